@@ -1,0 +1,1 @@
+"""TOUR: to be written by the owner of this package."""
