@@ -1,0 +1,117 @@
+"""A resource is one declaration: from it derive routes, discovery, OpenAPI, tables, selectors and clean-up.
+
+A kind's file ends with its `Resource`; `api/catalog.py` lists them all. A CustomResourceDefinition builds the same
+`Resource` at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from kijabi.api.struct import Struct
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """One thing wrong with an object (k8s.io/apimachinery `pkg/util/validation/field`).
+
+    reason: FieldValueRequired, FieldValueInvalid, FieldValueNotSupported, FieldValueForbidden, FieldValueTooLong,
+    FieldValueTooMany, FieldValueDuplicate, FieldValueNotFound, FieldValueTypeInvalid. field: `spec.ports[0].port`.
+    message: the text of the cause, such as `Invalid value: "x": must be …` (build with `api/validation.py`).
+    """
+
+    field: str
+    reason: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """A column of `kubectl get`: priority 0 is shown always, 1 with `-o wide`. cell maps an object to a scalar."""
+
+    name: str
+    cell: Callable[[Any], str | int | float | bool | None]
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+class Subresource(msgspec.Struct, frozen=True, kw_only=True):
+    """`pods/log` and its like: `name` is the last path segment, `kind` what its body or answer is.
+
+    group and version: of the body's kind where it differs from the parent's (Eviction is policy/v1, Scale
+    autoscaling/v1). type: the Struct of the body, None for a raw stream.
+    """
+
+    name: str
+    kind: str
+    verbs: tuple[str, ...]
+    group: str = ""
+    version: str = ""
+    type: type[Struct] | None = None
+
+
+def _no_defaults(_: Any) -> None:
+    return
+
+
+def _no_errors(*_: Any) -> Sequence[FieldError]:
+    return ()
+
+
+class Resource(msgspec.Struct, frozen=True, kw_only=True):
+    """One resource of one group and version: what it is called and the rules its objects follow.
+
+    type: the Struct of its objects. storage: False where this version is a view of another (`events.k8s.io`) or
+    nothing is stored at all (reviews). stored_as: (group, version, kind) of the stored form where it differs.
+
+    defaults(obj): fill what the client left out, in place, on a fresh copy. prepare(new, old): reset what clients
+    may not set (`status` on the main resource, server-owned fields); old is None on create. validate(obj) on every
+    write and validate_update(new, old) on updates give FieldErrors. Both are pure.
+
+    fields: the field selector labels besides metadata.name and metadata.namespace, with what they read.
+    columns: of the table between Name and Age, which every kind has (see apiserver/table.py).
+    unversioned verbs: as in discovery. spec_changed decides whether `metadata.generation` counts up.
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    type: type[Struct]
+    namespaced: bool = True
+    singular: str = ""
+    short: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+    storage: bool = True
+    stored_as: tuple[str, str, str] | None = None
+    subresources: tuple[Subresource, ...] = ()
+    defaults: Callable[[Any], None] = _no_defaults
+    prepare: Callable[[Any, Any | None], None] | None = None
+    validate: Callable[[Any], Sequence[FieldError]] = _no_errors
+    validate_update: Callable[[Any, Any], Sequence[FieldError]] = _no_errors
+    validate_status: Callable[[Any, Any], Sequence[FieldError]] = _no_errors
+    warnings: Callable[[Any], Sequence[str]] = _no_errors  # type: ignore[assignment]
+    fields: tuple[tuple[str, Callable[[Any], str]], ...] = ()
+    columns: tuple[Column, ...] = ()
+    name_rule: str = "subdomain"  # subdomain | label | label1035 | path | none
+    create_on_update: bool = False
+    update_needs_version: bool = False
+    has_generation: bool = False
+    graceful: bool = False
+
+    @property
+    def api_version(self) -> str:
+        """`v1`, or `apps/v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def qualified(self) -> str:
+        """`pods`, or `deployments.apps`: the name that error messages and keys use."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural

@@ -1,0 +1,51 @@
+"""How an API type is written: the base class, and the tag that each field carries.
+
+A field's annotation says what Go's struct tags and markers say: protobuf number, list type and keys, patch
+strategy and merge key, default, whether clients must give it. From the same annotations derive strict decoding,
+protobuf, OpenAPI, strategic merge and server-side apply. Every type module imports this; the codecs read it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+
+class Struct(msgspec.Struct, omit_defaults=True, gc=False):
+    """Base of every API type.
+
+    Attribute names are the API's own camelCase; a Python keyword gets a trailing underscore and
+    `field(name=…)`. Every field has a default (Go's zero value), so a zero is dropped from the wire; where Go
+    always writes a zero (no omitempty) the default is a factory (`field(default_factory=int)`). A Go pointer is
+    `X | None = None`. Sequences are tuples. Objects are shared: nobody writes to one that came from a cache.
+    """
+
+
+class Tag(msgspec.Struct, frozen=True, array_like=True):
+    """What a field carries besides its type. `Annotated[str, Tag(3)]` is protobuf field 3.
+
+    listType/keys: merge semantics of a list (`map` with its keys, `set`, `atomic`). mapType: `atomic` or `granular`.
+    strategy/mergeKey: strategic-merge patch (`merge`, `retainKeys`, `replace`, `merge,retainKeys`).
+    required: clients must give it. default: the value that the API documents as default.
+    inline: the protobuf and JSON members of the type belong to the parent. gate: the feature gate behind it.
+    """
+
+    number: int = 0
+    listType: Literal["", "map", "set", "atomic"] = ""
+    keys: tuple[str, ...] = ()
+    mapType: Literal["", "atomic", "granular"] = ""
+    structType: Literal["", "atomic", "granular"] = ""
+    strategy: str = ""
+    mergeKey: str = ""
+    required: bool = False
+    default: Any = None
+    inline: bool = False
+    gate: str = ""
+
+
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1, extra_json_schema={"format": "int32"})]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1, extra_json_schema={"format": "int64"})]
+Float64 = float
+# A number or a name, as ports and maxSurge are (k8s.io/apimachinery `pkg/util/intstr`).
+IntOrString = int | str
