@@ -1,0 +1,72 @@
+# Kijabi: every target sets up what it needs. `make help` lists them.
+DATA_DIR ?= /var/lib/kijabi
+PORT ?= 6443
+NODES ?= 1
+SEEDS ?= 1-200
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+KIJABI := $(VENV)/bin/kijabi
+SYSTEM := $(VENV)/.system
+READY := $(VENV)/.ready
+DEV := $(VENV)/.dev
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status test check unit e2e sim images bench clean
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Variables: DATA_DIR=$(DATA_DIR) PORT=$(PORT) NODES=$(NODES) SEEDS=$(SEEDS); down takes PURGE=1"
+
+up: $(READY) $(SYSTEM) ## Set up this machine and start a cluster in the background
+	@$(KIJABI) up --data-dir $(DATA_DIR) --port $(PORT) --nodes $(NODES)
+
+down: $(READY) ## Stop the cluster and leave nothing behind (PURGE=1: delete its data too)
+	@$(KIJABI) down --data-dir $(DATA_DIR) $(if $(PURGE),--purge)
+
+status: $(READY) ## Show components, nodes and what is unhealthy
+	@$(KIJABI) status --data-dir $(DATA_DIR)
+
+images: $(READY) $(SYSTEM) ## Build busybox, nginx, redis and python images from Debian packages; import them
+	@$(PYTHON) -m kijabi.testing.images build
+	@if [ -e $(DATA_DIR)/cluster.json ]; then $(PYTHON) -m kijabi.testing.images import --data-dir $(DATA_DIR); fi
+
+test: $(DEV) $(SYSTEM) ## Set up and run the whole test suite, end-to-end tests on real containers included
+	@$(PYTHON) -m kijabi.testing.images build
+	$(PYTHON) -m pytest tests
+
+unit: $(DEV) ## Run the tests that need neither root nor containers
+	$(PYTHON) -m pytest tests -m "not e2e and not node"
+
+e2e: $(DEV) $(SYSTEM) ## Run only the tests that drive real containers
+	@$(PYTHON) -m kijabi.testing.images build
+	$(PYTHON) -m pytest tests -m "e2e or node"
+
+check: $(DEV) ## ruff, mypy --strict, import-linter and the tidy test
+	$(VENV)/bin/ruff check kijabi tests benchmarks
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PYTHON) -m pytest tests/test_tidy.py
+
+sim: $(DEV) ## Run the deterministic simulation over SEEDS=A-B
+	$(PYTHON) -m kijabi.testing.simulate --seeds $(SEEDS)
+
+bench: $(DEV) $(SYSTEM) ## Measure speed and size (benchmarks/README.md keeps the results)
+	$(PYTHON) -m benchmarks
+
+clean: ## Delete the virtual environment and caches
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(PYTHON): scripts/python
+	scripts/python $(VENV)
+
+$(READY): $(PYTHON) pyproject.toml
+	$(PYTHON) -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(DEV): $(READY)
+	$(PYTHON) -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(SYSTEM): $(READY)
+	@$(KIJABI) doctor --install
+	@touch $@
