@@ -1,8 +1,8 @@
 """What a store promises: one ordered history of guarded writes over byte values.
 
-The API server's registry writes here and its watch cache reads from here; nobody else does. The model is etcd's
-(v3 API, `rpc.proto`): one revision counter for the whole store, a write guarded by the revision last seen, ranges
-at a revision, watches from a revision, and compaction of history.
+The API server's registry writes here and its watch cache reads from here; nobody else does. The model is
+etcd's (v3 API, `rpc.proto`): one revision counter for the whole store, a write guarded by the revision last
+seen, ranges at a revision, watches from a revision, and compaction of history.
 
 The lifecycle: `open` → any number of `range`, `txn`, `watch`, `compact` from one event loop → `close`. An
 acknowledged `txn` survives kill -9 and power loss in every implementation that says it is durable.
@@ -47,11 +47,11 @@ class Entry(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Entries in key order as of `revision`; `count` is how many there are in all, `more` if a limit cut them."""
+    """Entries in key order as of `revision`; `count`: how many there are in all; `more`: a limit cut them."""
 
     entries: tuple[Entry, ...]
     revision: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     more: bool
 
 
@@ -70,7 +70,7 @@ class Guard(NamedTuple):
 
 
 class Txn(NamedTuple):
-    """How a guarded write ended. `current` holds the entries of the guarded keys, in order, when it failed."""
+    """How a guarded write ended. `current`: the entries of the guarded keys, in order, if it failed."""
 
     ok: bool
     revision: int
@@ -120,8 +120,9 @@ class Store(Protocol):
     def watch(self, prefix: str, after: int) -> AsyncIterator[tuple[Event, ...]]:
         """Batches of events under a prefix with revision > after, in order, without gap or repetition.
 
-        Never blocks writers: a watcher more than a bounded number of events behind gets Compacted and must range
-        again. Raises Compacted when `after` is older than the history kept. Ends when the store is closed.
+        Never blocks writers: a watcher more than a bounded number of events behind gets Compacted and must
+        range again. Raises Compacted when `after` is older than the history kept. Ends when the store is
+        closed.
         """
         ...
 
@@ -129,6 +130,10 @@ class Store(Protocol):
         """Forget superseded values and deletions at or before a revision; live entries stay."""
         ...
 
+    async def maintain(self) -> None:
+        """Compact what the retention no longer asks for; the server calls it on a timer."""
+        ...
+
     async def close(self) -> None:
-        """Finish pending writes, end watches, release files."""
+        """Finish pending writes, end watches, release files. Every call after it raises StoreClosed."""
         ...
