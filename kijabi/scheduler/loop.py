@@ -1,0 +1,233 @@
+"""The thin shell around `decide`: informers in; bindings, conditions and events out.
+
+One decision at a time over the node state; a placed pod is counted on its node at once (assumed), and bound by a
+task of its own, so that decisions do not wait for the API server. If the binding fails the pod is taken off again and
+backs off. Pods and nodes come from the informers that the controllers share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from kijabi.api.core.binding import Binding
+from kijabi.api.core.node import Node
+from kijabi.api.core.objectreference import ObjectReference
+from kijabi.api.core.pod import Pod
+from kijabi.api.meta import ObjectMeta, time_now
+from kijabi.base import rand
+from kijabi.base.errors import ApiError, ConnectionLost, KijabiError, NotFound
+from kijabi.client.client import Client
+from kijabi.client.events import Recorder
+from kijabi.client.informer import Informers
+from kijabi.scheduler import podinfo
+from kijabi.scheduler.decide import Placed, Refused, decide
+from kijabi.scheduler.framework import Bind, Change, Reserve
+from kijabi.scheduler.nodestate import NodeState
+from kijabi.scheduler.podinfo import PodInfo
+from kijabi.scheduler.queue import SchedulingQueue
+
+log = logging.getLogger(__name__)
+
+DEFAULT_NAME = "default-scheduler"
+BINDINGS_AT_ONCE = 64
+REPORTS_AT_ONCE = 64
+
+
+class DefaultBind:
+    """Binds through the pod's `binding` subresource."""
+
+    name = "DefaultBinder"
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def bind(self, pod: PodInfo, node: str) -> None:
+        meta = pod.pod.metadata
+        binding = Binding(
+            metadata=ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid),
+            target=ObjectReference(kind="Node", name=node),
+        )
+        await self._client.create_subresource(Pod, meta.name, meta.namespace, "binding", binding)
+
+
+class Scheduler:
+    """Places the pods that ask for it by name. `run` lasts until cancelled."""
+
+    def __init__(
+        self,
+        client: Client,
+        informers: Informers,
+        recorder: Recorder,
+        *,
+        name: str = DEFAULT_NAME,
+        reserves: tuple[Reserve, ...] = (),
+        bind: Bind | None = None,
+    ) -> None:
+        self.name = name
+        self.nodes = NodeState()
+        self.queue = SchedulingQueue()
+        self._client = client
+        self._recorder = recorder
+        self._reserves = reserves
+        self._bind = bind or DefaultBind(client)
+        self._assumed: set[str] = set()
+        self._slots = asyncio.Semaphore(BINDINGS_AT_ONCE)
+        self._reports = asyncio.Semaphore(REPORTS_AT_ONCE)
+        self._pods = informers.of(Pod)
+        self._node_informer = informers.of(Node)
+        self._pods.add_handler(self._on_pod)
+        self._node_informer.add_handler(self._on_node)
+
+    # ---- what the informers tell
+
+    def _on_node(self, old: Node | None, new: Node | None) -> None:
+        if new is None:
+            if old is not None:
+                self.nodes.remove_node(old.metadata.name)
+            return
+        change = node_change(old, new)
+        if change:
+            self.nodes.set_node(new)
+            self.queue.changed(change)
+
+    def _on_pod(self, old: Pod | None, new: Pod | None) -> None:
+        uid = (new or old).metadata.uid  # type: ignore[union-attr]
+        if new is None or new.status.phase in ("Succeeded", "Failed"):
+            self._assumed.discard(uid)
+            self.queue.remove(uid)
+            if self.nodes.remove_pod(uid):
+                self.queue.changed(Change.POD_GONE)
+            return
+        if new.spec.nodeName:
+            self._on_placed_pod(old, new)
+        elif uid not in self._assumed:
+            self._on_waiting_pod(old, new)
+
+    def _on_placed_pod(self, old: Pod | None, new: Pod) -> None:
+        uid = new.metadata.uid
+        self._assumed.discard(uid)
+        self.queue.remove(uid)
+        if self.nodes.node_of(uid) == new.spec.nodeName and old is not None and old.spec is new.spec:
+            return
+        info = podinfo.of(new)
+        before = podinfo.of(old).requests if old is not None and old.spec.nodeName else None
+        self.nodes.add_pod(info, new.spec.nodeName)
+        if before is not None and any(info.requests.get(name, 0) < amount for name, amount in before.items()):
+            self.queue.changed(Change.POD_SHRUNK)
+
+    def _on_waiting_pod(self, old: Pod | None, new: Pod) -> None:
+        uid = new.metadata.uid
+        mine = (new.spec.schedulerName or DEFAULT_NAME) == self.name
+        if not mine or new.spec.schedulingGates or new.metadata.deletionTimestamp is not None:
+            self.queue.remove(uid)
+            return
+        info = podinfo.of(new)
+        if old is None or uid not in self.queue or _differs(old, new):
+            self.queue.add(info)
+        else:
+            self.queue.refresh(info)
+
+    # ---- decisions
+
+    async def run(self) -> None:
+        """Place pods until cancelled; waits for the informers first."""
+        await self._node_informer.wait_synced()
+        await self._pods.wait_synced()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                info = await self.queue.pop()
+                await self._slots.acquire()
+                self._place(info, tasks)
+                await asyncio.sleep(0)
+
+    def _place(self, info: PodInfo, tasks: asyncio.TaskGroup) -> None:
+        """One decision, and a task that makes it true; gives the binding slot back where none is needed."""
+        match decide(info, self.nodes, rand.rng()):
+            case Placed(node=node):
+                self._assumed.add(info.uid)
+                self.nodes.add_pod(info, node)
+                tasks.create_task(self._bind_pod(info, node), name=f"bind {info.key}")
+            case Refused() as refused:
+                self._slots.release()
+                self.queue.refused(info.uid, refused.wakes)
+                self._recorder.event(info.pod, "Warning", "FailedScheduling", refused.message)
+                if not _says(info.pod, refused.message):
+                    tasks.create_task(self._report(info, refused.message), name=f"report {info.key}")
+
+    async def _bind_pod(self, info: PodInfo, node: str) -> None:
+        reserved: list[Reserve] = []
+        try:
+            for plugin in self._reserves:
+                reserved.append(plugin)
+                plugin.reserve(info, node)
+            await self._bind.bind(info, node)
+        except KijabiError as error:
+            for plugin in reversed(reserved):
+                plugin.unreserve(info, node)
+            self._undo(info, node, error)
+            return
+        finally:
+            self._slots.release()
+        self.queue.remove(info.uid)
+        self._recorder.event(info.pod, "Normal", "Scheduled", f"Successfully assigned {info.key} to {node}")
+
+    def _undo(self, info: PodInfo, node: str, error: KijabiError) -> None:
+        """The binding did not happen, as far as is known. If it did after all, the informer will say so."""
+        if info.uid not in self._assumed:
+            return  # the informer has seen it placed, or gone, in the meantime
+        self._assumed.discard(info.uid)
+        self.nodes.remove_pod(info.uid)
+        self.queue.changed(Change.POD_GONE)
+        if isinstance(error, NotFound):
+            self.queue.remove(info.uid)
+            return
+        log.warning("binding failed", extra={"pod": info.key, "node": node, "error": str(error)})
+        self._recorder.event(info.pod, "Warning", "FailedScheduling", f"running Bind plugin: {error}")
+        self.queue.failed(info.uid)
+
+    async def _report(self, info: PodInfo, message: str) -> None:
+        """Write the PodScheduled condition. A report that fails is made again at the next try."""
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": message,
+            "lastProbeTime": None,
+            "observedGeneration": info.pod.metadata.generation or None,
+        }
+        had = next((c for c in info.pod.status.conditions if c.type == "PodScheduled"), None)
+        if had is None or had.status != "False":
+            condition["lastTransitionTime"] = str(time_now())
+        meta = info.pod.metadata
+        patch = {"metadata": {"uid": meta.uid}, "status": {"conditions": [condition]}}
+        async with self._reports:
+            try:
+                await self._client.patch(
+                    Pod, meta.name, patch, namespace=meta.namespace, type="strategic", subresource="status"
+                )
+            except (ApiError, ConnectionLost) as error:
+                log.warning("reporting failed", extra={"pod": info.key, "error": str(error)})
+
+
+def node_change(old: Node | None, new: Node) -> Change:
+    """What about a node changed that can matter to a pod's place; empty for heartbeats and the like."""
+    if old is None:
+        return Change.NODE_ADDED
+    change = Change(0)
+    if old.status.allocatable != new.status.allocatable:
+        change |= Change.NODE_ALLOCATABLE
+    if old.metadata.labels != new.metadata.labels:
+        change |= Change.NODE_LABELS
+    if old.spec.taints != new.spec.taints or old.spec.unschedulable != new.spec.unschedulable:
+        change |= Change.NODE_TAINTS
+    return change
+
+
+def _differs(old: Pod, new: Pod) -> bool:
+    """Whether a waiting pod changed in what decides its place."""
+    return old.spec != new.spec or old.metadata.labels != new.metadata.labels
+
+
+def _says(pod: Pod, message: str) -> bool:
+    return any(c.type == "PodScheduled" and c.status == "False" and c.message == message for c in pod.status.conditions)

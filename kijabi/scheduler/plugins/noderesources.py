@@ -1,0 +1,76 @@
+"""NodeResourcesFit and NodeResourcesBalancedAllocation: room for the pod's requests, and how evenly it is used.
+
+Fit refuses nodes without room and prefers those with more left (LeastAllocated, with stand-ins for pods that ask for
+nothing); Balanced prefers nodes that the pod brings closer to equal shares of cpu and memory. The formulas are those
+of v1.37, whole numbers as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kijabi.scheduler.framework import MAX_SCORE, Change, Mask, Scores
+from kijabi.scheduler.nodestate import PODS, NodeState
+from kijabi.scheduler.podinfo import PodInfo
+
+SCORED = ("cpu", "memory")
+
+
+class NodeResourcesFit:
+    """Refuses nodes without room; prefers the emptier ones."""
+
+    name = "NodeResourcesFit"
+    final = False
+    wakes = Change.NODE_ADDED | Change.NODE_ALLOCATABLE | Change.POD_GONE | Change.POD_SHRUNK | Change.POD_CHANGED
+
+    def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[tuple[Mask, str]]:
+        refusals = [(nodes.requested[PODS] + 1 > nodes.allocatable[PODS], "Too many pods")]
+        for resource, amount in pod.requests.items():
+            if amount == 0:
+                continue
+            room = nodes.allocatable.get(resource)
+            if room is None:
+                lacking = nodes.live
+            else:
+                taken = nodes.requested.get(resource)
+                lacking = amount > (room if taken is None else room - taken)
+            refusals.append((lacking, f"Insufficient {resource}"))
+        return refusals
+
+    def score(self, pod: PodInfo, nodes: NodeState, feasible: Mask) -> Scores:
+        total = np.zeros(nodes.capacity, dtype=np.float64)
+        weights = np.zeros(nodes.capacity, dtype=np.float64)
+        for resource, mine in zip(SCORED, pod.nonzero, strict=True):
+            room = nodes.allocatable[resource]
+            wanted = nodes.nonzero[resource] + mine
+            known = room > 0
+            share = np.floor((room - wanted) * MAX_SCORE / np.where(known, room, 1.0))
+            total += np.where(known & (wanted <= room), share, 0.0)
+            weights += known
+        return np.floor(total / np.maximum(weights, 1.0))
+
+
+def _balance(used: Scores, other: Scores, room: Scores, other_room: Scores) -> Scores:
+    """100 where both resources are used to the same share, less the further apart; a node with one has 100."""
+    first = np.minimum(used / np.where(room > 0, room, 1.0), 1.0)
+    second = np.minimum(other / np.where(other_room > 0, other_room, 1.0), 1.0)
+    apart = np.where((room > 0) & (other_room > 0), np.abs(first - second) / 2, 0.0)
+    return np.floor((1.0 - apart) * MAX_SCORE)
+
+
+class NodeResourcesBalancedAllocation:
+    """Prefers nodes whose cpu and memory shares the pod brings closer together; best effort pods do not matter."""
+
+    name = "NodeResourcesBalancedAllocation"
+
+    def score(self, pod: PodInfo, nodes: NodeState, feasible: Mask) -> Scores:
+        cpu, memory = pod.requests.get("cpu", 0), pod.requests.get("memory", 0)
+        if not cpu and not memory:
+            return np.zeros(nodes.capacity, dtype=np.float64)
+        rooms = (nodes.allocatable["cpu"], nodes.allocatable["memory"])
+        taken = (nodes.requested["cpu"], nodes.requested["memory"])
+        before = _balance(taken[0], taken[1], *rooms)
+        after = _balance(taken[0] + cpu, taken[1] + memory, *rooms)
+        return np.floor(MAX_SCORE / 2 + np.floor((MAX_SCORE / 2 + after - before) / 2))

@@ -1,0 +1,160 @@
+"""Who waits for a node: the ready, by priority; those that back off; and those that only an event can help.
+
+The states are upstream's (KEP-4247, scheduling queue): active → (popped) in flight → bound, or backoff after an error,
+or unschedulable until a `Change` that one of the refusing plugins waits for, then backoff and active again. A pod that
+waited `LONGEST_WAIT` for an event is tried anyway. Time is the loop's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+
+from kijabi.scheduler.framework import Change
+from kijabi.scheduler.podinfo import PodInfo
+
+FIRST_BACKOFF = 1.0
+LONGEST_BACKOFF = 10.0
+LONGEST_WAIT = 300.0
+
+
+class _Waiting:
+    """A pod in the queue. stamp: which of its heap entries counts; attempts: how often it was refused."""
+
+    __slots__ = ("added", "attempts", "info", "last_try", "missed", "stamp", "state", "wakes")
+
+    def __init__(self, info: PodInfo, added: int) -> None:
+        self.info = info
+        self.added = added
+        self.attempts = 0
+        self.last_try = 0.0
+        self.state = "active"
+        self.stamp = 0
+        self.wakes = Change(0)
+        self.missed = Change(0)
+
+
+class SchedulingQueue:
+    """Pods without a node. One consumer calls `pop`; `loop` reports pods, outcomes and changes."""
+
+    def __init__(self) -> None:
+        self._pods: dict[str, _Waiting] = {}
+        self._active: list[tuple[int, int, int, str]] = []  # (-priority, order of arrival, stamp, uid)
+        self._order = itertools.count()
+        self._stamps = itertools.count(1)
+        self._ready = asyncio.Event()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def __len__(self) -> int:
+        return len(self._pods)
+
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._pods
+
+    def statistics(self) -> dict[str, int]:
+        """How many pods are in each state."""
+        counts = {"active": 0, "inflight": 0, "backoff": 0, "unschedulable": 0}
+        for waiting in self._pods.values():
+            counts[waiting.state] += 1
+        return counts
+
+    def add(self, info: PodInfo) -> None:
+        """A pod without a node appeared, or one that waits has changed."""
+        waiting = self._pods.get(info.uid)
+        if waiting is None:
+            waiting = self._pods[info.uid] = _Waiting(info, next(self._order))
+            self._activate(waiting)
+            return
+        waiting.info = info
+        self._wake(waiting, Change.POD_CHANGED)
+
+    def refresh(self, info: PodInfo) -> None:
+        """Take over a new version of a waiting pod that cannot matter to where it fits (its status changed)."""
+        waiting = self._pods.get(info.uid)
+        if waiting is not None:
+            waiting.info = info
+
+    def remove(self, uid: str) -> None:
+        """The pod was bound or is gone."""
+        self._pods.pop(uid, None)
+        self._cancel_timer(uid)
+
+    async def pop(self) -> PodInfo:
+        """The next pod to place: highest priority, then longest waiting. It is in flight until reported on."""
+        while True:
+            while self._active:
+                *_, stamp, uid = heapq.heappop(self._active)
+                waiting = self._pods.get(uid)
+                if waiting is not None and waiting.stamp == stamp and waiting.state == "active":
+                    waiting.state = "inflight"
+                    waiting.missed = Change(0)
+                    waiting.last_try = asyncio.get_running_loop().time()
+                    return waiting.info
+            self._ready.clear()
+            await self._ready.wait()
+
+    def refused(self, uid: str, wakes: Change) -> None:
+        """No node could take it: wait for one of these changes. One that came while it was in flight counts."""
+        waiting = self._pods.get(uid)
+        if waiting is None:
+            return
+        waiting.attempts += 1
+        waiting.wakes = wakes
+        if waiting.missed & wakes:
+            self._back_off(waiting)
+            return
+        waiting.state = "unschedulable"
+        self._at(uid, asyncio.get_running_loop().time() + LONGEST_WAIT)
+
+    def failed(self, uid: str) -> None:
+        """Binding went wrong: try again after a back-off."""
+        waiting = self._pods.get(uid)
+        if waiting is not None:
+            waiting.attempts += 1
+            self._back_off(waiting)
+
+    def changed(self, change: Change) -> None:
+        """Something happened in the cluster: who waits for it is worth another try."""
+        for waiting in list(self._pods.values()):
+            self._wake(waiting, change)
+
+    def _wake(self, waiting: _Waiting, change: Change) -> None:
+        if waiting.state == "inflight":
+            waiting.missed |= change
+        elif waiting.state == "unschedulable" and waiting.wakes & change:
+            self._back_off(waiting)
+
+    def _back_off(self, waiting: _Waiting) -> None:
+        """Active once the back-off since its last try is over: at once if it is over already."""
+        delay = min(FIRST_BACKOFF * 2 ** max(waiting.attempts - 1, 0), LONGEST_BACKOFF)
+        when = waiting.last_try + delay
+        if when <= asyncio.get_running_loop().time():
+            self._activate(waiting)
+            return
+        waiting.state = "backoff"
+        self._at(waiting.info.uid, when)
+
+    def _activate(self, waiting: _Waiting) -> None:
+        self._cancel_timer(waiting.info.uid)
+        waiting.state = "active"
+        waiting.stamp = next(self._stamps)
+        heapq.heappush(
+            self._active, (-waiting.info.priority, waiting.added, waiting.stamp, waiting.info.uid)
+        )
+        self._ready.set()
+
+    def _at(self, uid: str, when: float) -> None:
+        self._cancel_timer(uid)
+        self._timers[uid] = asyncio.get_running_loop().call_at(when, self._due, uid)
+
+    def _due(self, uid: str) -> None:
+        self._timers.pop(uid, None)
+        waiting = self._pods.get(uid)
+        if waiting is not None and waiting.state in ("backoff", "unschedulable"):
+            self._activate(waiting)
+
+    def _cancel_timer(self, uid: str) -> None:
+        timer = self._timers.pop(uid, None)
+        if timer is not None:
+            timer.cancel()
