@@ -1,7 +1,8 @@
 """The one door between processes: an HTTP exchange without a socket in its type.
 
 `client.http` opens the door over TLS; `testing` opens it straight into the API server's handler, with faults.
-The API server's handler takes the same `Request` and gives the same answers, so a simulation runs the real server.
+The API server's handler takes the same `Request` and gives the same answers, so a simulation runs the real
+server.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import msgspec
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """One HTTP request. Header names are lower case; `query` keeps order and repetition; `path` is decoded."""
+    """One HTTP request. Header names are lower case; `query` keeps order and repetition; `path` is
+    decoded.
+    """
 
     method: str
     path: str
@@ -51,8 +54,8 @@ class Stream(Protocol):
 class Transport(Protocol):
     """What carries requests to the API server.
 
-    Both calls raise `ConnectionLost` when the server cannot be reached or goes away. An HTTP error status is not
-    raised here: `client.client` turns it into the error tree.
+    Both calls raise `ConnectionLost` when the server cannot be reached or goes away. An HTTP error status is
+    not raised here: `client.client` turns it into the error tree.
     """
 
     async def request(self, request: Request) -> Response:
