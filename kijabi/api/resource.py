@@ -1,7 +1,7 @@
 """A resource is one declaration: from it derive routes, discovery, OpenAPI, tables, selectors and clean-up.
 
-A kind's file ends with its `Resource`; `api/catalog.py` lists them all. A CustomResourceDefinition builds the same
-`Resource` at run time.
+A kind's file ends with its `Resource`; `api/catalog.py` lists them all. A CustomResourceDefinition builds the
+same `Resource` at run time.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from kijabi.api.struct import Struct
 class FieldError(msgspec.Struct, frozen=True):
     """One thing wrong with an object (k8s.io/apimachinery `pkg/util/validation/field`).
 
-    reason: FieldValueRequired, FieldValueInvalid, FieldValueNotSupported, FieldValueForbidden, FieldValueTooLong,
-    FieldValueTooMany, FieldValueDuplicate, FieldValueNotFound, FieldValueTypeInvalid. field: `spec.ports[0].port`.
-    message: the text of the cause, such as `Invalid value: "x": must be …` (build with `api/validation.py`).
+    reason: FieldValueRequired, FieldValueInvalid, FieldValueNotSupported, FieldValueForbidden,
+    FieldValueTooLong, FieldValueTooMany, FieldValueDuplicate, FieldValueNotFound, FieldValueTypeInvalid.
+    field: `spec.ports[0].port`. message: the text of the cause, such as `Invalid value: "x": must be …`
+    (build with `api/validation.py`).
     """
 
     field: str
@@ -31,7 +32,8 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
-    """A column of `kubectl get`: priority 0 is shown always, 1 with `-o wide`. cell maps an object to a scalar."""
+    """A column of `kubectl get`: priority 0 is shown always, 1 with `-o wide`. cell maps an object to a
+    scalar."""
 
     name: str
     cell: Callable[[Any], str | int | float | bool | None]
@@ -64,19 +66,24 @@ def _no_errors(*_: Any) -> Sequence[FieldError]:
     return ()
 
 
+_ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
     """One resource of one group and version: what it is called and the rules its objects follow.
 
-    type: the Struct of its objects. storage: False where this version is a view of another (`events.k8s.io`) or
-    nothing is stored at all (reviews). stored_as: (group, version, kind) of the stored form where it differs.
+    type: the Struct of its objects. storage: False where this version is a view of another (`events.k8s.io`)
+    or nothing is stored at all (reviews). stored_as: (group, version, kind) of the stored form where it
+    differs.
 
-    defaults(obj): fill what the client left out, in place, on a fresh copy. prepare(new, old): reset what clients
-    may not set (`status` on the main resource, server-owned fields); old is None on create. validate(obj) on every
-    write and validate_update(new, old) on updates give FieldErrors. Both are pure.
+    defaults(obj): fill what the client left out, in place, on a fresh copy. prepare(new, old): reset what
+    clients may not set (`status` on the main resource, server-owned fields); old is None on create.
+    validate(obj) on every write and validate_update(new, old) on updates give FieldErrors. Both are pure.
 
     fields: the field selector labels besides metadata.name and metadata.namespace, with what they read.
-    columns: of the table between Name and Age, which every kind has (see apiserver/table.py).
-    unversioned verbs: as in discovery. spec_changed decides whether `metadata.generation` counts up.
+    columns: of its table, all of them in order, Name and Age included (`api/columns.py`); none: Name, Created
+    At. up and down: where `stored_as` is given, turn an object of this version into the stored form, and
+    back. unversioned verbs: as in discovery. spec_changed decides whether `metadata.generation` counts up.
     """
 
     group: str
@@ -88,9 +95,11 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     singular: str = ""
     short: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
-    verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+    verbs: tuple[str, ...] = _ALL_VERBS
     storage: bool = True
     stored_as: tuple[str, str, str] | None = None
+    up: Callable[[Any], Any] | None = None
+    down: Callable[[Any], Any] | None = None
     subresources: tuple[Subresource, ...] = ()
     defaults: Callable[[Any], None] = _no_defaults
     prepare: Callable[[Any, Any | None], None] | None = None
