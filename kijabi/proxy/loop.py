@@ -1,0 +1,105 @@
+"""The proxy's loop: which Services changed, what the table must hold now, and the step there.
+
+Informer events mark Services; one task takes all marks at once, makes the new ruleset and applies the difference, so a
+burst of events costs one transaction. If nft refuses, the table is laid anew as a whole after a back-off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from kijabi.api.core.service import Service
+from kijabi.api.discovery.endpointslice import EndpointSlice
+from kijabi.client.informer import Informers
+from kijabi.proxy import nft
+from kijabi.proxy.rules import EMPTY, ProxyConfig, Ruleset, frame, lost_udp, ruleset, script
+from kijabi.proxy.services import Frontend, frontends
+
+log = logging.getLogger(__name__)
+
+SERVICE_LABEL = "kubernetes.io/service-name"
+RETRY = 1.0
+
+
+def service_of(slice_: EndpointSlice) -> tuple[str, ...]:
+    """`namespace/name` of the Service that a slice belongs to."""
+    name = slice_.metadata.labels.get(SERVICE_LABEL, "")
+    return (f"{slice_.metadata.namespace}/{name}",) if name else ()
+
+
+class Proxy:
+    """Keeps one node's table true. `run` lasts until cancelled."""
+
+    def __init__(self, config: ProxyConfig, node: str, informers: Informers) -> None:
+        self.config = config
+        self.node = node
+        self.programmed = asyncio.Event()
+        self._services = informers.of(Service)
+        self._slices = informers.of(EndpointSlice, indexes={"service": service_of})
+        self._marked: set[str] = set()
+        self._wake = asyncio.Event()
+        self._frontends: dict[str, tuple[Frontend, ...]] = {}
+        self._applied: Ruleset | None = None
+        self._services.add_handler(self._on_service)
+        self._slices.add_handler(self._on_slice)
+
+    def _on_service(self, old: Service | None, new: Service | None) -> None:
+        meta = (new or old).metadata  # type: ignore[union-attr]
+        self._mark(f"{meta.namespace}/{meta.name}")
+
+    def _on_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
+        for slice_ in (old, new):
+            for key in service_of(slice_) if slice_ is not None else ():
+                self._mark(key)
+
+    def _mark(self, key: str) -> None:
+        self._marked.add(key)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Wait for the informers, lay the table, then follow."""
+        await self._services.wait_synced()
+        await self._slices.wait_synced()
+        while True:
+            self._wake.clear()
+            try:
+                await self._sync()
+            except nft.NftFailed as error:
+                log.error("nft refused the rules; laying the table anew", extra={"error": str(error)})
+                self._applied = None
+                self._wake.set()
+                await asyncio.sleep(RETRY)
+                continue
+            self.programmed.set()
+            await self._wake.wait()
+
+    async def _sync(self) -> None:
+        before = self._frontends
+        after = self._take_marked()
+        new = ruleset(f for key in sorted(after) for f in after[key])
+        if self._applied is None:
+            await nft.apply(frame(self.config) + script(self.config, EMPTY, new))
+        elif text := script(self.config, self._applied, new):
+            await nft.apply(text)
+        self._applied = new
+        self._frontends = after
+        await nft.forget(lost_udp(_all(before), _all(after)))
+
+    def _take_marked(self) -> dict[str, tuple[Frontend, ...]]:
+        """The frontends of all Services, with those marked since last time made anew."""
+        after = dict(self._frontends)
+        for key in self._marked:
+            service = self._services.get(key)
+            if service is None:
+                after.pop(key, None)
+            else:
+                slices = sorted(self._slices.index("service", key), key=lambda s: s.metadata.name)
+                after[key] = frontends(service, slices, self.node)
+        self._marked = set()
+        return after
+
+
+def _all(table: Mapping[str, tuple[Frontend, ...]]) -> list[Frontend]:
+    return [frontend for key in sorted(table) for frontend in table[key]]

@@ -1,0 +1,218 @@
+"""Frontends as an nftables ruleset, and the script that turns one ruleset into the next: pure, golden-tested.
+
+Maps, not chains: one map leads from (address, protocol, port) to a chain by the number of backends, one from
+(address, protocol, port, index) to the backend, so ten thousand Services load in under a second and a change touches
+its own elements only. Only Services with session affinity have chains of their own, with a set per backend that
+remembers clients. `loop` makes a Ruleset of all frontends; `nft` applies the script.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from kijabi.proxy.services import ANYWHERE, Backend, Frontend
+
+MARK = "0x4000"  # this connection is to be masqueraded
+BATCH = 1000  # elements in one statement
+
+
+class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """table: the nftables table, one per cluster and node. pod_cidr: all pods. node_cidr: other nodes, or ""."""
+
+    table: str
+    pod_cidr: str
+    service_cidr: str
+    node_cidr: str = ""
+
+
+class Ruleset(msgspec.Struct, frozen=True):
+    """What is in the table besides its frame. Maps and sets by name: element → value ("" in a set).
+
+    chains: name → rules. sets: the names of sets made for session affinity.
+    """
+
+    elements: Mapping[str, Mapping[str, str]]
+    chains: Mapping[str, tuple[str, ...]]
+    sets: tuple[str, ...] = ()
+
+
+EMPTY = Ruleset({}, {})
+
+
+def frame(config: ProxyConfig) -> str:
+    """The fixed part: hooks, maps and sets, replacing whatever the table held, in one transaction."""
+    inside = ", ".join(filter(None, (config.pod_cidr, config.node_cidr)))
+    return f"""table ip {config.table}
+delete table ip {config.table}
+table ip {config.table} {{
+  map address-backends {{ typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport; }}
+  map address-services {{ typeof ip daddr . meta l4proto . th dport : verdict; }}
+  map port-backends {{ typeof meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport; }}
+  map port-services {{ typeof meta l4proto . th dport : verdict; }}
+  map address-refused {{ typeof ip daddr . meta l4proto . th dport : verdict; }}
+  map port-refused {{ typeof meta l4proto . th dport : verdict; }}
+  set hairpin {{ typeof ip saddr . ip daddr; }}
+  chain services {{
+    ip daddr . meta l4proto . th dport vmap @address-services
+    fib daddr type local meta l4proto . th dport vmap @port-services
+  }}
+  chain refusals {{
+    ct state new ip daddr . meta l4proto . th dport vmap @address-refused
+    ct state new fib daddr type local meta l4proto . th dport vmap @port-refused
+  }}
+  chain refuse {{
+    meta l4proto tcp reject with tcp reset
+    reject with icmp type port-unreachable
+  }}
+  chain masquerade-mark {{ meta mark set meta mark or {MARK}; }}
+  chain nat-prerouting {{ type nat hook prerouting priority dstnat; jump services; }}
+  chain nat-output {{ type nat hook output priority -100; jump services; }}
+  chain nat-postrouting {{
+    type nat hook postrouting priority srcnat;
+    meta mark & {MARK} == {MARK} masquerade
+    ct status dnat ip saddr 127.0.0.0/8 masquerade
+    ip saddr . ip daddr @hairpin masquerade
+    ip saddr {config.pod_cidr} ip daddr != {{ {inside}, 224.0.0.0/4 }} masquerade
+  }}
+  chain filter-input {{ type filter hook input priority filter; jump refusals; }}
+  chain filter-forward {{ type filter hook forward priority filter; jump refusals; }}
+  chain filter-output {{ type filter hook output priority filter; jump refusals; }}
+}}
+"""
+
+
+def ruleset(frontends: Iterable[Frontend]) -> Ruleset:
+    """What the table must hold for these frontends. The first frontend of an address and port wins."""
+    elements: dict[str, dict[str, str]] = {name: {} for name in _MAPS}
+    chains: dict[str, tuple[str, ...]] = {}
+    sets: list[str] = []
+    for frontend in frontends:
+        kind = "port" if frontend.address == ANYWHERE else "address"
+        key = _key(frontend)
+        if key in elements[f"{kind}-services"] or key in elements[f"{kind}-refused"]:
+            continue
+        if not frontend.backends:
+            verdict = "drop" if frontend.refuse == "drop" else "goto refuse"
+            elements[f"{kind}-refused"][key] = verdict
+            continue
+        for backend in frontend.backends:
+            elements["hairpin"][f"{backend.address} . {backend.address}"] = ""
+        if frontend.sticky:
+            name, own_chains, own_sets = _sticky(frontend)
+            chains.update(own_chains)
+            sets += own_sets
+        else:
+            name = _pick(kind, len(frontend.backends), frontend.masquerade)
+            chains[name] = _pick_rules(kind, len(frontend.backends), frontend.masquerade)
+            for index, backend in enumerate(frontend.backends):
+                elements[f"{kind}-backends"][f"{key} . {index}"] = f"{backend.address} . {backend.port}"
+        elements[f"{kind}-services"][key] = f"goto {name}"
+    return Ruleset(elements, chains, tuple(sets))
+
+
+_MAPS = (
+    "address-backends",
+    "address-services",
+    "port-backends",
+    "port-services",
+    "address-refused",
+    "port-refused",
+    "hairpin",
+)
+
+
+def _key(frontend: Frontend) -> str:
+    port = f"{frontend.protocol} . {frontend.port}"
+    return port if frontend.address == ANYWHERE else f"{frontend.address} . {port}"
+
+
+def _pick(kind: str, count: int, masquerade: bool) -> str:
+    return f"{kind}-pick-{count}{'-masq' if masquerade else ''}"
+
+
+def _pick_rules(kind: str, count: int, masquerade: bool) -> tuple[str, ...]:
+    """Any of `count` backends at random; the index is part of the key of the backends map."""
+    what = "meta l4proto . th dport" if kind == "port" else "ip daddr . meta l4proto . th dport"
+    rules = ("jump masquerade-mark",) if masquerade else ()
+    choice = f"dnat ip to {what} . numgen random mod {count} map @{kind}-backends"
+    return (*rules, f"meta l4proto {{ tcp, udp, sctp }} {choice}")
+
+
+def _sticky(frontend: Frontend) -> tuple[str, dict[str, tuple[str, ...]], list[str]]:
+    """A chain that sends a client where it went before, a chain and a set of clients per backend."""
+    name = f"sticky-{_digest(_key(frontend))}"
+    chains: dict[str, tuple[str, ...]] = {}
+    sets: list[str] = []
+    known: list[str] = []
+    for backend in frontend.backends:
+        own = f"{name}-{_digest(f'{backend.address}:{backend.port}')}"
+        sets.append(own)
+        known.append(f"ip saddr @{own} goto {own}")
+        chains[own] = (
+            f"update @{own} {{ ip saddr timeout {frontend.sticky}s }}",
+            f"meta l4proto {frontend.protocol} dnat ip to {backend.address}:{backend.port}",
+        )
+    choices = ", ".join(f"{i} : goto {own}" for i, own in enumerate(sets))
+    mark = ("jump masquerade-mark",) if frontend.masquerade else ()
+    chains[name] = (*mark, *known, f"numgen random mod {len(sets)} vmap {{ {choices} }}")
+    return name, chains, sets
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def script(config: ProxyConfig, old: Ruleset, new: Ruleset) -> str:
+    """The nft commands that turn a table with `old` into one with `new`; empty if they are the same.
+
+    Order matters inside the one transaction: what refers to a chain or set is removed before it and added after it.
+    """
+    table = f"ip {config.table}"
+    out: list[str] = []
+    gone_sets = sorted(set(old.sets) - set(new.sets))
+    for name in _MAPS:
+        before, after = old.elements.get(name, {}), new.elements.get(name, {})
+        stale = [key for key, value in before.items() if after.get(key) != value]
+        out += _statements("delete", f"{table} {name}", stale)
+    out += [f"add set {table} {name} {{ type ipv4_addr; flags dynamic, timeout; size 65536; }}"
+            for name in new.sets if name not in old.sets]  # fmt: skip
+    changed = {name: rules for name, rules in new.chains.items() if old.chains.get(name) != rules}
+    gone = [name for name in old.chains if name not in new.chains]
+    out += [f"add chain {table} {name}" for name in changed]
+    out += [f"flush chain {table} {name}" for name in (*changed, *gone)]
+    out += [f"add rule {table} {name} {rule}" for name, rules in changed.items() for rule in rules]
+    out += [f"delete chain {table} {name}" for name in gone]
+    out += [f"delete set {table} {name}" for name in gone_sets]
+    for name in _MAPS:
+        before, after = old.elements.get(name, {}), new.elements.get(name, {})
+        fresh = [f"{key} : {value}" if value else key for key, value in after.items() if before.get(key) != value]
+        out += _statements("add", f"{table} {name}", fresh)
+    return "".join(f"{line}\n" for line in out)
+
+
+def _statements(verb: str, where: str, items: list[str]) -> list[str]:
+    return [
+        f"{verb} element {where} {{ {', '.join(items[i : i + BATCH])} }}" for i in range(0, len(items), BATCH)
+    ]
+
+
+def lost_udp(old: Iterable[Frontend], new: Iterable[Frontend]) -> list[tuple[Frontend, Backend | None]]:
+    """UDP flows to forget: (frontend, backend that is gone), or (frontend, None) where one got its first backend.
+
+    A UDP flow lives in conntrack for as long as packets come, so a client would talk to a dead backend for ever.
+    """
+    after = {f.key: f for f in new if f.protocol == "udp"}
+    before = {f.key: f for f in old if f.protocol == "udp"}
+    lost: list[tuple[Frontend, Backend | None]] = []
+    for key, frontend in before.items():
+        now = after.get(key)
+        stays = set(now.backends) if now is not None else set()
+        lost += [(frontend, backend) for backend in frontend.backends if backend not in stays]
+    for key, frontend in after.items():
+        was = before.get(key)
+        if frontend.backends and (was is None or not was.backends):
+            lost.append((frontend, None))
+    return lost
