@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import ipaddress
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from kijabi.base.errors import ConfigError
+from kijabi.base.files import write_atomic
 
 DEFAULT_DIR = Path("/var/lib/kijabi")
 DEFAULT_PORT = 6443
@@ -76,6 +76,15 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
         return str(ipaddress.ip_network(self.service_cidr)[10])
 
     @property
+    def advertise(self) -> str:
+        """The API server's address for pods and nodes: the first node's bridge, which no network change moves."""
+        return str(ipaddress.ip_network(self.pod_cidr_of(0))[1]) if self.runtime != "fake" else self.address
+
+    @property
+    def advertised_server(self) -> str:
+        return f"https://{self.advertise}:{self.port}"
+
+    @property
     def kubelet_port(self) -> int:
         return 10250 + self.slot * 20
 
@@ -113,7 +122,6 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self.path / "components" / f"{name}.kubeconfig"
 
     def save(self) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
         write_atomic(self.path / "cluster.json", msgspec.json.format(msgspec.json.encode(self)))
 
 
@@ -126,18 +134,6 @@ def load(directory: Path) -> ClusterConfig:
         raise ConfigError(f"no cluster in {directory}: start one with `kijabi up --data-dir {directory}`") from None
     except msgspec.MsgspecError as error:
         raise ConfigError(f"{file} is damaged: {error}") from None
-
-
-def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Replace a file whole: a reader sees the old bytes or the new, also after a crash."""
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    os.replace(temporary, path)
 
 
 @contextmanager

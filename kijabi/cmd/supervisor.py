@@ -25,7 +25,8 @@ import msgspec
 
 from kijabi.base.errors import ConfigError
 from kijabi.cmd import lifeline
-from kijabi.cmd.config import ClusterConfig, load, write_atomic
+from kijabi.base.files import write_atomic
+from kijabi.cmd.config import ClusterConfig, load
 
 FIRST_BACKOFF = 0.2
 LONGEST_BACKOFF = 30.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from kijabi.api import catalog
 from kijabi.api.core.binding import Binding
 from kijabi.api.core.node import Node
 from kijabi.api.core.objectreference import ObjectReference
@@ -48,7 +49,9 @@ class DefaultBind:
             metadata=ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid),
             target=ObjectReference(kind="Node", name=node),
         )
-        await self._client.create_subresource(Pod, meta.name, meta.namespace, "binding", binding)
+        await self._client.subresource(
+            "POST", catalog.by_type(Pod), meta.name, meta.namespace, "binding", binding
+        )
 
 
 class Scheduler:
