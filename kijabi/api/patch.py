@@ -188,6 +188,8 @@ def _set(root: Object, path: str, value: Json) -> None:
 
 def _remove(root: Object, path: str) -> Json:
     node, last = _parent(root, path)
+    if node is root:
+        raise _unprocessable("the whole document cannot be removed")
     if isinstance(node, dict) and last in node:
         return node.pop(last)
     if isinstance(node, list):
