@@ -188,13 +188,13 @@ class Supervisor:
                 await self.changed.wait()
 
 
-def lock(config: ClusterConfig) -> IO[str]:
-    """The lock that a living supervisor holds; ConfigError when another one does."""
+def lock(config: ClusterConfig, *, wait: bool = False) -> IO[str]:
+    """The lock that a living supervisor holds; ConfigError when another one does, unless it may be waited for."""
     run = config.path / "run"
     run.mkdir(parents=True, exist_ok=True)
     file = open(run / "supervisor.lock", "a+")  # noqa: SIM115: it stays open for as long as the process lives
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         raise ConfigError(f"the cluster in {config.dir} is running already") from None
