@@ -7,19 +7,27 @@ protobuf, OpenAPI, strategic merge and server-side apply. Every type module impo
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
 
-class Struct(msgspec.Struct, omit_defaults=True, gc=False):
+class Struct(msgspec.Struct, omit_defaults=True, gc=False, forbid_unknown_fields=True):
     """Base of every API type.
 
     Attribute names are the API's own camelCase; a Python keyword gets a trailing underscore and
     `field(name=…)`. Every field has a default (Go's zero value), so a zero is dropped from the wire; where Go
-    always writes a zero (no omitempty) the default is a factory (`field(default_factory=int)`). A Go pointer is
+    always writes a zero (no omitempty) the default is a factory (`field(default_factory=int)`, `empty_list`). A Go pointer is
     `X | None = None`. Sequences are tuples. Objects are shared: nobody writes to one that came from a cache.
+    Unknown members stop the fast decoder; `codec.py` then walks slowly, lists them and drops them.
+
+    ATOMIC: the whole struct is one value to server-side apply (`x-kubernetes-map-type: atomic`). INLINE: Go embeds
+    the base class; in JSON its members are the class's own, in protobuf they travel as a message under this
+    number. Both hold for the class that states them, not for its subclasses: read them with `vars(cls)`.
     """
+
+    ATOMIC: ClassVar[bool] = False
+    INLINE: ClassVar[int] = 0
 
 
 class Tag(msgspec.Struct, frozen=True, array_like=True):
@@ -44,6 +52,16 @@ class Tag(msgspec.Struct, frozen=True, array_like=True):
     gate: str = ""
 
 
+
+
+def empty_list() -> tuple[Any, ...]:
+    """The default of a list that is always written, if only as `[]`: clients in other languages insist on it."""
+    return ()
+
+
+# A JSON value kept as its bytes, unparsed: "anything goes here" (RawExtension, FieldsV1, JSON). NO_JSON is absence;
+# a pointer to such a value is the same type, because absent and empty do not differ.
+NO_JSON = msgspec.Raw(b"")
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1, extra_json_schema={"format": "int32"})]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1, extra_json_schema={"format": "int64"})]
 Float64 = float

@@ -1,0 +1,1 @@
+"""The admission API group: one module a kind."""

@@ -1,0 +1,59 @@
+"""The mutatingwebhookconfiguration types of the admissionregistration group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.admissionregistration.policyrules import MatchCondition, RuleWithOperations
+from kijabi.api.admissionregistration.webhookclient import WebhookClientConfig
+from kijabi.api.meta import LabelSelector, Object
+from kijabi.api.resource import Resource
+from kijabi.api.struct import Int32, Struct, Tag, empty_list
+
+
+class MutatingWebhook(Struct):
+    """The API type MutatingWebhook."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    clientConfig: Annotated[
+        WebhookClientConfig,
+        Tag(2, required=True),
+    ] = field(default_factory=WebhookClientConfig)
+    rules: Annotated[tuple[RuleWithOperations, ...], Tag(3, listType="atomic")] = ()
+    failurePolicy: Annotated[str | None, Tag(4)] = None
+    matchPolicy: Annotated[str | None, Tag(9)] = None
+    namespaceSelector: Annotated[LabelSelector | None, Tag(5)] = None
+    objectSelector: Annotated[LabelSelector | None, Tag(11)] = None
+    sideEffects: Annotated[str | None, Tag(6, required=True)] = None
+    timeoutSeconds: Annotated[Int32 | None, Tag(7)] = None
+    admissionReviewVersions: Annotated[
+        tuple[str, ...],
+        Tag(8, listType="atomic", required=True),
+    ] = field(default_factory=empty_list)
+    reinvocationPolicy: Annotated[str | None, Tag(10)] = None
+    matchConditions: Annotated[
+        tuple[MatchCondition, ...],
+        Tag(12, listType="map", keys=("name",), strategy="merge", mergeKey="name"),
+    ] = ()
+
+
+class MutatingWebhookConfiguration(Object):
+    """The API type MutatingWebhookConfiguration."""
+
+    webhooks: Annotated[
+        tuple[MutatingWebhook, ...],
+        Tag(2, listType="map", keys=("name",), strategy="merge", mergeKey="name"),
+    ] = ()
+
+
+RESOURCE = Resource(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    kind="MutatingWebhookConfiguration",
+    plural="mutatingwebhookconfigurations",
+    type=MutatingWebhookConfiguration,
+    namespaced=False,
+    singular="mutatingwebhookconfiguration",
+    categories=("api-extensions",),
+    has_generation=True,
+)

@@ -1,0 +1,58 @@
+"""The validatingwebhookconfiguration types of the admissionregistration group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.admissionregistration.policyrules import MatchCondition, RuleWithOperations
+from kijabi.api.admissionregistration.webhookclient import WebhookClientConfig
+from kijabi.api.meta import LabelSelector, Object
+from kijabi.api.resource import Resource
+from kijabi.api.struct import Int32, Struct, Tag, empty_list
+
+
+class ValidatingWebhook(Struct):
+    """The API type ValidatingWebhook."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    clientConfig: Annotated[
+        WebhookClientConfig,
+        Tag(2, required=True),
+    ] = field(default_factory=WebhookClientConfig)
+    rules: Annotated[tuple[RuleWithOperations, ...], Tag(3, listType="atomic")] = ()
+    failurePolicy: Annotated[str | None, Tag(4)] = None
+    matchPolicy: Annotated[str | None, Tag(9)] = None
+    namespaceSelector: Annotated[LabelSelector | None, Tag(5)] = None
+    objectSelector: Annotated[LabelSelector | None, Tag(10)] = None
+    sideEffects: Annotated[str | None, Tag(6, required=True)] = None
+    timeoutSeconds: Annotated[Int32 | None, Tag(7)] = None
+    admissionReviewVersions: Annotated[
+        tuple[str, ...],
+        Tag(8, listType="atomic", required=True),
+    ] = field(default_factory=empty_list)
+    matchConditions: Annotated[
+        tuple[MatchCondition, ...],
+        Tag(11, listType="map", keys=("name",), strategy="merge", mergeKey="name"),
+    ] = ()
+
+
+class ValidatingWebhookConfiguration(Object):
+    """The API type ValidatingWebhookConfiguration."""
+
+    webhooks: Annotated[
+        tuple[ValidatingWebhook, ...],
+        Tag(2, listType="map", keys=("name",), strategy="merge", mergeKey="name"),
+    ] = ()
+
+
+RESOURCE = Resource(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    kind="ValidatingWebhookConfiguration",
+    plural="validatingwebhookconfigurations",
+    type=ValidatingWebhookConfiguration,
+    namespaced=False,
+    singular="validatingwebhookconfiguration",
+    categories=("api-extensions",),
+    has_generation=True,
+)

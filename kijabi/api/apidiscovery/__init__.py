@@ -1,0 +1,1 @@
+"""The apidiscovery API group: one module a kind."""

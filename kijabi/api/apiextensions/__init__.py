@@ -1,0 +1,1 @@
+"""The apiextensions API group: one module a kind."""

@@ -1,0 +1,195 @@
+"""The customresourcedefinition types of the apiextensions group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.apiextensions.jsonschema import JSONSchemaProps
+from kijabi.api.meta import Object, Time
+from kijabi.api.resource import Resource, Subresource
+from kijabi.api.struct import Int32, Int64, Struct, Tag, empty_list
+
+
+class CustomResourceDefinitionNames(Struct):
+    """The API type CustomResourceDefinitionNames."""
+
+    plural: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    singular: Annotated[str, Tag(2)] = ""
+    shortNames: Annotated[tuple[str, ...], Tag(3, listType="atomic")] = ()
+    kind: Annotated[str, Tag(4, required=True)] = field(default_factory=str)
+    listKind: Annotated[str, Tag(5)] = ""
+    categories: Annotated[tuple[str, ...], Tag(6, listType="atomic")] = ()
+
+
+class CustomResourceValidation(Struct):
+    """The API type CustomResourceValidation."""
+
+    openAPIV3Schema: Annotated[JSONSchemaProps | None, Tag(1)] = None
+
+
+class CustomResourceSubresourceStatus(Struct):
+    """What was last seen of a Custom Resource Subresource."""
+
+
+class CustomResourceSubresourceScale(Struct):
+    """The API type CustomResourceSubresourceScale."""
+
+    specReplicasPath: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    statusReplicasPath: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
+    labelSelectorPath: Annotated[str | None, Tag(3)] = None
+
+
+class CustomResourceSubresources(Struct):
+    """The API type CustomResourceSubresources."""
+
+    status: Annotated[CustomResourceSubresourceStatus | None, Tag(1)] = None
+    scale: Annotated[CustomResourceSubresourceScale | None, Tag(2)] = None
+
+
+class CustomResourceColumnDefinition(Struct):
+    """The API type CustomResourceColumnDefinition."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    type: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
+    format: Annotated[str, Tag(3)] = ""
+    description: Annotated[str, Tag(4)] = ""
+    priority: Annotated[Int32, Tag(5)] = 0
+    jsonPath: Annotated[str, Tag(6, required=True)] = field(default_factory=str)
+
+
+class SelectableField(Struct):
+    """The API type SelectableField."""
+
+    jsonPath: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+
+
+class CustomResourceDefinitionVersion(Struct):
+    """The API type CustomResourceDefinitionVersion."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    served: Annotated[bool, Tag(2, required=True)] = field(default_factory=bool)
+    storage: Annotated[bool, Tag(3, required=True)] = field(default_factory=bool)
+    deprecated: Annotated[bool, Tag(7)] = False
+    deprecationWarning: Annotated[str | None, Tag(8)] = None
+    schema: Annotated[CustomResourceValidation | None, Tag(4)] = None
+    subresources: Annotated[CustomResourceSubresources | None, Tag(5)] = None
+    additionalPrinterColumns: Annotated[
+        tuple[CustomResourceColumnDefinition, ...],
+        Tag(6, listType="atomic"),
+    ] = ()
+    selectableFields: Annotated[
+        tuple[SelectableField, ...],
+        Tag(9, listType="atomic", gate="CustomResourceFieldSelectors"),
+    ] = ()
+
+
+class ServiceReference(Struct):
+    """The API type ServiceReference."""
+
+    namespace: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    name: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
+    path: Annotated[str | None, Tag(3)] = None
+    port: Annotated[Int32 | None, Tag(4)] = None
+
+
+class WebhookClientConfig(Struct):
+    """The API type WebhookClientConfig."""
+
+    url: Annotated[str | None, Tag(3)] = None
+    service: Annotated[ServiceReference | None, Tag(1)] = None
+    caBundle: Annotated[bytes, Tag(2)] = b""
+
+
+class WebhookConversion(Struct):
+    """The API type WebhookConversion."""
+
+    clientConfig: Annotated[WebhookClientConfig | None, Tag(2)] = None
+    conversionReviewVersions: Annotated[
+        tuple[str, ...],
+        Tag(3, listType="atomic", required=True),
+    ] = field(default_factory=empty_list)
+
+
+class CustomResourceConversion(Struct):
+    """The API type CustomResourceConversion."""
+
+    strategy: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    webhook: Annotated[WebhookConversion | None, Tag(2)] = None
+
+
+class CustomResourceDefinitionSpec(Struct):
+    """What is asked of a Custom Resource Definition."""
+
+    group: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    names: Annotated[
+        CustomResourceDefinitionNames,
+        Tag(3, required=True),
+    ] = field(default_factory=CustomResourceDefinitionNames)
+    scope: Annotated[str, Tag(4, required=True)] = field(default_factory=str)
+    versions: Annotated[
+        tuple[CustomResourceDefinitionVersion, ...],
+        Tag(7, listType="atomic", required=True),
+    ] = field(default_factory=empty_list)
+    conversion: Annotated[CustomResourceConversion | None, Tag(9)] = None
+    preserveUnknownFields: Annotated[bool, Tag(10)] = False
+
+
+class CustomResourceDefinitionCondition(Struct):
+    """One condition of a Custom Resource Definition."""
+
+    type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    status: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
+    lastTransitionTime: Annotated[Time, Tag(3)] = Time()
+    reason: Annotated[str, Tag(4)] = ""
+    message: Annotated[str, Tag(5)] = ""
+    observedGeneration: Annotated[Int64, Tag(6, gate="CRDObservedGenerationTracking")] = 0
+
+
+class CustomResourceDefinitionStatus(Struct):
+    """What was last seen of a Custom Resource Definition."""
+
+    conditions: Annotated[
+        tuple[CustomResourceDefinitionCondition, ...],
+        Tag(1, listType="map", keys=("type",)),
+    ] = field(default_factory=empty_list)
+    acceptedNames: Annotated[
+        CustomResourceDefinitionNames,
+        Tag(2),
+    ] = field(default_factory=CustomResourceDefinitionNames)
+    storedVersions: Annotated[tuple[str, ...], Tag(3, listType="atomic")] = field(default_factory=empty_list)
+    observedGeneration: Annotated[Int64, Tag(4, gate="CRDObservedGenerationTracking")] = 0
+
+
+class CustomResourceDefinition(Object):
+    """The API type CustomResourceDefinition."""
+
+    spec: Annotated[
+        CustomResourceDefinitionSpec,
+        Tag(2, required=True),
+    ] = field(default_factory=CustomResourceDefinitionSpec)
+    status: Annotated[
+        CustomResourceDefinitionStatus,
+        Tag(3),
+    ] = field(default_factory=CustomResourceDefinitionStatus)
+
+
+RESOURCE = Resource(
+    group="apiextensions.k8s.io",
+    version="v1",
+    kind="CustomResourceDefinition",
+    plural="customresourcedefinitions",
+    type=CustomResourceDefinition,
+    namespaced=False,
+    singular="customresourcedefinition",
+    short=("crd", "crds"),
+    categories=("api-extensions",),
+    subresources=(
+        Subresource(
+            name="status",
+            kind="CustomResourceDefinition",
+            verbs=("get", "patch", "update"),
+            type=CustomResourceDefinition,
+        ),
+    ),
+    has_generation=True,
+)

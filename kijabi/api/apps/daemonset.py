@@ -1,0 +1,88 @@
+"""The daemonset types of the apps group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.core.podtemplate import PodTemplateSpec
+from kijabi.api.meta import LabelSelector, Object, Time
+from kijabi.api.resource import Resource, Subresource
+from kijabi.api.struct import Int32, Int64, IntOrString, Struct, Tag
+
+
+class RollingUpdateDaemonSet(Struct):
+    """The API type RollingUpdateDaemonSet."""
+
+    maxUnavailable: Annotated[IntOrString | None, Tag(1)] = None
+    maxSurge: Annotated[IntOrString | None, Tag(2)] = None
+
+
+class DaemonSetUpdateStrategy(Struct):
+    """The API type DaemonSetUpdateStrategy."""
+
+    type: Annotated[str, Tag(1)] = ""
+    rollingUpdate: Annotated[RollingUpdateDaemonSet | None, Tag(2)] = None
+
+
+class DaemonSetSpec(Struct):
+    """What is asked of a Daemon Set."""
+
+    selector: Annotated[LabelSelector | None, Tag(1, required=True)] = None
+    template: Annotated[PodTemplateSpec, Tag(2, required=True)] = field(default_factory=PodTemplateSpec)
+    updateStrategy: Annotated[
+        DaemonSetUpdateStrategy,
+        Tag(3),
+    ] = field(default_factory=DaemonSetUpdateStrategy)
+    minReadySeconds: Annotated[Int32, Tag(4)] = 0
+    revisionHistoryLimit: Annotated[Int32 | None, Tag(6)] = None
+
+
+class DaemonSetCondition(Struct):
+    """One condition of a Daemon Set."""
+
+    type: Annotated[str, Tag(1)] = field(default_factory=str)
+    status: Annotated[str, Tag(2)] = field(default_factory=str)
+    lastTransitionTime: Annotated[Time, Tag(3)] = Time()
+    reason: Annotated[str, Tag(4)] = ""
+    message: Annotated[str, Tag(5)] = ""
+
+
+class DaemonSetStatus(Struct):
+    """What was last seen of a Daemon Set."""
+
+    currentNumberScheduled: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
+    numberMisscheduled: Annotated[Int32, Tag(2, required=True)] = field(default_factory=int)
+    desiredNumberScheduled: Annotated[Int32, Tag(3, required=True)] = field(default_factory=int)
+    numberReady: Annotated[Int32, Tag(4, required=True)] = field(default_factory=int)
+    observedGeneration: Annotated[Int64, Tag(5)] = 0
+    updatedNumberScheduled: Annotated[Int32, Tag(6)] = 0
+    numberAvailable: Annotated[Int32, Tag(7)] = 0
+    numberUnavailable: Annotated[Int32, Tag(8)] = 0
+    collisionCount: Annotated[Int32 | None, Tag(9)] = None
+    conditions: Annotated[
+        tuple[DaemonSetCondition, ...],
+        Tag(10, listType="map", keys=("type",), strategy="merge", mergeKey="type"),
+    ] = ()
+
+
+class DaemonSet(Object):
+    """The API type DaemonSet."""
+
+    spec: Annotated[DaemonSetSpec, Tag(2, required=True)] = field(default_factory=DaemonSetSpec)
+    status: Annotated[DaemonSetStatus, Tag(3)] = field(default_factory=DaemonSetStatus)
+
+
+RESOURCE = Resource(
+    group="apps",
+    version="v1",
+    kind="DaemonSet",
+    plural="daemonsets",
+    type=DaemonSet,
+    singular="daemonset",
+    short=("ds",),
+    categories=("all",),
+    subresources=(
+        Subresource(name="status", kind="DaemonSet", verbs=("get", "patch", "update"), type=DaemonSet),
+    ),
+    has_generation=True,
+)

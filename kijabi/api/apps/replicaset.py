@@ -1,0 +1,76 @@
+"""The replicaset types of the apps group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.autoscaling.scale import Scale
+from kijabi.api.core.podtemplate import PodTemplateSpec
+from kijabi.api.meta import LabelSelector, Object, Time
+from kijabi.api.resource import Resource, Subresource
+from kijabi.api.struct import Int32, Int64, Struct, Tag
+
+
+class ReplicaSetSpec(Struct):
+    """What is asked of a Replica Set."""
+
+    replicas: Annotated[Int32 | None, Tag(1)] = None
+    minReadySeconds: Annotated[Int32, Tag(4)] = 0
+    selector: Annotated[LabelSelector | None, Tag(2, required=True)] = None
+    template: Annotated[PodTemplateSpec, Tag(3)] = field(default_factory=PodTemplateSpec)
+
+
+class ReplicaSetCondition(Struct):
+    """One condition of a Replica Set."""
+
+    type: Annotated[str, Tag(1)] = field(default_factory=str)
+    status: Annotated[str, Tag(2)] = field(default_factory=str)
+    lastTransitionTime: Annotated[Time, Tag(3)] = Time()
+    reason: Annotated[str, Tag(4)] = ""
+    message: Annotated[str, Tag(5)] = ""
+
+
+class ReplicaSetStatus(Struct):
+    """What was last seen of a Replica Set."""
+
+    replicas: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
+    fullyLabeledReplicas: Annotated[Int32, Tag(2)] = 0
+    readyReplicas: Annotated[Int32, Tag(4)] = 0
+    availableReplicas: Annotated[Int32, Tag(5)] = 0
+    terminatingReplicas: Annotated[Int32 | None, Tag(7)] = None
+    observedGeneration: Annotated[Int64, Tag(3)] = 0
+    conditions: Annotated[
+        tuple[ReplicaSetCondition, ...],
+        Tag(6, listType="map", keys=("type",), strategy="merge", mergeKey="type"),
+    ] = ()
+
+
+class ReplicaSet(Object):
+    """The API type ReplicaSet."""
+
+    spec: Annotated[ReplicaSetSpec, Tag(2, required=True)] = field(default_factory=ReplicaSetSpec)
+    status: Annotated[ReplicaSetStatus, Tag(3)] = field(default_factory=ReplicaSetStatus)
+
+
+RESOURCE = Resource(
+    group="apps",
+    version="v1",
+    kind="ReplicaSet",
+    plural="replicasets",
+    type=ReplicaSet,
+    singular="replicaset",
+    short=("rs",),
+    categories=("all",),
+    subresources=(
+        Subresource(
+            name="scale",
+            kind="Scale",
+            verbs=("get", "patch", "update"),
+            group="autoscaling",
+            version="v1",
+            type=Scale,
+        ),
+        Subresource(name="status", kind="ReplicaSet", verbs=("get", "patch", "update"), type=ReplicaSet),
+    ),
+    has_generation=True,
+)

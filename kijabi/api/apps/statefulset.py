@@ -1,0 +1,120 @@
+"""The statefulset types of the apps group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.autoscaling.scale import Scale
+from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
+from kijabi.api.core.podtemplate import PodTemplateSpec
+from kijabi.api.meta import LabelSelector, Object, Time
+from kijabi.api.resource import Resource, Subresource
+from kijabi.api.struct import Int32, Int64, IntOrString, Struct, Tag
+
+
+class RollingUpdateStatefulSetStrategy(Struct):
+    """The API type RollingUpdateStatefulSetStrategy."""
+
+    partition: Annotated[Int32 | None, Tag(1)] = None
+    maxUnavailable: Annotated[IntOrString | None, Tag(2, gate="MaxUnavailableStatefulSet")] = None
+
+
+class StatefulSetUpdateStrategy(Struct):
+    """The API type StatefulSetUpdateStrategy."""
+
+    type: Annotated[str, Tag(1)] = ""
+    rollingUpdate: Annotated[RollingUpdateStatefulSetStrategy | None, Tag(2)] = None
+
+
+class StatefulSetPersistentVolumeClaimRetentionPolicy(Struct):
+    """The API type StatefulSetPersistentVolumeClaimRetentionPolicy."""
+
+    whenDeleted: Annotated[str, Tag(1)] = ""
+    whenScaled: Annotated[str, Tag(2)] = ""
+
+
+class StatefulSetOrdinals(Struct):
+    """The API type StatefulSetOrdinals."""
+
+    start: Annotated[Int32, Tag(1)] = field(default_factory=int)
+
+
+class StatefulSetSpec(Struct):
+    """What is asked of a Stateful Set."""
+
+    replicas: Annotated[Int32 | None, Tag(1)] = None
+    selector: Annotated[LabelSelector | None, Tag(2, required=True)] = None
+    template: Annotated[PodTemplateSpec, Tag(3, required=True)] = field(default_factory=PodTemplateSpec)
+    volumeClaimTemplates: Annotated[tuple[PersistentVolumeClaim, ...], Tag(4, listType="atomic")] = ()
+    serviceName: Annotated[str, Tag(5)] = field(default_factory=str)
+    podManagementPolicy: Annotated[str, Tag(6)] = ""
+    updateStrategy: Annotated[
+        StatefulSetUpdateStrategy,
+        Tag(7),
+    ] = field(default_factory=StatefulSetUpdateStrategy)
+    revisionHistoryLimit: Annotated[Int32 | None, Tag(8)] = None
+    minReadySeconds: Annotated[Int32, Tag(9)] = 0
+    persistentVolumeClaimRetentionPolicy: Annotated[
+        StatefulSetPersistentVolumeClaimRetentionPolicy | None,
+        Tag(10),
+    ] = None
+    ordinals: Annotated[StatefulSetOrdinals | None, Tag(11)] = None
+
+
+class StatefulSetCondition(Struct):
+    """One condition of a Stateful Set."""
+
+    type: Annotated[str, Tag(1)] = field(default_factory=str)
+    status: Annotated[str, Tag(2)] = field(default_factory=str)
+    lastTransitionTime: Annotated[Time, Tag(3)] = Time()
+    reason: Annotated[str, Tag(4)] = ""
+    message: Annotated[str, Tag(5)] = ""
+
+
+class StatefulSetStatus(Struct):
+    """What was last seen of a Stateful Set."""
+
+    observedGeneration: Annotated[Int64, Tag(1)] = 0
+    replicas: Annotated[Int32, Tag(2, required=True)] = field(default_factory=int)
+    readyReplicas: Annotated[Int32, Tag(3)] = 0
+    currentReplicas: Annotated[Int32, Tag(4)] = 0
+    updatedReplicas: Annotated[Int32, Tag(5)] = 0
+    currentRevision: Annotated[str, Tag(6)] = ""
+    updateRevision: Annotated[str, Tag(7)] = ""
+    collisionCount: Annotated[Int32 | None, Tag(9)] = None
+    conditions: Annotated[
+        tuple[StatefulSetCondition, ...],
+        Tag(10, listType="map", keys=("type",), strategy="merge", mergeKey="type"),
+    ] = ()
+    availableReplicas: Annotated[Int32, Tag(11)] = field(default_factory=int)
+
+
+class StatefulSet(Object):
+    """The API type StatefulSet."""
+
+    spec: Annotated[StatefulSetSpec, Tag(2, required=True)] = field(default_factory=StatefulSetSpec)
+    status: Annotated[StatefulSetStatus, Tag(3)] = field(default_factory=StatefulSetStatus)
+
+
+RESOURCE = Resource(
+    group="apps",
+    version="v1",
+    kind="StatefulSet",
+    plural="statefulsets",
+    type=StatefulSet,
+    singular="statefulset",
+    short=("sts",),
+    categories=("all",),
+    subresources=(
+        Subresource(
+            name="scale",
+            kind="Scale",
+            verbs=("get", "patch", "update"),
+            group="autoscaling",
+            version="v1",
+            type=Scale,
+        ),
+        Subresource(name="status", kind="StatefulSet", verbs=("get", "patch", "update"), type=StatefulSet),
+    ),
+    has_generation=True,
+)

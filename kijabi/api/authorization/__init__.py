@@ -1,0 +1,1 @@
+"""The authorization API group: one module a kind."""

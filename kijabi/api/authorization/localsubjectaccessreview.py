@@ -1,0 +1,32 @@
+"""The localsubjectaccessreview types of the authorization group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.authorization.subjectaccessreview import SubjectAccessReviewSpec, SubjectAccessReviewStatus
+from kijabi.api.meta import Object
+from kijabi.api.resource import Resource
+from kijabi.api.struct import Tag
+
+
+class LocalSubjectAccessReview(Object):
+    """The API type LocalSubjectAccessReview."""
+
+    spec: Annotated[
+        SubjectAccessReviewSpec,
+        Tag(2, required=True),
+    ] = field(default_factory=SubjectAccessReviewSpec)
+    status: Annotated[SubjectAccessReviewStatus, Tag(3)] = field(default_factory=SubjectAccessReviewStatus)
+
+
+RESOURCE = Resource(
+    group="authorization.k8s.io",
+    version="v1",
+    kind="LocalSubjectAccessReview",
+    plural="localsubjectaccessreviews",
+    type=LocalSubjectAccessReview,
+    singular="localsubjectaccessreview",
+    verbs=("create",),
+    storage=False,
+)

@@ -1,0 +1,180 @@
+"""Objects to JSON and back: the hot path of every request, watch event and stored value.
+
+The fast path is one msgspec decoder per type. What it refuses goes through `codec_slow.py`, which knows what Go's
+JSON decoder forgives (null for anything, base64 with line breaks, members it does not know) and words the errors as
+upstream does. Callers: the API server for bodies, the store's users for values, the client for answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from kijabi.api import codec_slow
+from kijabi.api.meta import MicroTime, Object, ObjectMeta, Time, TypeMeta
+from kijabi.api.quantity import Quantity
+from kijabi.api.shape import Shape, fields
+from kijabi.api.struct import NO_JSON, Struct
+
+T = TypeVar("T", bound=Struct)
+
+_NULL = msgspec.Raw(b"null")
+
+
+def _into(cls: Any, value: Any) -> Any:
+    """msgspec's hook for types of our own, which all make themselves from a JSON value."""
+    return cls.parse(value)
+
+
+def _out(value: Any) -> Any:
+    """msgspec's hook for the `str` subclasses; a zero time is null, as Go writes it."""
+    if isinstance(value, Quantity):
+        return str.__str__(value)
+    if isinstance(value, Time | MicroTime):
+        return str.__str__(value) or None
+    raise TypeError(f"cannot encode {type(value).__name__}")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_out)
+_plain = msgspec.json.Decoder()
+
+
+@cache
+def _decoder(cls: type[T]) -> tuple[Callable[[bytes], T], Callable[[T], None]]:
+    """The fast decoder of a type, and what makes its raw parts independent of the buffer they were read from."""
+    return msgspec.json.Decoder(cls, dec_hook=_into).decode, _unpin(cls)
+
+
+def encode(obj: Struct) -> bytes:
+    """JSON. An object without kind gets its apiVersion and kind from the catalog, on the wire only."""
+    data = _encoder.encode(obj)
+    if isinstance(obj, TypeMeta) and not obj.kind and (head := _head(type(obj))):
+        return head + b"}" if data == b"{}" else head + b"," + data[1:]
+    return data
+
+
+@cache
+def _head(cls: type[Struct]) -> bytes:
+    # The catalog imports every type, and rules of types import this module: so it is imported when first needed.
+    from kijabi.api import catalog
+
+    version, kind = catalog.identity(cls)
+    return b'{"kind":"%s","apiVersion":"%s"' % (kind.encode(), version.encode()) if kind else b""
+
+
+def decode(cls: type[T], data: bytes) -> T:
+    """The object in a JSON text; members that the type does not know are ignored. BadRequest if it is none."""
+    fast, unpin = _decoder(cls)
+    try:
+        obj = fast(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return _slowly(cls, data)[0]
+    unpin(obj)
+    return obj
+
+
+def decode_strict(cls: type[T], data: bytes) -> tuple[T, list[str]]:
+    """As `decode`, with what a strict decoder would mind: `unknown field "spec.x"`, `duplicate field "spec.y"`."""
+    fast, unpin = _decoder(cls)
+    try:
+        obj = fast(data)
+        if len(_encoder.encode(_plain.decode(data))) != len(msgspec.json.format(data, indent=-1)):
+            # A repeated member is lost in a dict, so the text shrinks. Numbers and escapes may change it as well.
+            return _slowly(cls, data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return _slowly(cls, data)
+    unpin(obj)
+    return obj, []
+
+
+def _slowly(cls: type[T], data: bytes) -> tuple[T, list[str]]:
+    cleaned, problems = codec_slow.clean(cls, data)
+    fast, unpin = _decoder(cls)
+    try:
+        obj = fast(_encoder.encode(cleaned))
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise codec_slow.bad_request(cls, data, str(error)) from error
+    unpin(obj)
+    return obj, problems
+
+
+def clone(obj: T) -> T:
+    """A copy that shares nothing that can change; encoding and decoding is the cheapest full copy."""
+    fast, unpin = _decoder(type(obj))
+    copy = fast(_encoder.encode(obj))
+    unpin(copy)
+    return copy
+
+
+def to_builtins(obj: Struct) -> dict[str, Any]:
+    """The JSON value as dicts, lists and scalars."""
+    value: dict[str, Any] = _plain.decode(encode(obj))
+    return value
+
+
+def from_builtins(cls: type[T], value: Any) -> T:
+    """The object in a JSON value made of dicts, lists and scalars. BadRequest if it is none."""
+    return decode(cls, _encoder.encode(value))
+
+
+def from_builtins_strict(cls: type[T], value: Any) -> tuple[T, list[str]]:
+    """As `from_builtins`, with the members that the type does not know."""
+    return decode_strict(cls, _encoder.encode(value))
+
+
+def _unpin(cls: type[Struct]) -> Callable[[Any], None]:
+    """A function that copies the raw JSON in an object out of the buffer it came from, so that the buffer can go.
+
+    An object's own `managedFields` always; everything else only in the few types that hold raw values elsewhere.
+    """
+    if _has_raw(Shape("struct", struct=cls), set()):
+        return _own_all
+    return _own_managed if issubclass(cls, Object) else _nothing
+
+
+def _has_raw(shape: Shape, seen: set[type[Struct]]) -> bool:
+    """Whether raw JSON can occur in a value, leaving metadata aside: in templates it has no managed fields."""
+    if shape.kind == "raw":
+        return True
+    if shape.item is not None:
+        return _has_raw(shape.item, seen)
+    if shape.struct is None:
+        return any(_has_raw(option, seen) for option in shape.options)
+    if shape.struct is ObjectMeta or shape.struct in seen:
+        return False
+    seen.add(shape.struct)
+    return any(_has_raw(field.shape, seen) for field in fields(shape.struct).values())
+
+
+def _nothing(_: Any) -> None:
+    return
+
+
+def _own_managed(obj: Any) -> None:
+    meta = obj.metadata
+    if meta.managedFields is not NO_JSON:
+        meta.managedFields = _owned(meta.managedFields)
+
+
+def _own_all(obj: Any) -> None:
+    for attribute in obj.__struct_fields__:
+        value = getattr(obj, attribute)
+        owned = _owned(value)
+        if owned is not value:
+            setattr(obj, attribute, owned)
+
+
+def _owned(value: Any) -> Any:
+    if isinstance(value, msgspec.Raw):
+        return NO_JSON if value is NO_JSON or value == _NULL else value.copy()
+    if isinstance(value, Struct):
+        _own_all(value)
+    elif isinstance(value, tuple):
+        return tuple([_owned(item) for item in value]) if value else value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            value[key] = _owned(item)
+    return value

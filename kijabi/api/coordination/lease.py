@@ -1,0 +1,37 @@
+"""The lease types of the coordination group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.meta import MicroTime, Object
+from kijabi.api.resource import Resource
+from kijabi.api.struct import Int32, Struct, Tag
+
+
+class LeaseSpec(Struct):
+    """What is asked of a Lease."""
+
+    holderIdentity: Annotated[str | None, Tag(1)] = None
+    leaseDurationSeconds: Annotated[Int32 | None, Tag(2)] = None
+    acquireTime: Annotated[MicroTime | None, Tag(3)] = None
+    renewTime: Annotated[MicroTime | None, Tag(4)] = None
+    leaseTransitions: Annotated[Int32 | None, Tag(5)] = None
+    strategy: Annotated[str | None, Tag(6, gate="CoordinatedLeaderElection")] = None
+    preferredHolder: Annotated[str | None, Tag(7, gate="CoordinatedLeaderElection")] = None
+
+
+class Lease(Object):
+    """The API type Lease."""
+
+    spec: Annotated[LeaseSpec, Tag(2)] = field(default_factory=LeaseSpec)
+
+
+RESOURCE = Resource(
+    group="coordination.k8s.io",
+    version="v1",
+    kind="Lease",
+    plural="leases",
+    type=Lease,
+    singular="lease",
+)

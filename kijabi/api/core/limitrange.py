@@ -1,0 +1,47 @@
+"""The limitrange types of the core group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.core.resources import ResourceList
+from kijabi.api.meta import Object
+from kijabi.api.resource import Resource
+from kijabi.api.struct import Struct, Tag, empty_list
+
+
+class LimitRangeItem(Struct):
+    """The API type LimitRangeItem."""
+
+    type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    max: Annotated[ResourceList, Tag(2)] = {}
+    min: Annotated[ResourceList, Tag(3)] = {}
+    default: Annotated[ResourceList, Tag(4)] = {}
+    defaultRequest: Annotated[ResourceList, Tag(5)] = {}
+    maxLimitRequestRatio: Annotated[ResourceList, Tag(6)] = {}
+
+
+class LimitRangeSpec(Struct):
+    """What is asked of a Limit Range."""
+
+    limits: Annotated[
+        tuple[LimitRangeItem, ...],
+        Tag(1, listType="atomic", required=True),
+    ] = field(default_factory=empty_list)
+
+
+class LimitRange(Object):
+    """The API type LimitRange."""
+
+    spec: Annotated[LimitRangeSpec, Tag(2)] = field(default_factory=LimitRangeSpec)
+
+
+RESOURCE = Resource(
+    group="",
+    version="v1",
+    kind="LimitRange",
+    plural="limitranges",
+    type=LimitRange,
+    singular="limitrange",
+    short=("limits",),
+)

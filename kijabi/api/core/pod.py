@@ -1,0 +1,216 @@
+"""The pod types of the core group."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import field
+
+from kijabi.api.core.affinity import Affinity, Toleration, TopologySpreadConstraint
+from kijabi.api.core.binding import Binding
+from kijabi.api.core.container import Container, EphemeralContainer
+from kijabi.api.core.podstatus import PodStatus
+from kijabi.api.core.reference import LocalObjectReference
+from kijabi.api.core.resources import ResourceList, ResourceRequirements
+from kijabi.api.core.security import PodSecurityContext
+from kijabi.api.core.volume import Volume
+from kijabi.api.meta import Object
+from kijabi.api.policy.eviction import Eviction
+from kijabi.api.resource import Resource, Subresource
+from kijabi.api.struct import Int32, Int64, Struct, Tag, empty_list
+
+
+class HostAlias(Struct):
+    """The API type HostAlias."""
+
+    ip: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    hostnames: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = ()
+
+
+class PodDNSConfigOption(Struct):
+    """The API type PodDNSConfigOption."""
+
+    name: Annotated[str, Tag(1)] = ""
+    value: Annotated[str | None, Tag(2)] = None
+
+
+class PodDNSConfig(Struct):
+    """The API type PodDNSConfig."""
+
+    nameservers: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
+    searches: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = ()
+    options: Annotated[tuple[PodDNSConfigOption, ...], Tag(3, listType="atomic")] = ()
+
+
+class PodReadinessGate(Struct):
+    """The API type PodReadinessGate."""
+
+    conditionType: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+
+
+class PodOS(Struct):
+    """The API type PodOS."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+
+
+class PodSchedulingGate(Struct):
+    """The API type PodSchedulingGate."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+
+
+class PodResourceClaim(Struct):
+    """The API type PodResourceClaim."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    resourceClaimName: Annotated[str | None, Tag(3)] = None
+    resourceClaimTemplateName: Annotated[str | None, Tag(4)] = None
+
+
+class PodSchedulingGroup(Struct):
+    """The API type PodSchedulingGroup."""
+
+    podGroupName: Annotated[str | None, Tag(1)] = None
+
+
+class EvictionResponder(Struct):
+    """The API type EvictionResponder."""
+
+    ATOMIC: ClassVar[bool] = True
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    priority: Annotated[Int32 | None, Tag(2, required=True)] = None
+
+
+class PodSpec(Struct):
+    """What is asked of a Pod."""
+
+    volumes: Annotated[
+        tuple[Volume, ...],
+        Tag(1, listType="map", keys=("name",), strategy="merge,retainKeys", mergeKey="name"),
+    ] = ()
+    initContainers: Annotated[
+        tuple[Container, ...],
+        Tag(20, listType="map", keys=("name",), strategy="merge", mergeKey="name"),
+    ] = ()
+    containers: Annotated[
+        tuple[Container, ...],
+        Tag(2, listType="map", keys=("name",), strategy="merge", mergeKey="name", required=True),
+    ] = field(default_factory=empty_list)
+    ephemeralContainers: Annotated[
+        tuple[EphemeralContainer, ...],
+        Tag(34, listType="map", keys=("name",), strategy="merge", mergeKey="name"),
+    ] = ()
+    restartPolicy: Annotated[str, Tag(3)] = ""
+    terminationGracePeriodSeconds: Annotated[Int64 | None, Tag(4)] = None
+    activeDeadlineSeconds: Annotated[Int64 | None, Tag(5)] = None
+    dnsPolicy: Annotated[str, Tag(6)] = ""
+    nodeSelector: Annotated[dict[str, str], Tag(7, mapType="atomic")] = {}
+    serviceAccountName: Annotated[str, Tag(8)] = ""
+    serviceAccount: Annotated[str, Tag(9)] = ""
+    automountServiceAccountToken: Annotated[bool | None, Tag(21)] = None
+    nodeName: Annotated[str, Tag(10)] = ""
+    hostNetwork: Annotated[bool, Tag(11)] = False
+    hostPID: Annotated[bool, Tag(12)] = False
+    hostIPC: Annotated[bool, Tag(13)] = False
+    shareProcessNamespace: Annotated[bool | None, Tag(27)] = None
+    securityContext: Annotated[PodSecurityContext | None, Tag(14)] = None
+    imagePullSecrets: Annotated[
+        tuple[LocalObjectReference, ...],
+        Tag(15, listType="map", keys=("name",), strategy="merge", mergeKey="name"),
+    ] = ()
+    hostname: Annotated[str, Tag(16)] = ""
+    subdomain: Annotated[str, Tag(17)] = ""
+    affinity: Annotated[Affinity | None, Tag(18)] = None
+    schedulerName: Annotated[str, Tag(19)] = ""
+    tolerations: Annotated[tuple[Toleration, ...], Tag(22, listType="atomic")] = ()
+    hostAliases: Annotated[
+        tuple[HostAlias, ...],
+        Tag(23, listType="map", keys=("ip",), strategy="merge", mergeKey="ip"),
+    ] = ()
+    priorityClassName: Annotated[str, Tag(24)] = ""
+    priority: Annotated[Int32 | None, Tag(25)] = None
+    dnsConfig: Annotated[PodDNSConfig | None, Tag(26)] = None
+    readinessGates: Annotated[tuple[PodReadinessGate, ...], Tag(28, listType="atomic")] = ()
+    runtimeClassName: Annotated[str | None, Tag(29)] = None
+    enableServiceLinks: Annotated[bool | None, Tag(30)] = None
+    preemptionPolicy: Annotated[str | None, Tag(31)] = None
+    overhead: Annotated[ResourceList, Tag(32)] = {}
+    topologySpreadConstraints: Annotated[
+        tuple[TopologySpreadConstraint, ...],
+        Tag(
+            33,
+            listType="map",
+            keys=("topologyKey", "whenUnsatisfiable"),
+            strategy="merge",
+            mergeKey="topologyKey",
+        ),
+    ] = ()
+    setHostnameAsFQDN: Annotated[bool | None, Tag(35)] = None
+    os: Annotated[PodOS | None, Tag(36)] = None
+    hostUsers: Annotated[bool | None, Tag(37)] = None
+    schedulingGates: Annotated[
+        tuple[PodSchedulingGate, ...],
+        Tag(38, listType="map", keys=("name",), strategy="merge", mergeKey="name"),
+    ] = ()
+    resourceClaims: Annotated[
+        tuple[PodResourceClaim, ...],
+        Tag(
+            39,
+            listType="map",
+            keys=("name",),
+            strategy="merge,retainKeys",
+            mergeKey="name",
+            gate="DynamicResourceAllocation",
+        ),
+    ] = ()
+    resources: Annotated[ResourceRequirements | None, Tag(40, gate="PodLevelResources")] = None
+    hostnameOverride: Annotated[str | None, Tag(41, gate="HostnameOverride")] = None
+    schedulingGroup: Annotated[PodSchedulingGroup | None, Tag(43, gate="GenericWorkload")] = None
+    evictionResponders: Annotated[
+        tuple[EvictionResponder, ...],
+        Tag(44, listType="map", keys=("name",), strategy="merge", mergeKey="name", gate="EvictionRequestAPI"),
+    ] = ()
+
+
+class Pod(Object):
+    """The API type Pod."""
+
+    spec: Annotated[PodSpec, Tag(2)] = field(default_factory=PodSpec)
+    status: Annotated[PodStatus, Tag(3)] = field(default_factory=PodStatus)
+
+
+RESOURCE = Resource(
+    group="",
+    version="v1",
+    kind="Pod",
+    plural="pods",
+    type=Pod,
+    singular="pod",
+    short=("po",),
+    categories=("all",),
+    subresources=(
+        Subresource(name="attach", kind="PodAttachOptions", verbs=("create", "get")),
+        Subresource(name="binding", kind="Binding", verbs=("create",), type=Binding),
+        Subresource(name="ephemeralcontainers", kind="Pod", verbs=("get", "patch", "update"), type=Pod),
+        Subresource(
+            name="eviction",
+            kind="Eviction",
+            verbs=("create",),
+            group="policy",
+            version="v1",
+            type=Eviction,
+        ),
+        Subresource(name="exec", kind="PodExecOptions", verbs=("create", "get")),
+        Subresource(name="log", kind="Pod", verbs=("get",)),
+        Subresource(name="portforward", kind="PodPortForwardOptions", verbs=("create", "get")),
+        Subresource(
+            name="proxy",
+            kind="PodProxyOptions",
+            verbs=("create", "delete", "get", "patch", "update"),
+        ),
+        Subresource(name="resize", kind="Pod", verbs=("get", "patch", "update"), type=Pod),
+        Subresource(name="status", kind="Pod", verbs=("get", "patch", "update"), type=Pod),
+    ),
+    has_generation=True,
+    graceful=True,
+)

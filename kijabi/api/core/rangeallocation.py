@@ -1,0 +1,15 @@
+"""The rangeallocation types of the core group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.meta import Object
+from kijabi.api.struct import Tag
+
+
+class RangeAllocation(Object):
+    """The API type RangeAllocation."""
+
+    range: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
+    data: Annotated[bytes, Tag(3, required=True)] = field(default_factory=bytes)

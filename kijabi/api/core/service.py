@@ -1,0 +1,121 @@
+"""The service types of the core group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.meta import Condition, Object
+from kijabi.api.resource import Resource, Subresource
+from kijabi.api.struct import Int32, IntOrString, Struct, Tag
+
+
+class ServicePort(Struct):
+    """The API type ServicePort."""
+
+    name: Annotated[str, Tag(1)] = ""
+    protocol: Annotated[str, Tag(2, default="TCP")] = ""
+    appProtocol: Annotated[str | None, Tag(6)] = None
+    port: Annotated[Int32, Tag(3, required=True)] = field(default_factory=int)
+    targetPort: Annotated[IntOrString, Tag(4)] = 0
+    nodePort: Annotated[Int32, Tag(5)] = 0
+
+
+class ClientIPConfig(Struct):
+    """The API type ClientIPConfig."""
+
+    timeoutSeconds: Annotated[Int32 | None, Tag(1)] = None
+
+
+class SessionAffinityConfig(Struct):
+    """The API type SessionAffinityConfig."""
+
+    clientIP: Annotated[ClientIPConfig | None, Tag(1)] = None
+
+
+class ServiceSpec(Struct):
+    """What is asked of a Service."""
+
+    ports: Annotated[
+        tuple[ServicePort, ...],
+        Tag(1, listType="map", keys=("port", "protocol"), strategy="merge", mergeKey="port"),
+    ] = ()
+    selector: Annotated[dict[str, str], Tag(2, mapType="atomic")] = {}
+    clusterIP: Annotated[str, Tag(3)] = ""
+    clusterIPs: Annotated[tuple[str, ...], Tag(18, listType="atomic")] = ()
+    type: Annotated[str, Tag(4)] = ""
+    externalIPs: Annotated[tuple[str, ...], Tag(5, listType="atomic")] = ()
+    sessionAffinity: Annotated[str, Tag(7)] = ""
+    loadBalancerIP: Annotated[str, Tag(8)] = ""
+    loadBalancerSourceRanges: Annotated[tuple[str, ...], Tag(9, listType="atomic")] = ()
+    externalName: Annotated[str, Tag(10)] = ""
+    externalTrafficPolicy: Annotated[str, Tag(11)] = ""
+    healthCheckNodePort: Annotated[Int32, Tag(12)] = 0
+    publishNotReadyAddresses: Annotated[bool, Tag(13)] = False
+    sessionAffinityConfig: Annotated[SessionAffinityConfig | None, Tag(14)] = None
+    ipFamilies: Annotated[tuple[str, ...], Tag(19, listType="atomic")] = ()
+    ipFamilyPolicy: Annotated[str | None, Tag(17)] = None
+    allocateLoadBalancerNodePorts: Annotated[bool | None, Tag(20)] = None
+    loadBalancerClass: Annotated[str | None, Tag(21)] = None
+    internalTrafficPolicy: Annotated[str | None, Tag(22)] = None
+    trafficDistribution: Annotated[str | None, Tag(23)] = None
+
+
+class PortStatus(Struct):
+    """What was last seen of a Port."""
+
+    port: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
+    protocol: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
+    error: Annotated[str | None, Tag(3)] = None
+
+
+class LoadBalancerIngress(Struct):
+    """The API type LoadBalancerIngress."""
+
+    ip: Annotated[str, Tag(1)] = ""
+    hostname: Annotated[str, Tag(2)] = ""
+    ipMode: Annotated[str | None, Tag(3)] = None
+    ports: Annotated[tuple[PortStatus, ...], Tag(4, listType="atomic")] = ()
+
+
+class LoadBalancerStatus(Struct):
+    """What was last seen of a Load Balancer."""
+
+    ingress: Annotated[tuple[LoadBalancerIngress, ...], Tag(1, listType="atomic")] = ()
+
+
+class ServiceStatus(Struct):
+    """What was last seen of a Service."""
+
+    loadBalancer: Annotated[LoadBalancerStatus, Tag(1)] = field(default_factory=LoadBalancerStatus)
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Tag(2, listType="map", keys=("type",), strategy="merge", mergeKey="type"),
+    ] = ()
+
+
+class Service(Object):
+    """The API type Service."""
+
+    spec: Annotated[ServiceSpec, Tag(2)] = field(default_factory=ServiceSpec)
+    status: Annotated[ServiceStatus, Tag(3)] = field(default_factory=ServiceStatus)
+
+
+RESOURCE = Resource(
+    group="",
+    version="v1",
+    kind="Service",
+    plural="services",
+    type=Service,
+    singular="service",
+    short=("svc",),
+    categories=("all",),
+    subresources=(
+        Subresource(
+            name="proxy",
+            kind="ServiceProxyOptions",
+            verbs=("create", "delete", "get", "patch", "update"),
+        ),
+        Subresource(name="status", kind="Service", verbs=("get", "patch", "update"), type=Service),
+    ),
+    name_rule="label1035",
+)

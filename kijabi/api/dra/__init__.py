@@ -1,0 +1,1 @@
+"""The dra API group: one module a kind."""

@@ -1,0 +1,93 @@
+"""The devicerequest types of the dra group."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import field
+
+from kijabi.api.dra.deviceclass import DeviceConfiguration, DeviceSelector
+from kijabi.api.quantity import Quantity
+from kijabi.api.struct import Int64, Struct, Tag, empty_list
+
+
+class DeviceToleration(Struct):
+    """The API type DeviceToleration."""
+
+    key: Annotated[str, Tag(1)] = ""
+    operator: Annotated[str, Tag(2, default="Equal")] = ""
+    value: Annotated[str, Tag(3)] = ""
+    effect: Annotated[str, Tag(4)] = ""
+    tolerationSeconds: Annotated[Int64 | None, Tag(5)] = None
+
+
+class CapacityRequirements(Struct):
+    """The API type CapacityRequirements."""
+
+    requests: Annotated[dict[str, Quantity], Tag(1)] = {}
+
+
+class ExactDeviceRequest(Struct):
+    """The API type ExactDeviceRequest."""
+
+    deviceClassName: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    selectors: Annotated[tuple[DeviceSelector, ...], Tag(2, listType="atomic")] = ()
+    allocationMode: Annotated[str, Tag(3)] = ""
+    count: Annotated[Int64, Tag(4)] = 0
+    adminAccess: Annotated[bool | None, Tag(5, gate="DRAAdminAccess")] = None
+    tolerations: Annotated[
+        tuple[DeviceToleration, ...],
+        Tag(6, listType="atomic", gate="DRADeviceTaints"),
+    ] = ()
+    capacity: Annotated[CapacityRequirements | None, Tag(7, gate="DRAConsumableCapacity")] = None
+
+
+class DeviceSubRequest(Struct):
+    """The API type DeviceSubRequest."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    deviceClassName: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
+    selectors: Annotated[tuple[DeviceSelector, ...], Tag(3, listType="atomic")] = ()
+    allocationMode: Annotated[str, Tag(4)] = ""
+    count: Annotated[Int64, Tag(5)] = 0
+    tolerations: Annotated[
+        tuple[DeviceToleration, ...],
+        Tag(6, listType="atomic", gate="DRADeviceTaints"),
+    ] = ()
+    capacity: Annotated[CapacityRequirements | None, Tag(7, gate="DRAConsumableCapacity")] = None
+
+
+class DeviceRequest(Struct):
+    """The API type DeviceRequest."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    exactly: Annotated[ExactDeviceRequest | None, Tag(2)] = None
+    firstAvailable: Annotated[
+        tuple[DeviceSubRequest, ...],
+        Tag(3, listType="atomic", gate="DRAPrioritizedList"),
+    ] = ()
+
+
+class DeviceConstraint(Struct):
+    """The API type DeviceConstraint."""
+
+    requests: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
+    matchAttribute: Annotated[str | None, Tag(2)] = None
+    distinctAttribute: Annotated[str | None, Tag(3, gate="DRAConsumableCapacity")] = None
+
+
+class DeviceClaimConfiguration(DeviceConfiguration):
+    """The API type DeviceClaimConfiguration."""
+
+    INLINE: ClassVar[int] = 2
+
+    requests: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
+
+
+class DeviceClaim(Struct):
+    """The API type DeviceClaim."""
+
+    requests: Annotated[
+        tuple[DeviceRequest, ...],
+        Tag(1, listType="atomic"),
+    ] = field(default_factory=empty_list)
+    constraints: Annotated[tuple[DeviceConstraint, ...], Tag(2, listType="atomic")] = ()
+    config: Annotated[tuple[DeviceClaimConfiguration, ...], Tag(3, listType="atomic")] = ()

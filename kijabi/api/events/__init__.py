@@ -1,0 +1,1 @@
+"""The events API group: one module a kind."""

@@ -1,0 +1,35 @@
+"""The clusterrole types of the rbac group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.meta import LabelSelector, Object
+from kijabi.api.rbac.role import PolicyRule
+from kijabi.api.resource import Resource
+from kijabi.api.struct import Struct, Tag, empty_list
+
+
+class AggregationRule(Struct):
+    """The API type AggregationRule."""
+
+    clusterRoleSelectors: Annotated[tuple[LabelSelector, ...], Tag(1, listType="atomic")] = ()
+
+
+class ClusterRole(Object):
+    """The API type ClusterRole."""
+
+    rules: Annotated[tuple[PolicyRule, ...], Tag(2, listType="atomic")] = field(default_factory=empty_list)
+    aggregationRule: Annotated[AggregationRule | None, Tag(3)] = None
+
+
+RESOURCE = Resource(
+    group="rbac.authorization.k8s.io",
+    version="v1",
+    kind="ClusterRole",
+    plural="clusterroles",
+    type=ClusterRole,
+    namespaced=False,
+    singular="clusterrole",
+    name_rule="path",
+)

@@ -1,0 +1,29 @@
+"""The clusterrolebinding types of the rbac group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.meta import Object
+from kijabi.api.rbac.rolebinding import RoleRef, Subject
+from kijabi.api.resource import Resource
+from kijabi.api.struct import Tag
+
+
+class ClusterRoleBinding(Object):
+    """The API type ClusterRoleBinding."""
+
+    subjects: Annotated[tuple[Subject, ...], Tag(2, listType="atomic")] = ()
+    roleRef: Annotated[RoleRef, Tag(3, required=True)] = field(default_factory=RoleRef)
+
+
+RESOURCE = Resource(
+    group="rbac.authorization.k8s.io",
+    version="v1",
+    kind="ClusterRoleBinding",
+    plural="clusterrolebindings",
+    type=ClusterRoleBinding,
+    namespaced=False,
+    singular="clusterrolebinding",
+    name_rule="path",
+)

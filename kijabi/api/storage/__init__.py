@@ -1,0 +1,1 @@
+"""The storage API group: one module a kind."""

@@ -1,0 +1,81 @@
+"""The csinode types of the storage group."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from kijabi.api.meta import Object, Time
+from kijabi.api.resource import Resource, Subresource
+from kijabi.api.struct import Int32, Struct, Tag, empty_list
+
+
+class VolumeNodeResources(Struct):
+    """The API type VolumeNodeResources."""
+
+    count: Annotated[Int32 | None, Tag(1)] = None
+
+
+class CSINodeDriver(Struct):
+    """The API type CSINodeDriver."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    nodeID: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
+    topologyKeys: Annotated[tuple[str, ...], Tag(3, listType="atomic")] = field(default_factory=empty_list)
+    allocatable: Annotated[VolumeNodeResources | None, Tag(4)] = None
+
+
+class CSINodeSpec(Struct):
+    """What is asked of a CSI Node."""
+
+    drivers: Annotated[
+        tuple[CSINodeDriver, ...],
+        Tag(1, listType="map", keys=("name",), strategy="merge", mergeKey="name", required=True),
+    ] = field(default_factory=empty_list)
+
+
+class StorageHealthCondition(Struct):
+    """One condition of a Storage Health."""
+
+    status: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    reason: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
+    message: Annotated[str, Tag(3)] = ""
+    accessMode: Annotated[str | None, Tag(4)] = None
+    volumeMode: Annotated[str | None, Tag(5)] = None
+    lastTransitionTime: Annotated[Time, Tag(6)] = Time()
+
+
+class StorageHealth(Struct):
+    """The API type StorageHealth."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    healthConditions: Annotated[tuple[StorageHealthCondition, ...], Tag(2, listType="atomic")] = ()
+
+
+class CSINodeStatus(Struct):
+    """What was last seen of a CSI Node."""
+
+    storageHealth: Annotated[
+        tuple[StorageHealth, ...],
+        Tag(1, listType="map", keys=("name",), strategy="merge", mergeKey="name", gate="CSIVolumeHealth"),
+    ] = ()
+
+
+class CSINode(Object):
+    """The API type CSINode."""
+
+    spec: Annotated[CSINodeSpec, Tag(2, required=True)] = field(default_factory=CSINodeSpec)
+    status: Annotated[CSINodeStatus, Tag(3)] = field(default_factory=CSINodeStatus)
+
+
+RESOURCE = Resource(
+    group="storage.k8s.io",
+    version="v1",
+    kind="CSINode",
+    plural="csinodes",
+    type=CSINode,
+    namespaced=False,
+    singular="csinode",
+    subresources=(
+        Subresource(name="status", kind="CSINode", verbs=("get", "patch", "update"), type=CSINode),
+    ),
+)
