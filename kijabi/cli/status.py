@@ -17,12 +17,18 @@ from kijabi.api.core.pod import Pod
 class ComponentStatus(Protocol):
     """What the supervisor says of one process (cmd/supervisor.py Status)."""
 
-    name: str
-    state: str
-    pid: int
-    restarts: int
-    problem: str
-    last_exit: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def pid(self) -> int: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def last_exit(self) -> str: ...
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +74,8 @@ def _pod_problem(pod: Pod) -> str:
 
 def problems(cluster: Cluster) -> list[str]:
     """One line per thing that is not as it should be; empty when all is well."""
-    lines = [f"component {c.name}: {c.problem or c.state}" for c in cluster.components if c.problem or c.state != "ready"]
+    unwell = [c for c in cluster.components if c.problem or c.state != "ready"]
+    lines = [f"component {c.name}: {c.problem or c.state}" for c in unwell]
     lines += [
         f"component {c.name}: restarted {c.restarts} times, last: {c.last_exit}"
         for c in cluster.components

@@ -105,9 +105,9 @@ def down(directory: Path, purge: bool) -> None:
 @_plainly
 def status(directory: Path, as_json: bool) -> None:
     """Show components, nodes, versions, and what is unhealthy and why. Exits with 1 if anything is."""
-    from kijabi.cmd.status import gather
-
     import msgspec
+
+    from kijabi.cmd.status import gather
 
     cluster = asyncio.run(gather(configuration.load(directory)))
     if as_json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec.structs import replace
+
 from kijabi import KUBERNETES_VERSION
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
@@ -26,16 +28,16 @@ async def gather(config: ClusterConfig) -> Cluster:
         states = answers[-1]
     except ConnectionLost:
         states = [Status(name=name) for name, _ in components(config)]
-    known = {"directory": config.dir, "server": config.server, "version": KUBERNETES_VERSION, "components": states}
+    cluster = Cluster(directory=config.dir, server=config.server, version=KUBERNETES_VERSION, components=states)
     if all(state.state == "stopped" for state in states):
-        return Cluster(**known, error="the cluster is not running: `kijabi up` starts it")
+        return replace(cluster, error="the cluster is not running: `kijabi up` starts it")
     transport = HttpTransport.from_kubeconfig(load_kubeconfig(config.kubeconfig))
     try:
         async with asyncio.timeout(PATIENCE):
             client = Client(transport, user_agent="kijabi-status")
             nodes, pods = await asyncio.gather(client.list(Node), client.list(Pod))
-        return Cluster(**known, nodes=nodes.items, pods=pods.items)
+        return replace(cluster, nodes=nodes.items, pods=pods.items)
     except (ApiError, ConnectionLost, TimeoutError) as error:
-        return Cluster(**known, error=str(error) or f"no answer in {PATIENCE:g} s")
+        return replace(cluster, error=str(error) or f"no answer in {PATIENCE:g} s")
     finally:
         await transport.close()

@@ -24,8 +24,8 @@ from typing import IO, Literal
 import msgspec
 
 from kijabi.base.errors import ConfigError
-from kijabi.cmd import lifeline
 from kijabi.base.files import write_atomic
+from kijabi.cmd import lifeline
 from kijabi.cmd.config import ClusterConfig, load
 
 FIRST_BACKOFF = 0.2
@@ -192,7 +192,7 @@ def lock(config: ClusterConfig, *, wait: bool = False) -> IO[str]:
     """The lock that a living supervisor holds; ConfigError when another one does, unless it may be waited for."""
     run = config.path / "run"
     run.mkdir(parents=True, exist_ok=True)
-    file = open(run / "supervisor.lock", "a+")  # noqa: SIM115: it stays open for as long as the process lives
+    file = open(run / "supervisor.lock", "a+")  # noqa: SIM115 (it stays open for as long as the process lives)
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

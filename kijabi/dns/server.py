@@ -37,9 +37,7 @@ class Server:
     def __init__(self, records: Records, forwarder: Forwarder) -> None:
         self.records = records
         self.forwarder = forwarder
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._transport: asyncio.DatagramTransport | None = None
-        self._server: asyncio.Server | None = None
+        self.port = 0
 
     async def run(self, address: str, port: int, started: asyncio.Event | None = None) -> None:
         """Serve on an address until cancelled."""
@@ -127,7 +125,8 @@ def _append(
     name = spelled if spelled is not None else dns.name.from_text(record.name)
     kind = dns.rdatatype.from_text(record.type)
     rrset = response.find_rrset(section, name, dns.rdataclass.IN, kind, create=True)
-    rrset.update(dns.rrset.from_text(name, TTL, "IN", record.type, record.data))
+    for item in dns.rrset.from_text(name, TTL, "IN", record.type, record.data):
+        rrset.add(item, TTL)
 
 
 def _to_wire(response: dns.message.Message, limit: int) -> bytes:

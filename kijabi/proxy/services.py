@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from kijabi.api.core.service import Service, ServicePort
-from kijabi.api.discovery.endpointslice import Endpoint, EndpointSlice
+from kijabi.api.discovery.endpointslice import Endpoint, EndpointPort, EndpointSlice
 
 DEFAULT_STICKY = 10800  # seconds
 ANYWHERE = ""  # the address of a node port: every address of the node
@@ -81,8 +81,8 @@ def _backends(
     return tuple(sorted(found))
 
 
-def _same_protocol(one: object, port: ServicePort) -> bool:
-    return (getattr(one, "protocol", None) or "TCP") == (port.protocol or "TCP")
+def _same_protocol(one: EndpointPort, port: ServicePort) -> bool:
+    return (one.protocol or "TCP") == (port.protocol or "TCP")
 
 
 def _sticky_seconds(service: Service) -> int:
@@ -108,11 +108,12 @@ def frontends(service: Service, slices: Sequence[EndpointSlice], node: str) -> t
         protocol = (port.protocol or "TCP").lower()
         internal = _backends(service, port, slices, inside)
         external = _backends(service, port, slices, node if local_only else None)
+        refuse: Literal["reject", "drop"] = "drop" if inside else "reject"
         for address in filter(_is_ipv4, spec.clusterIPs or (spec.clusterIP,)):
-            refuse: Literal["reject", "drop"] = "drop" if inside else "reject"
             result.append(Frontend(address, protocol, port.port, internal, False, sticky, refuse))
-        outside = (external, not local_only, sticky, "drop" if local_only else "reject")
-        result += [Frontend(a, protocol, port.port, *outside) for a in outside_addresses if _is_ipv4(a)]
+        outside = [(address, port.port) for address in outside_addresses if _is_ipv4(address)]
         if port.nodePort:
-            result.append(Frontend(ANYWHERE, protocol, port.nodePort, *outside))
+            outside.append((ANYWHERE, port.nodePort))
+        refuse = "drop" if local_only else "reject"
+        result += [Frontend(a, protocol, n, external, not local_only, sticky, refuse) for a, n in outside]
     return tuple(result)

@@ -91,5 +91,5 @@ def normalise(scores: Scores, feasible: Mask, *, reverse: bool = False) -> Score
     highest = scores[feasible].max(initial=0.0)
     if highest == 0:
         return np.full_like(scores, MAX_SCORE if reverse else 0.0)
-    scaled = np.floor(MAX_SCORE * scores / highest)
+    scaled: Scores = np.floor(MAX_SCORE * scores / highest)
     return MAX_SCORE - scaled if reverse else scaled

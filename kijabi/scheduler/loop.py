@@ -13,8 +13,8 @@ import logging
 from kijabi.api import catalog
 from kijabi.api.core.binding import Binding
 from kijabi.api.core.node import Node
-from kijabi.api.core.objectreference import ObjectReference
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import ObjectMeta, time_now
 from kijabi.base import rand
 from kijabi.base.errors import ApiError, ConnectionLost, KijabiError, NotFound

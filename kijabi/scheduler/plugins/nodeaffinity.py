@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kijabi.api.core.affinity import NodeSelectorRequirement, NodeSelectorTerm
+from kijabi.api.core.nodeselector import NodeSelectorRequirement, NodeSelectorTerm
 from kijabi.scheduler.framework import Change, Mask, Scores, normalise
 from kijabi.scheduler.nodestate import ABSENT, NodeState
 from kijabi.scheduler.podinfo import PodInfo

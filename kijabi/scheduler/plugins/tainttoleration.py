@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kijabi.api.core.pod import Toleration
+from kijabi.api.core.affinity import Toleration
 from kijabi.scheduler.framework import Change, Mask, Scores, normalise
 from kijabi.scheduler.nodestate import NodeState, TaintSet
 from kijabi.scheduler.podinfo import PodInfo
