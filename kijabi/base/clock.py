@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 
 
 def wall() -> float:
-    """Seconds since the epoch, by the running loop's clock where it has one (simulation), else the machine's."""
+    """Seconds since the epoch, by the running loop's clock where it has one (simulation), else the
+    machine's.
+    """
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -27,7 +29,9 @@ def now() -> datetime:
 
 
 def monotonic() -> float:
-    """Seconds that never run backwards; the loop's own time inside a loop, so that a simulation can own it."""
+    """Seconds that never run backwards; the loop's own time inside a loop, so that a simulation can own
+    it.
+    """
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:

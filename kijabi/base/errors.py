@@ -47,8 +47,9 @@ class ConfigError(KijabiError):
 class ApiError(KijabiError):
     """A failure with a Kubernetes Status.
 
-    message: the text clients show and tests assert. details: the wire form of StatusDetails (name, group, kind,
-    uid, causes, retryAfterSeconds), or None. retry_after: seconds for the Retry-After header, 0 for none.
+    message: the text clients show and tests assert. details: the wire form of StatusDetails (name, group,
+    kind, uid, causes, retryAfterSeconds), or None. retry_after: seconds for the Retry-After header, 0 for
+    none.
     """
 
     reason: str = ""

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from kijabi.api import codec
-from kijabi.api.struct import Struct
+from kijabi.api.meta import Object
 from kijabi.base.errors import KijabiError
 
-T = TypeVar("T", bound=Struct)
+T = TypeVar("T", bound=Object)
 
 Handler = Callable[[T | None, T | None], None]
 Index = Callable[[T], Iterable[str]]

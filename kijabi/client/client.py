@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from kijabi.api import catalog, codec
-from kijabi.api.meta import DeleteOptions, ListMeta, Preconditions
+from kijabi.api.meta import DeleteOptions, ListMeta, Object, Preconditions
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Struct
 from kijabi.base.errors import ConnectionLost
 from kijabi.client import frames
 from kijabi.client.transport import Request, Response, Transport
 
-T = TypeVar("T", bound=Struct)
+T = TypeVar("T", bound=Object)
 
 JSON = "application/json"
 PATCH_TYPES = {
@@ -57,7 +57,7 @@ class WatchEvent(NamedTuple, Generic[T]):
     @property
     def ends_initial(self) -> bool:
         """The bookmark after the initial events that `watch(initial_events=True)` asked for."""
-        annotations = cast(Any, self.object).metadata.annotations
+        annotations = self.object.metadata.annotations
         return self.type == "BOOKMARK" and bool(annotations) and annotations.get(INITIAL_EVENTS_END) == "true"
 
 
@@ -71,15 +71,6 @@ def resource_path(resource: Resource, namespace: str = "", name: str = "", sub: 
     root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
     scope = f"/namespaces/{namespace}" if namespace and resource.namespaced else ""
     return "/".join(part for part in (f"{root}{scope}/{resource.plural}", name, sub) if part)
-
-
-def typed(obj: T, resource: Resource) -> T:
-    """The object with its apiVersion and kind, which may be empty in memory; a copy if it had to be
-    changed.
-    """
-    if obj.kind and obj.apiVersion:  # type: ignore[attr-defined]
-        return obj
-    return msgspec.structs.replace(obj, apiVersion=resource.api_version, kind=resource.kind)
 
 
 class Client:
@@ -125,7 +116,7 @@ class Client:
         )
         answer = await self._call("GET", resource_path(resource, namespace), query=query)
         found = frames.decode(_List, answer.body)
-        items = tuple(self._fill(codec.decode(cls, raw), resource) for raw in found.items or ())
+        items = tuple(self._fill(codec.decode(cls, bytes(raw)), resource) for raw in found.items or ())
         meta = found.metadata
         return Items(items, meta.resourceVersion, meta.continue_, meta.remainingItemCount)
 
@@ -134,8 +125,8 @@ class Client:
         Invalid.
         """
         resource = catalog.by_type(type(obj))
-        path = resource_path(resource, _meta(obj).namespace)
-        return self._decode(type(obj), resource, await self._send("POST", path, obj, resource))
+        path = resource_path(resource, obj.metadata.namespace)
+        return self._decode(type(obj), resource, await self._send("POST", path, obj))
 
     async def update(self, obj: T) -> T:
         """Replace it; raises Conflict if its resourceVersion is not the newest."""
@@ -147,8 +138,8 @@ class Client:
 
     async def _put(self, obj: T, sub: str) -> T:
         resource = catalog.by_type(type(obj))
-        path = resource_path(resource, _meta(obj).namespace, _meta(obj).name, sub)
-        return self._decode(type(obj), resource, await self._send("PUT", path, obj, resource))
+        path = resource_path(resource, obj.metadata.namespace, obj.metadata.name, sub)
+        return self._decode(type(obj), resource, await self._send("PUT", path, obj))
 
     async def patch(
         self,
@@ -239,7 +230,7 @@ class Client:
             if stream.status >= 400:
                 raise frames.failure(stream.status, await frames.rest(stream))
             async for kind, raw in frames.events(stream):
-                yield WatchEvent(kind, self._fill(codec.decode(cls, raw), resource))
+                yield WatchEvent(kind, self._fill(codec.decode(cls, bytes(raw)), resource))
 
     async def subresource(
         self,
@@ -270,8 +261,8 @@ class Client:
             raise frames.failure(answer.status, answer.body)
         return answer
 
-    async def _send(self, method: str, path: str, obj: T, resource: Resource) -> Response:
-        return await self._call(method, path, body=codec.encode(typed(obj, resource)))
+    async def _send(self, method: str, path: str, obj: Object) -> Response:
+        return await self._call(method, path, body=codec.encode(obj))
 
     async def _call(
         self,
@@ -292,13 +283,9 @@ class Client:
 
     def _fill(self, obj: T, resource: Resource) -> T:
         """Say what it is: items of a list come without kind and apiVersion. The object is ours still."""
-        obj.kind = resource.kind  # type: ignore[attr-defined]
-        obj.apiVersion = resource.api_version  # type: ignore[attr-defined]
+        obj.kind = resource.kind
+        obj.apiVersion = resource.api_version
         return obj
-
-
-def _meta(obj: Any) -> Any:
-    return obj.metadata
 
 
 def _query(**parameters: str) -> tuple[tuple[str, str], ...]:

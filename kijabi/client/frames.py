@@ -12,9 +12,8 @@ from typing import TypeVar
 
 import msgspec
 
-from kijabi.api import codec, status
-from kijabi.api.meta import Status
-from kijabi.base.errors import ApiError, ConnectionLost, from_reason
+from kijabi.api import status
+from kijabi.base.errors import ApiError, ConnectionLost
 from kijabi.client.transport import Stream
 
 T = TypeVar("T")
@@ -24,24 +23,6 @@ MAX_LINE = 16 << 20
 MAX_ERROR = 1 << 20
 # Seconds without a byte after which a watch counts as dead; servers send bookmarks about every minute.
 SILENCE = 180.0
-
-_REASONS = {
-    400: "BadRequest",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "NotFound",
-    405: "MethodNotAllowed",
-    406: "NotAcceptable",
-    409: "Conflict",
-    410: "Gone",
-    413: "RequestEntityTooLarge",
-    415: "UnsupportedMediaType",
-    422: "Invalid",
-    429: "TooManyRequests",
-    500: "InternalError",
-    503: "ServiceUnavailable",
-    504: "Timeout",
-}
 
 
 class _Frame(msgspec.Struct):
@@ -60,13 +41,12 @@ def decode(cls: type[T], body: bytes) -> T:
 def failure(code: int, body: bytes) -> ApiError:
     """The error that an answer with a failing HTTP status means; a Status in its body says more."""
     try:
-        found = codec.decode(Status, body)
-    except ApiError:
-        found = Status()
-    if found.kind == "Status" and found.status == "Failure":
-        return status.from_status(found)
-    text = body[:1024].decode("utf-8", "replace").strip() or f"the server answered {code}"
-    return from_reason(_REASONS.get(code, ""), text, code=code)
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError):
+        found = None  # A proxy between us, or a bare HTTP server: its text is all there is.
+    if isinstance(found, dict) and found.get("kind") == "Status":
+        return status.from_wire(found)
+    return status.generic(code, said=body[:1024].decode("utf-8", "replace").strip(), unexpected=True)
 
 
 async def rest(stream: Stream) -> bytes:

@@ -15,14 +15,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from kijabi.api.struct import Struct
+from kijabi.api.meta import Object
 from kijabi.base import clock, rand
 from kijabi.base.backoff import Backoff
 from kijabi.base.errors import ApiError, BadRequest, ConnectionLost, Expired, Gone, Invalid
 from kijabi.client.cache import Cache, Handler, Index, key_of
 from kijabi.client.client import Client, WatchEvent
 
-T = TypeVar("T", bound=Struct)
+T = TypeVar("T", bound=Object)
 
 log = logging.getLogger(__name__)
 
@@ -258,7 +258,7 @@ class Informers:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self._informers: dict[tuple[type[Struct], str, str, str], Informer[Any]] = {}
+        self._informers: dict[tuple[type[Object], str, str, str], Informer[Any]] = {}
         self._started: asyncio.TaskGroup | None = None
 
     def of(

@@ -1,0 +1,101 @@
+"""A virtual-time event loop: sleeping costs nothing, a deadlock is an error, a seed replays everything.
+
+The simulation runs the real API server, controllers, scheduler and kubelet loops here in one process. The
+loop owns time (`base/clock.py` asks it for the date) and chance (`base/rand.py` asks it for its generator),
+refuses threads and sockets, and when nothing is left but waiting it jumps to the next timer.
+
+Across processes a seed replays only with the same PYTHONHASHSEED, which decides the order of sets of strings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, NoReturn, TypeVar
+
+T = TypeVar("T")
+
+# When every simulation begins.
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+# Virtual seconds after which a simulation that does not end is stopped: ten days.
+HORIZON = 10 * 86400.0
+
+
+class Deadlock(RuntimeError):
+    """Nothing can ever happen again: every task waits for another."""
+
+
+class OutOfTime(RuntimeError):
+    """The simulation did not end before its horizon: something repeats for ever."""
+
+
+class NoThreads(RuntimeError):
+    """Code that the simulation runs asked for a thread or a socket."""
+
+
+class _Selector(selectors.SelectSelector):
+    """Instead of waiting for a socket, moves the loop's time on."""
+
+    loop: SimLoop
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        if self.get_map():  # The first is the loop's own pipe, on which nothing ever comes.
+            raise NoThreads("no sockets inside the simulation")
+        return super().register(fileobj, events, data)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise Deadlock(f"nothing can ever happen again at {self.loop.now:.3f} s\n{self.loop.waiting()}")
+        if timeout > 0:
+            self.loop.advance(timeout)
+        return []
+
+
+class SimLoop(asyncio.SelectorEventLoop):
+    """The loop. seed: of `rng`. horizon: the virtual second at which it stops with OutOfTime."""
+
+    def __init__(self, seed: int = 0, *, horizon: float = HORIZON) -> None:
+        self.now = 0.0
+        self.seed = seed
+        self.horizon = horizon
+        self.rng = random.Random(seed)
+        selector = _Selector()
+        selector.loop = self
+        super().__init__(selector)
+
+    def time(self) -> float:
+        """Virtual seconds since the simulation began."""
+        return self.now
+
+    def wall_time(self) -> float:
+        """The simulation's date, in seconds since the epoch."""
+        return EPOCH + self.now
+
+    def advance(self, seconds: float) -> None:
+        """Move time on."""
+        self.now += seconds
+        if self.now > self.horizon:
+            raise OutOfTime(f"not over after {self.horizon:.0f} s (seed {self.seed})\n{self.waiting()}")
+
+    def waiting(self) -> str:
+        """What every task waits for, a line each."""
+        lines = []
+        for task in sorted(asyncio.all_tasks(self), key=lambda task: task.get_name()):
+            place = "has not begun"
+            for frame in task.get_stack(limit=1):
+                place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+            lines.append(f"  {task.get_name()}: {place}")
+        return "\n".join(lines)
+
+    def run_in_executor(self, *_: Any) -> NoReturn:  # type: ignore[override]
+        raise NoThreads("no threads inside the simulation")
+
+
+def run(main: Coroutine[Any, Any, T], seed: int = 0, *, horizon: float = HORIZON) -> T:
+    """Run a coroutine to its end in virtual time; raises Deadlock or OutOfTime if it has none."""
+    factory: Callable[[], SimLoop] = lambda: SimLoop(seed, horizon=horizon)  # noqa: E731
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
