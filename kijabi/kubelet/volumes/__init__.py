@@ -1,1 +1,6 @@
-"""TOUR: to be written by the owner of this package."""
+"""Volumes of pods, from what the API says to what containers see.
+
+Read `manager.py` first: it sets up, updates and takes down. `payload.py` decides purely what the files of ConfigMap,
+Secret, downward API and projected volumes hold; `atomic.py` puts them in place at once; `tokens.py` gets and renews
+service account tokens. All effects go through `files.py`, whose `NullFiles` lets a simulation run the rest unchanged.
+"""

@@ -1,0 +1,277 @@
+"""Everything that volumes do to a file system, behind one small interface.
+
+`LocalFiles` does it on this machine; `NullFiles` does nothing and is what a simulated or hollow node has, so that the
+volume manager above runs there unchanged, without threads and without a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from kijabi.kubelet.problems import VolumeProblem
+from kijabi.kubelet.volumes import atomic
+from kijabi.kubelet.volumes.payload import File
+
+log = logging.getLogger(__name__)
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+MNT_DETACH = 2
+MESSAGE_LIMIT = 4096
+
+
+class Files(Protocol):
+    """File system effects. Paths are absolute. Calls raise OSError or VolumeProblem."""
+
+    async def make_directory(self, path: str, mode: int, group: int | None, on_mismatch_only: bool) -> None:
+        """Make an emptyDir's directory, owned by fsGroup if there is one."""
+        ...
+
+    async def mount_memory(self, path: str, size: int, mode: int, group: int | None) -> None:
+        """Make the directory and mount a tmpfs of that size (bytes, 0: the default) there; once."""
+        ...
+
+    def write_payload(self, path: str, payload: Mapping[str, File], group: int | None) -> bool:
+        """Show these files in the directory, atomically; whether anything changed."""
+        ...
+
+    def check_host_path(self, volume: str, path: str, kind: str) -> None:
+        """Check or make what a hostPath of that type names. Raises VolumeProblem."""
+        ...
+
+    def sub_path(self, root: str, sub: str) -> str:
+        """The path of `sub` in a volume, made as a directory if absent, never outside the volume.
+
+        Raises VolumeProblem.
+        """
+        ...
+
+    def write_file(self, path: str, data: bytes, mode: int) -> None:
+        """Write a small file of the pod (hosts, termination message)."""
+        ...
+
+    def read_tail(self, path: str, limit: int) -> bytes:
+        """The last bytes of a file, b"" if it is not there."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Whether something is there."""
+        ...
+
+    def pods(self, root: str) -> tuple[str, ...]:
+        """The pod uids that have a directory under root."""
+        ...
+
+    async def remove_tree(self, path: str) -> None:
+        """Unmount what is mounted below a path, then delete it; nothing if it is gone."""
+        ...
+
+
+class LocalFiles:
+    """File system effects on this machine. What may take long runs in a thread."""
+
+    async def make_directory(self, path: str, mode: int, group: int | None, on_mismatch_only: bool) -> None:
+        """See Files."""
+        fresh = self._make(path, mode)
+        if group is None or (on_mismatch_only and not fresh and self._group(path) == group):
+            return
+        if fresh:
+            atomic.own_by_group(Path(path), group, read_only=False)
+        else:
+            await asyncio.to_thread(atomic.own_by_group, Path(path), group, read_only=False)
+
+    async def mount_memory(self, path: str, size: int, mode: int, group: int | None) -> None:
+        """See Files."""
+        self._make(path, mode)
+        if self._is_mount(path):
+            return
+        options = [f"mode={mode:o}"] + ([f"size={size}"] if size else [])
+        _mount("tmpfs", path, "tmpfs", ",".join(options))
+        if group is not None:
+            atomic.own_by_group(Path(path), group, read_only=False)
+
+    @staticmethod
+    def _make(path: str, mode: int) -> bool:
+        """Make a directory with exactly this mode; whether it was not there before."""
+        if os.path.isdir(path):
+            return False
+        os.makedirs(path)
+        os.chmod(path, mode)
+        return True
+
+    @staticmethod
+    def _is_mount(path: str) -> bool:
+        return os.path.ismount(path)
+
+    @staticmethod
+    def _group(path: str) -> int:
+        return os.stat(path).st_gid
+
+    def write_payload(self, path: str, payload: Mapping[str, File], group: int | None) -> bool:
+        """See Files."""
+        try:
+            return atomic.write(Path(path), payload, group)
+        except ValueError as problem:
+            raise VolumeProblem(Path(path).name, str(problem)) from problem
+
+    def check_host_path(self, volume: str, path: str, kind: str) -> None:
+        """See Files."""
+        if ".." in path.split("/"):
+            raise VolumeProblem(volume, f"invalid HostPath `{path}`: must not contain '..'")
+        target = Path(path)
+        if kind == "DirectoryOrCreate" and not target.exists():
+            target.mkdir(mode=0o755, parents=True)
+        elif kind == "FileOrCreate" and not target.exists():
+            if not target.parent.is_dir():
+                raise VolumeProblem(volume, f"hostPath type check failed: {path} is not a file")
+            target.touch(mode=0o644)
+        expected = _EXPECTED.get(kind)
+        if expected is None:
+            return
+        word, test = expected
+        if not target.exists() or not test(target.stat().st_mode):
+            raise VolumeProblem(volume, f"hostPath type check failed: {path} is not a {word}")
+
+    def sub_path(self, root: str, sub: str) -> str:
+        """See Files."""
+        base = os.path.realpath(root)
+        wanted = os.path.join(base, sub)
+        real = os.path.realpath(wanted)
+        if real != base and not real.startswith(base + "/"):
+            raise VolumeProblem(os.path.basename(root), f'subPath "{sub}" leaves the volume')
+        if not os.path.exists(real):
+            mode = stat.S_IMODE(os.stat(base).st_mode) if os.path.isdir(base) else 0o755
+            os.makedirs(real, exist_ok=True)
+            self._match(base, real, mode)
+        return real
+
+    def write_file(self, path: str, data: bytes, mode: int) -> None:
+        """See Files. Keeps the inode of a file that is there, which containers may have mounted."""
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(path).write_bytes(data)
+        os.chmod(path, mode)
+
+    def read_tail(self, path: str, limit: int) -> bytes:
+        """See Files."""
+        try:
+            with open(path, "rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - limit))
+                return file.read(limit)
+        except FileNotFoundError:
+            return b""
+
+    def exists(self, path: str) -> bool:
+        """See Files."""
+        return os.path.exists(path)
+
+    def pods(self, root: str) -> tuple[str, ...]:
+        """See Files."""
+        return tuple(entry.name for entry in os.scandir(root)) if os.path.isdir(root) else ()
+
+    async def remove_tree(self, path: str) -> None:
+        """See Files."""
+        for mounted in _mounted_below(path):
+            if _LIBC.umount2(os.fsencode(mounted), MNT_DETACH) != 0:
+                problem = os.strerror(ctypes.get_errno())
+                log.warning("cannot unmount", extra={"path": mounted, "reason": problem})
+        await asyncio.to_thread(self._delete, path)
+
+    @staticmethod
+    def _delete(path: str) -> None:
+        """Delete a tree, but not the content of a mount that could not be unmounted."""
+        if not os.path.lexists(path):
+            return
+        device = os.lstat(path).st_dev
+        for root, _, _ in os.walk(path):
+            if os.lstat(root).st_dev != device:
+                raise OSError(f"{root} is still mounted")
+        shutil.rmtree(path)
+
+    @staticmethod
+    def _match(base: str, made: str, mode: int) -> None:
+        """New directories below a volume get the volume's mode and group."""
+        owner = os.stat(base)
+        part = made
+        while part.startswith(base + "/"):
+            os.chmod(part, mode)
+            os.chown(part, -1, owner.st_gid)
+            part = os.path.dirname(part)
+
+
+_EXPECTED = {
+    "DirectoryOrCreate": ("directory", stat.S_ISDIR),
+    "Directory": ("directory", stat.S_ISDIR),
+    "FileOrCreate": ("file", stat.S_ISREG),
+    "File": ("file", stat.S_ISREG),
+    "Socket": ("socket file", stat.S_ISSOCK),
+    "CharDevice": ("character device", stat.S_ISCHR),
+    "BlockDevice": ("block device", stat.S_ISBLK),
+}
+
+
+def _mount(source: str, target: str, kind: str, options: str) -> None:
+    result = _LIBC.mount(source.encode(), os.fsencode(target), kind.encode(), 0, options.encode())
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"cannot mount {kind} at {target}: {os.strerror(number)}")
+
+
+def _mounted_below(path: str) -> list[str]:
+    """Mount points at or below a path, deepest first."""
+    found = []
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+        for line in table:
+            point = line.split()[4].replace("\\040", " ")
+            if point == path or point.startswith(path + "/"):
+                found.append(point)
+    return sorted(found, key=len, reverse=True)
+
+
+class NullFiles:
+    """No file system at all: everything succeeds and nothing is kept but which pods have a directory."""
+
+    def __init__(self) -> None:
+        self._pods: set[str] = set()
+
+    async def make_directory(self, path: str, mode: int, group: int | None, on_mismatch_only: bool) -> None:
+        """See Files."""
+
+    async def mount_memory(self, path: str, size: int, mode: int, group: int | None) -> None:
+        """See Files."""
+
+    def write_payload(self, path: str, payload: Mapping[str, File], group: int | None) -> bool:
+        """See Files."""
+        return False
+
+    def check_host_path(self, volume: str, path: str, kind: str) -> None:
+        """See Files."""
+
+    def sub_path(self, root: str, sub: str) -> str:
+        """See Files."""
+        return f"{root}/{sub}"
+
+    def write_file(self, path: str, data: bytes, mode: int) -> None:
+        """See Files."""
+
+    def read_tail(self, path: str, limit: int) -> bytes:
+        """See Files."""
+        return b""
+
+    def exists(self, path: str) -> bool:
+        """See Files."""
+        return False
+
+    def pods(self, root: str) -> tuple[str, ...]:
+        """See Files."""
+        return ()
+
+    async def remove_tree(self, path: str) -> None:
+        """See Files."""

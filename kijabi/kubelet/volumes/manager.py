@@ -1,0 +1,177 @@
+"""A pod's volumes: set up before its containers start, kept up to date while it runs, taken down after it.
+
+`podworker.py` calls `setup` (again after every change of what the pod refers to), `actions.py` asks for a container's
+mounts, `gc.py` for leftovers. Hands on to `payload.py` (what), `files.py` (the file system), `tokens.py` and
+`references.py`. On disk:
+
+    ROOT/<pod uid>/volumes/kubernetes.io~<kind>/<volume>   the volumes
+    ROOT/<pod uid>/etc-hosts                               the managed hosts file
+    ROOT/<pod uid>/containers/<container>/<attempt>        the termination message
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kijabi.api.core.container import Container, VolumeMount
+from kijabi.api.core.pod import Pod
+from kijabi.api.core.volume import Volume
+from kijabi.base.errors import ApiError, ConnectionLost
+from kijabi.kubelet import references
+from kijabi.kubelet.downward import Facts
+from kijabi.kubelet.env import expand
+from kijabi.kubelet.problems import ConfigProblem, VolumeProblem
+from kijabi.kubelet.references import References
+from kijabi.kubelet.runtime.interface import Mount
+from kijabi.kubelet.together import together
+from kijabi.kubelet.volumes.files import Files
+from kijabi.kubelet.volumes.payload import Sources, TokenWanted, is_payload, payload, tokens_of
+from kijabi.kubelet.volumes.tokens import Tokens
+
+HOSTS_PATH = "/etc/hosts"
+PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
+
+
+class Volumes:
+    """The volumes of all pods on this node. root: the directory that holds a directory for each pod."""
+
+    def __init__(self, files: Files, references: References, tokens: Tokens, root: str) -> None:
+        self._files = files
+        self._references = references
+        self._tokens = tokens
+        self._root = root
+
+    async def setup(self, pod: Pod, facts: Facts) -> None:
+        """Make all volumes, or bring their content up to date. Raises VolumeProblem for the first that fails."""
+        if not pod.spec.volumes:
+            return
+        sources = await self._gather(pod, facts)
+        await together(self._one(pod, volume, sources) for volume in pod.spec.volumes)
+
+    def renew_at(self, uid: str) -> float | None:
+        """When `setup` is due again because a token grows old, in seconds since the epoch."""
+        return self._tokens.renew_at(uid)
+
+    def mounts(
+        self, pod: Pod, container: Container, attempt: int, env: Mapping[str, str], hosts: str
+    ) -> tuple[tuple[Mount, ...], str]:
+        """A container's mounts, and the file that takes its termination message ("" without one).
+
+        hosts: the content of its /etc/hosts, "" to leave the image's. Raises ConfigProblem or VolumeProblem.
+        """
+        made = [self._mount(pod, mount, env) for mount in container.volumeMounts]
+        paths = {mount.mountPath for mount in container.volumeMounts}
+        home = f"{self._root}/{pod.metadata.uid}"
+        if hosts and HOSTS_PATH not in paths:
+            self._files.write_file(f"{home}/etc-hosts", hosts.encode(), 0o644)
+            made.append(Mount(container_path=HOSTS_PATH, host_path=f"{home}/etc-hosts"))
+        message = ""
+        if container.terminationMessagePath:
+            message = f"{home}/containers/{container.name}/{attempt}"
+            self._files.write_file(message, b"", 0o666)
+            made.append(Mount(container_path=container.terminationMessagePath, host_path=message))
+        return tuple(made), message
+
+    def leftovers(self) -> tuple[str, ...]:
+        """The uids of pods that have something on disk."""
+        return self._files.pods(self._root)
+
+    async def teardown(self, uid: str) -> None:
+        """Unmount and delete everything that the pod has on disk; repeatable. Raises OSError."""
+        self._tokens.drop(uid)
+        await self._files.remove_tree(f"{self._root}/{uid}")
+
+    async def _gather(self, pod: Pod, facts: Facts) -> Sources:
+        """Everything that the payloads need, fetched side by side."""
+        wanted = tuple({token: None for volume in pod.spec.volumes for token in tokens_of(volume)})
+        try:
+            objects, tokens = await together(
+                (self._objects(pod), self._all_tokens(pod, wanted))  # type: ignore[arg-type]
+            )
+        except (ApiError, ConnectionLost) as problem:
+            first = next((v.name for v in pod.spec.volumes if is_payload(v)), pod.spec.volumes[0].name)
+            raise VolumeProblem(first, str(problem)) from problem
+        return Sources(objects=objects, tokens=tokens, facts=facts)
+
+    async def _objects(self, pod: Pod) -> dict[references.Ref, object]:
+        return await self._references.get_all(references.of_volumes(pod))
+
+    async def _all_tokens(self, pod: Pod, wanted: tuple[TokenWanted, ...]) -> dict[TokenWanted, str]:
+        found = await together(self._tokens.get(pod, each) for each in wanted)
+        return dict(zip(wanted, found, strict=True))
+
+    async def _one(self, pod: Pod, volume: Volume, sources: Sources) -> None:
+        path = self._path(pod, volume)
+        whole = pod.spec.securityContext
+        group = whole.fsGroup if whole is not None else None
+        try:
+            if (empty := volume.emptyDir) is not None:
+                mode = 0o777 if empty.mode is None else empty.mode
+                if empty.medium == "Memory":
+                    size = empty.sizeLimit.value() if empty.sizeLimit is not None else 0
+                    await self._files.mount_memory(path, size, mode, group)
+                else:
+                    lazy = whole is not None and whole.fsGroupChangePolicy == "OnRootMismatch"
+                    await self._files.make_directory(path, mode, group, lazy)
+            elif volume.hostPath is not None:
+                self._files.check_host_path(volume.name, volume.hostPath.path, volume.hostPath.type or "")
+            elif is_payload(volume):
+                await self._payload(pod, volume, path, sources, group)
+            else:
+                raise VolumeProblem(volume.name, "this node does not support volumes of this type")
+        except OSError as problem:
+            raise VolumeProblem(volume.name, str(problem)) from problem
+
+    async def _payload(self, pod: Pod, volume: Volume, path: str, sources: Sources, group: int | None) -> None:
+        """Secrets and tokens stay in memory, as they should never reach a disk."""
+        files = payload(pod, volume, sources)
+        if volume.secret is not None or volume.projected is not None:
+            await self._files.mount_memory(path, 0, 0o777, None)
+        else:
+            await self._files.make_directory(path, 0o777, None, False)
+        self._files.write_payload(path, files, group)
+
+    def _path(self, pod: Pod, volume: Volume) -> str:
+        if volume.hostPath is not None:
+            return volume.hostPath.path
+        return f"{self._root}/{pod.metadata.uid}/volumes/kubernetes.io~{_kind(volume)}/{volume.name}"
+
+    def _mount(self, pod: Pod, mount: VolumeMount, env: Mapping[str, str]) -> Mount:
+        volume = next((v for v in pod.spec.volumes if v.name == mount.name), None)
+        if volume is None:
+            raise ConfigProblem(f'cannot find volume "{mount.name}" to mount into container')
+        path = self._path(pod, volume)
+        sub = self._sub_path(mount, env)
+        if sub:
+            path = self._files.sub_path(path, sub)
+        target = mount.mountPath if mount.mountPath.startswith("/") else f"/{mount.mountPath}"
+        return Mount(
+            container_path=target,
+            host_path=path,
+            read_only=mount.readOnly or is_payload(volume),
+            propagation=PROPAGATION.get(mount.mountPropagation or "", "private"),  # type: ignore[arg-type]
+        )
+
+    def _sub_path(self, mount: VolumeMount, env: Mapping[str, str]) -> str:
+        sub = mount.subPath
+        if mount.subPathExpr:
+            sub = expand(mount.subPathExpr, env)
+            if "$(" in sub:
+                raise ConfigProblem(f"missing value for {mount.subPathExpr!r}")
+        if sub.startswith("/"):
+            raise ConfigProblem(f"error SubPath `{sub}` must not be an absolute path")
+        if ".." in sub.split("/"):
+            raise ConfigProblem(f"unable to provision SubPath `{sub}`: must not contain '..'")
+        return sub
+
+
+def _kind(volume: Volume) -> str:
+    for kind, source in (
+        ("configmap", volume.configMap),
+        ("secret", volume.secret),
+        ("downward-api", volume.downwardAPI),
+        ("projected", volume.projected),
+    ):
+        if source is not None:
+            return kind
+    return "empty-dir"
