@@ -1,0 +1,101 @@
+"""A pod's priority is that of its priority class; only one class is the default.
+
+`app.py` creates `system_classes` at start. Source of the rules: k8s.io/kubernetes
+`plugin/pkg/admission/priority` (KEP-564, pod priority and preemption).
+"""
+
+from __future__ import annotations
+
+from kijabi.api.core.pod import Pod
+from kijabi.api.meta import ObjectMeta
+from kijabi.api.resource import Resource
+from kijabi.api.scheduling.priorityclass import PriorityClass
+from kijabi.apiserver.admission.plugin import Plugin, is_kind, refuse
+from kijabi.apiserver.attributes import Attributes, Operation, Reader
+
+LOWER = "PreemptLowerPriority"
+
+
+def system_classes() -> tuple[PriorityClass, ...]:
+    """The two classes that every cluster has, for pods that it cannot do without."""
+    return (
+        PriorityClass(
+            metadata=ObjectMeta(name="system-cluster-critical"),
+            value=2_000_000_000,
+            preemptionPolicy=LOWER,
+            description="Used for system critical pods that must run in the cluster, but can be moved to another "
+            "node if necessary.",
+        ),
+        PriorityClass(
+            metadata=ObjectMeta(name="system-node-critical"),
+            value=2_000_001_000,
+            preemptionPolicy=LOWER,
+            description="Used for system critical pods that must not be moved from their current node.",
+        ),
+    )
+
+
+class Priority(Plugin):
+    """Computes `spec.priority` of pods and watches over the default class."""
+
+    name = "Priority"
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def handles(self, resource: Resource, subresource: str, operation: Operation) -> bool:
+        if subresource or operation not in ("CREATE", "UPDATE"):
+            return False
+        return is_kind(resource, "", "pods") or is_kind(resource, "scheduling.k8s.io", "priorityclasses")
+
+    async def mutate(self, attrs: Attributes) -> None:
+        if not isinstance(attrs.object, Pod):
+            return
+        spec = attrs.object.spec
+        if attrs.operation == "UPDATE":
+            if spec.priority is None:
+                spec.priority = attrs.old.spec.priority
+            if spec.preemptionPolicy is None:
+                spec.preemptionPolicy = attrs.old.spec.preemptionPolicy
+            return
+        name, value, policy = self._resolve(attrs, spec.priorityClassName)
+        if spec.priority is not None and spec.priority != value:
+            raise refuse(
+                attrs,
+                f"the integer value of priority ({spec.priority}) must not be provided in pod spec; priority "
+                f"admission controller computed {value} from the given PriorityClass name",
+            )
+        if policy is not None:
+            if spec.preemptionPolicy is not None and spec.preemptionPolicy != policy:
+                raise refuse(
+                    attrs,
+                    f"the string value of PreemptionPolicy ({spec.preemptionPolicy}) must not be provided "
+                    f"in pod spec; priority admission controller computed {policy} from the given PriorityClass name",
+                )
+            spec.preemptionPolicy = policy
+        spec.priorityClassName, spec.priority = name, value
+
+    def _resolve(self, attrs: Attributes, name: str) -> tuple[str, int, str | None]:
+        if name:
+            found = self._reader.get(PriorityClass, name)
+            if found is None:
+                raise refuse(attrs, f"no PriorityClass with name {name} was found")
+            return name, found.value, found.preemptionPolicy
+        default = self._default()
+        if default is None:
+            return "", 0, LOWER
+        return default.metadata.name, default.value, default.preemptionPolicy
+
+    def _default(self) -> PriorityClass | None:
+        """The default class; the lowest, should a race have made two."""
+        classes = [each for each in self._reader.items(PriorityClass) if each.globalDefault]
+        return min(classes, key=lambda each: each.value, default=None)
+
+    async def validate(self, attrs: Attributes) -> None:
+        new = attrs.object
+        if not isinstance(new, PriorityClass) or not new.globalDefault:
+            return
+        default = self._default()
+        if default is not None and (attrs.operation == "CREATE" or default.metadata.name != new.metadata.name):
+            name = default.metadata.name
+            raise refuse(attrs, f"PriorityClass {name} is already marked as default. Only one default can exist")

@@ -1,0 +1,210 @@
+"""Role-based access control: who may do what, by roles and the bindings that give them to people.
+
+Receives roles and bindings from the watch caches (through `Reader.subscribe`, event by event) and keeps them
+indexed by subject, so that a request is answered by looking at the few bindings that concern its user.
+`union.py` asks `authorize`; `escalation.py` and the access reviews ask `rules_for`. Semantics:
+k8s.io/kubernetes `plugin/pkg/auth/authorizer/rbac` and `pkg/registry/rbac/validation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import msgspec
+
+from kijabi.api.gotext import quote
+from kijabi.api.rbac.clusterrole import ClusterRole
+from kijabi.api.rbac.clusterrolebinding import ClusterRoleBinding
+from kijabi.api.rbac.role import PolicyRule, Role
+from kijabi.api.rbac.rolebinding import RoleBinding, RoleRef, Subject
+from kijabi.api.selector import from_label_selector
+from kijabi.apiserver.attributes import Decision, Reader, RequestInfo, UserInfo
+from kijabi.apiserver.authz.rules import ALL, allows
+
+Binding = RoleBinding | ClusterRoleBinding
+_Bindings = dict[str, dict[str, Binding]]  # subject → name → binding
+
+
+class _Rules:
+    """A role's rules, found by verb."""
+
+    __slots__ = ("_any", "_by_verb", "rules")
+
+    def __init__(self, rules: Sequence[PolicyRule]) -> None:
+        self.rules = tuple(rules)
+        self._any = tuple(rule for rule in self.rules if ALL in rule.verbs)
+        verbs = {verb for rule in self.rules for verb in rule.verbs}
+        self._by_verb = {
+            verb: tuple(rule for rule in self.rules if verb in rule.verbs or ALL in rule.verbs) for verb in verbs
+        }
+
+    def of(self, verb: str) -> tuple[PolicyRule, ...]:
+        return self._by_verb.get(verb, self._any)
+
+
+class Rbac:
+    """The evaluator, with its index. `start` subscribes it to the watch caches."""
+
+    def __init__(self) -> None:
+        self._roles: dict[tuple[str, str], _Rules] = {}  # ("", name) is a ClusterRole
+        self._aggregating: dict[str, ClusterRole] = {}
+        self._cluster_roles: dict[str, ClusterRole] = {}
+        self._bindings: dict[str, _Bindings] = {}  # namespace ("" for cluster-wide) → subject → name
+
+    def start(self, reader: Reader) -> None:
+        """Follow roles and bindings from now on."""
+        reader.subscribe(ClusterRole, self.cluster_role_changed)
+        reader.subscribe(Role, self.role_changed)
+        reader.subscribe(ClusterRoleBinding, self.binding_changed)
+        reader.subscribe(RoleBinding, self.binding_changed)
+
+    def role_changed(self, old: Role | None, new: Role | None) -> None:
+        """A Role was written or deleted."""
+        if new is not None:
+            self._roles[new.metadata.namespace, new.metadata.name] = _Rules(new.rules)
+        elif old is not None:
+            self._roles.pop((old.metadata.namespace, old.metadata.name), None)
+
+    def cluster_role_changed(self, old: ClusterRole | None, new: ClusterRole | None) -> None:
+        """A ClusterRole was written or deleted. A role that aggregates others takes their rules in here too,
+        so that authorisation is right before anybody has written them down."""
+        role = new or old
+        if role is None:
+            return
+        name = role.metadata.name
+        aggregates = self._aggregating.pop(name, None) is not None
+        self._cluster_roles.pop(name, None)
+        self._roles.pop(("", name), None)
+        if new is not None:
+            self._cluster_roles[name] = new
+            self._roles["", name] = _Rules(new.rules)
+            if new.aggregationRule is not None:
+                self._aggregating[name] = new
+                aggregates = True
+        parts = [each for each in (old, new) if each is not None and each.metadata.labels]
+        if aggregates or any(_aggregates(sum_, part) for sum_ in self._aggregating.values() for part in parts):
+            for sum_ in self._aggregating.values():
+                self._roles["", sum_.metadata.name] = _Rules(aggregate(sum_, self._cluster_roles.values()))
+
+    def binding_changed(self, old: Binding | None, new: Binding | None) -> None:
+        """A RoleBinding or ClusterRoleBinding was written or deleted."""
+        if old is not None:
+            namespace, name = old.metadata.namespace, old.metadata.name
+            subjects = self._bindings.get(namespace, {})
+            for key in _subject_keys(old.subjects, namespace):
+                named = subjects.get(key, {})
+                named.pop(name, None)
+                if not named:
+                    subjects.pop(key, None)
+        if new is not None:
+            namespace, name = new.metadata.namespace, new.metadata.name
+            for key in _subject_keys(new.subjects, namespace):
+                self._bindings.setdefault(namespace, {}).setdefault(key, {})[name] = new
+
+    def _applying(self, user: UserInfo, namespace: str) -> Iterator[tuple[Binding, str]]:
+        """The bindings that concern a user in a namespace, cluster-wide ones first, and by which subject."""
+        keys = [f"User {user.name}", *(f"Group {group}" for group in user.groups)]
+        for scope in ("", namespace) if namespace else ("",):
+            subjects = self._bindings.get(scope)
+            if subjects:
+                for key in keys:
+                    for binding in subjects.get(key, {}).values():
+                        yield binding, key
+
+    async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        """Whether some rule of some binding allows it; the reason names the binding, or roles that are
+        gone."""
+        problems: list[str] = []
+        for binding, key in self._applying(user, info.namespace):
+            rules = self._rules_of(binding.roleRef, binding.metadata.namespace)
+            if rules is None:
+                problem = _role_not_found(binding.roleRef)
+                if problem not in problems:
+                    problems.append(problem)
+                continue
+            for rule in rules.of(info.verb):
+                if allows(rule, info):
+                    return Decision(True, f"RBAC: allowed by {_describe(binding, key)}")
+        if not problems:
+            return Decision(False)
+        return Decision(False, "RBAC: " + (problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"))
+
+    def rules_for(self, user: UserInfo, namespace: str) -> tuple[list[PolicyRule], list[str]]:
+        """All rules that a user has in a namespace, and what could not be resolved."""
+        rules: list[PolicyRule] = []
+        problems: list[str] = []
+        seen: set[tuple[str, str]] = set()
+        for binding, _ in self._applying(user, namespace):
+            identity = (binding.metadata.namespace, binding.metadata.name)
+            if identity in seen:
+                continue
+            seen.add(identity)
+            found = self._rules_of(binding.roleRef, binding.metadata.namespace)
+            if found is None:
+                problems.append(_role_not_found(binding.roleRef))
+            else:
+                rules += found.rules
+        return rules, list(dict.fromkeys(problems))
+
+    def role_rules(self, ref: RoleRef, namespace: str) -> tuple[PolicyRule, ...] | None:
+        """The rules of a role that a binding in a namespace ("" for cluster-wide) refers to; None if there is
+        no such role."""
+        found = self._rules_of(ref, namespace)
+        return None if found is None else found.rules
+
+    def _rules_of(self, ref: RoleRef, namespace: str) -> _Rules | None:
+        if ref.kind == "ClusterRole":
+            return self._roles.get(("", ref.name))
+        if ref.kind == "Role" and namespace:
+            return self._roles.get((namespace, ref.name))
+        return None
+
+
+def aggregate(role: ClusterRole, roles: Collection[ClusterRole]) -> tuple[PolicyRule, ...]:
+    """The rules of a role together with those of all that its aggregationRule selects, themselves
+    aggregated."""
+    rules: dict[bytes, PolicyRule] = {}
+    seen: set[str] = set()
+    todo = [role]
+    while todo:
+        current = todo.pop(0)
+        if current.metadata.name in seen:
+            continue
+        seen.add(current.metadata.name)
+        for rule in current.rules:
+            rules.setdefault(msgspec.json.encode(rule), rule)
+        todo += [part for part in roles if _aggregates(current, part)]
+    return tuple(rules.values())
+
+
+def _aggregates(role: ClusterRole, part: ClusterRole) -> bool:
+    if role.aggregationRule is None:
+        return False
+    labels = part.metadata.labels or {}
+    return any(from_label_selector(selector).matches(labels) for selector in role.aggregationRule.clusterRoleSelectors)
+
+
+def _subject_keys(subjects: Iterable[Subject], namespace: str) -> Iterator[str]:
+    """A service account counts as the user name that its tokens carry."""
+    for subject in subjects:
+        if subject.kind in ("User", "Group"):
+            yield f"{subject.kind} {subject.name}"
+        elif subject.kind == "ServiceAccount" and (subject.namespace or namespace):
+            yield f"User system:serviceaccount:{subject.namespace or namespace}:{subject.name}"
+
+
+def _role_not_found(ref: RoleRef) -> str:
+    return f"{ref.kind.lower()}.rbac.authorization.k8s.io {quote(ref.name)} not found"
+
+
+def _describe(binding: Binding, key: str) -> str:
+    """The binding as upstream's reason names it; namespaced things are written name/namespace there."""
+    namespace, name = binding.metadata.namespace, binding.metadata.name
+    kind = "RoleBinding" if namespace else "ClusterRoleBinding"
+    where = f"{name}/{namespace}" if namespace else name
+    subject = next(each for each in binding.subjects if key in _subject_keys((each,), namespace))
+    who = subject.name
+    if subject.kind == "ServiceAccount":
+        who = f"{subject.name}/{subject.namespace or namespace}"
+    ref = binding.roleRef
+    return f"{kind} {quote(where)} of {ref.kind} {quote(ref.name)} to {subject.kind} {quote(who)}"

@@ -1,0 +1,61 @@
+"""Asks each authorizer in turn; the first that allows, decides. Members of system:masters may do everything.
+
+`server.py` asks this one for every request; `app.py` builds it from the Node authorizer and RBAC, in that
+order, as kubeadm does (`--authorization-mode=Node,RBAC`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kijabi.api.gotext import quote
+from kijabi.api.status import forbidden
+from kijabi.apiserver.attributes import Authorizer, Decision, RequestInfo, UserInfo
+from kijabi.base.errors import Forbidden
+
+MASTERS = "system:masters"
+_SANE = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+class Union:
+    """Several authorizers as one."""
+
+    def __init__(self, authorizers: Sequence[Authorizer]) -> None:
+        self._authorizers = tuple(authorizers)
+
+    async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        """Allowed if anybody says so; otherwise the reasons of all who gave one, a line each."""
+        if MASTERS in user.groups:
+            return Decision(True)
+        reasons: list[str] = []
+        for authorizer in self._authorizers:
+            decision = await authorizer.authorize(user, info)
+            if decision.allowed:
+                return decision
+            if decision.reason:
+                reasons.append(decision.reason)
+        return Decision(False, "\n".join(reasons))
+
+
+class AlwaysAllow:
+    """Everybody may do everything: for tests and simulations that are not about access."""
+
+    async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        return Decision(True)
+
+
+def denial(user: UserInfo, info: RequestInfo, reason: str = "") -> Forbidden:
+    """A refused request as an error, with upstream's text (k8s.io/apiserver `responsewriters/errors.go`)."""
+    who = quote(user.name)
+    if not info.is_resource:
+        text = f"User {who} cannot {info.verb} path {quote(info.path)}"
+    else:
+        resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+        text = f"User {who} cannot {info.verb} resource {quote(resource)} in API group {quote(info.group)}"
+        if info.namespace:
+            text += f" in the namespace {quote(info.namespace)}"
+        else:
+            text += " at the cluster scope"
+    text = text.translate(_SANE) + (f": {reason}" if reason else "")
+    target = f"{info.resource}.{info.group}" if info.group else info.resource
+    return forbidden(target, info.name, text)
