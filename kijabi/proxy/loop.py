@@ -42,6 +42,7 @@ class Proxy:
         self._wake = asyncio.Event()
         self._frontends: dict[str, tuple[Frontend, ...]] = {}
         self._applied: Ruleset | None = None
+        self._picks = 0
         self._services.add_handler(self._on_service)
         self._slices.add_handler(self._on_slice)
 
@@ -79,8 +80,9 @@ class Proxy:
         before = self._frontends
         after = self._take_marked()
         new = ruleset(f for key in sorted(after) for f in after[key])
-        if self._applied is None:
-            await nft.apply(frame(self.config) + script(self.config, EMPTY, new))
+        if self._applied is None or new.picks > self._picks:
+            await nft.apply(frame(self.config, new.picks) + script(self.config, EMPTY, new))
+            self._picks = new.picks
         elif text := script(self.config, self._applied, new):
             await nft.apply(text)
         self._applied = new

@@ -16,7 +16,9 @@ import msgspec
 from kijabi.proxy.services import ANYWHERE, Backend, Frontend
 
 MARK = "0x4000"  # this connection is to be masqueraded
+SET_MARK = f"meta mark set meta mark or {MARK}"
 BATCH = 1000  # elements in one statement
+FEWEST_PICKS = 16
 
 
 class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,19 +33,31 @@ class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
 class Ruleset(msgspec.Struct, frozen=True):
     """What is in the table besides its frame. Maps and sets by name: element → value ("" in a set).
 
-    chains: name → rules. sets: the names of sets made for session affinity.
+    chains: name → rules, and sets: names, for session affinity. picks: the most backends that a frontend has,
+    rounded up to a power of two: the frame must have been made for at least as many.
     """
 
     elements: Mapping[str, Mapping[str, str]]
     chains: Mapping[str, tuple[str, ...]]
     sets: tuple[str, ...] = ()
+    picks: int = FEWEST_PICKS
 
 
 EMPTY = Ruleset({}, {})
 
 
-def frame(config: ProxyConfig) -> str:
-    """The fixed part: hooks, maps and sets, replacing whatever the table held, in one transaction."""
+def frame(config: ProxyConfig, picks: int = FEWEST_PICKS) -> str:
+    """The fixed part: hooks, maps, sets, and the chains that pick one of 1 to `picks` backends.
+
+    It replaces whatever the table held, in one transaction. The picking chains belong here because nft 1.0.6 cannot
+    add a rule that looks up a map which is in the kernel already (`conflicting protocols specified: tcp vs. th`).
+    """
+    chains = "\n".join(
+        f"  chain {_pick(kind, count, masquerade)} {{ {_pick_rules(kind, count, masquerade)}; }}"
+        for kind in ("address", "port")
+        for masquerade in (False, True)
+        for count in range(1, picks + 1)
+    )
     inside = ", ".join(filter(None, (config.pod_cidr, config.node_cidr)))
     return f"""table ip {config.table}
 delete table ip {config.table}
@@ -67,7 +81,7 @@ table ip {config.table} {{
     meta l4proto tcp reject with tcp reset
     reject with icmp type port-unreachable
   }}
-  chain masquerade-mark {{ meta mark set meta mark or {MARK}; }}
+{chains}
   chain nat-prerouting {{ type nat hook prerouting priority dstnat; jump services; }}
   chain nat-output {{ type nat hook output priority -100; jump services; }}
   chain nat-postrouting {{
@@ -89,6 +103,7 @@ def ruleset(frontends: Iterable[Frontend]) -> Ruleset:
     elements: dict[str, dict[str, str]] = {name: {} for name in _MAPS}
     chains: dict[str, tuple[str, ...]] = {}
     sets: list[str] = []
+    picks = FEWEST_PICKS
     for frontend in frontends:
         kind = "port" if frontend.address == ANYWHERE else "address"
         key = _key(frontend)
@@ -106,11 +121,12 @@ def ruleset(frontends: Iterable[Frontend]) -> Ruleset:
             sets += own_sets
         else:
             name = _pick(kind, len(frontend.backends), frontend.masquerade)
-            chains[name] = _pick_rules(kind, len(frontend.backends), frontend.masquerade)
+            while picks < len(frontend.backends):
+                picks *= 2
             for index, backend in enumerate(frontend.backends):
                 elements[f"{kind}-backends"][f"{key} . {index}"] = f"{backend.address} . {backend.port}"
         elements[f"{kind}-services"][key] = f"goto {name}"
-    return Ruleset(elements, chains, tuple(sets))
+    return Ruleset(elements, chains, tuple(sets), picks)
 
 
 _MAPS = (
@@ -133,12 +149,12 @@ def _pick(kind: str, count: int, masquerade: bool) -> str:
     return f"{kind}-pick-{count}{'-masq' if masquerade else ''}"
 
 
-def _pick_rules(kind: str, count: int, masquerade: bool) -> tuple[str, ...]:
+def _pick_rules(kind: str, count: int, masquerade: bool) -> str:
     """Any of `count` backends at random; the index is part of the key of the backends map."""
     what = "meta l4proto . th dport" if kind == "port" else "ip daddr . meta l4proto . th dport"
-    rules = ("jump masquerade-mark",) if masquerade else ()
+    mark = f"{SET_MARK}; " if masquerade else ""
     choice = f"dnat ip to {what} . numgen random mod {count} map @{kind}-backends"
-    return (*rules, f"meta l4proto {{ tcp, udp, sctp }} {choice}")
+    return f"{mark}meta l4proto {{ tcp, udp, sctp }} {choice}"
 
 
 def _sticky(frontend: Frontend) -> tuple[str, dict[str, tuple[str, ...]], list[str]]:
@@ -156,7 +172,7 @@ def _sticky(frontend: Frontend) -> tuple[str, dict[str, tuple[str, ...]], list[s
             f"meta l4proto {frontend.protocol} dnat ip to {backend.address}:{backend.port}",
         )
     choices = ", ".join(f"{i} : goto {own}" for i, own in enumerate(sets))
-    mark = ("jump masquerade-mark",) if frontend.masquerade else ()
+    mark = (SET_MARK,) if frontend.masquerade else ()
     chains[name] = (*mark, *known, f"numgen random mod {len(sets)} vmap {{ {choices} }}")
     return name, chains, sets
 
