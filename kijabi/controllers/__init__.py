@@ -1,1 +1,14 @@
-"""TOUR: to be written by the owner of this package."""
+"""The controller manager: loops that make what is into what should be.
+
+Each controller is one file (or one folder) with a pure `plan` and a thin shell that carries it out.
+
+- `runtime.py`: what a controller is, and the queue and workers that run one. Read it first.
+- `catalog.py`: which controllers there are; `app.py`: runs them all on one set of informers; `config.py`: settings.
+- `replicaset.py`, `deployment/`: workloads; `pods.py`, `owners.py`, `expectations.py`, `creation.py` are what they
+  are built from.
+- `endpointslice.py`, `endpoints.py`: who stands behind a Service; `backends.py` is what they share.
+- `serviceaccount.py`, `rootca.py`: what every namespace is given; `nodeipam.py`: what every node is given.
+- `sources.py`: the shared informers and their indexes.
+
+They receive objects through informers and write through the client; nothing here knows the store.
+"""

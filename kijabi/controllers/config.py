@@ -1,0 +1,29 @@
+"""What the controllers are told at start: addresses, the cluster's certificate, patience. `cmd` fills it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of the controller manager; the defaults are kube-controller-manager's.
+
+    root_ca: the cluster authority's certificate, PEM. pod_cidrs: the cluster's pod addresses, one entry for each
+    family, with the prefix length of a node's share. service_cidrs: never given to nodes. Times in seconds.
+    """
+
+    root_ca: str = ""
+    pod_cidrs: tuple[tuple[str, int], ...] = (("10.244.0.0/16", 24),)
+    service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
+    host: str = ""
+    """Names this process in events and in the lease."""
+    leader_elect: bool = False
+    node_grace: float = 40.0
+    """A node that renewed neither lease nor status for so long is not reachable."""
+    node_startup_grace: float = 60.0
+    """The same for a node that never reported a status."""
+    eviction_rate: float = 0.1
+    """Nodes a second, at most, whose pods begin to be evicted for being unreachable, in each zone."""
+    terminated_pods: int = 12500
+    """Ended pods that are kept; 0 keeps all."""

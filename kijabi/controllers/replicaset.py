@@ -1,0 +1,243 @@
+"""ReplicaSet: keep exactly `spec.replicas` pods of its template.
+
+Receives ReplicaSets and pods from the informers; creates and deletes pods, writes the ReplicaSet's status.
+`plan`, `status_of` and `pod_of` decide, `ReplicaSets` acts (apps/v1 ReplicaSet; k8s.io/kubernetes
+`pkg/controller/replicaset` for order, texts and batch sizes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from kijabi.api import codec
+from kijabi.api.apps.replicaset import ReplicaSet, ReplicaSetCondition, ReplicaSetStatus
+from kijabi.api.core.pod import Pod
+from kijabi.api.core.podtemplate import PodTemplateSpec
+from kijabi.api.meta import ObjectMeta, OwnerReference, Time
+from kijabi.api.selector import from_label_selector
+from kijabi.base import clock
+from kijabi.base.errors import ApiError, Conflict, ConnectionLost, KijabiError, NotFound
+from kijabi.client.cache import key_of
+from kijabi.controllers import pods as podlib
+from kijabi.controllers.creation import create_once, generated
+from kijabi.controllers.expectations import Expectations
+from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, orphans, settle
+from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
+from kijabi.controllers.sources import by_namespace, pods, replica_sets, unchanged
+
+KIND = "ReplicaSet"
+API_VERSION = "apps/v1"
+BURST = 500
+"""Pods created or deleted in one reconcile at most."""
+FIRST_BATCH = 1
+"""Creations sent at first; each batch that succeeds whole doubles the next, so a bad template fails once."""
+
+
+class Plan(NamedTuple):
+    """How many pods to create, and which to delete; at most one of the two is anything."""
+
+    create: int = 0
+    delete: tuple[Pod, ...] = ()
+
+
+def plan(replicas: int, active: Sequence[Pod], related: Sequence[Pod], now: datetime) -> Plan:
+    """What brings the active pods to `replicas`; `related` are the pods of sets with the same owner.
+
+    Related pods matter for spreading: the set gives up pods first on nodes that hold most of them.
+    """
+    surplus = len(active) - replicas
+    if surplus < 0:
+        return Plan(create=min(-surplus, BURST))
+    if surplus == 0:
+        return Plan()
+    first = active if surplus == len(active) else podlib.deletion_order(active, related, now)
+    return Plan(delete=tuple(first[: min(surplus, BURST)]))
+
+
+def status_of(
+    rs: ReplicaSet, active: Sequence[Pod], terminating: int, failure: str | None, now: datetime
+) -> ReplicaSetStatus:
+    """The status that these pods amount to; `failure` is why pods could not be created or deleted, if so."""
+    labels = rs.spec.template.metadata.labels
+    return ReplicaSetStatus(
+        replicas=len(active),
+        fullyLabeledReplicas=sum(labels.items() <= pod.metadata.labels.items() for pod in active),
+        readyReplicas=sum(podlib.ready(pod) for pod in active),
+        availableReplicas=sum(podlib.available(pod, rs.spec.minReadySeconds, now) for pod in active),
+        terminatingReplicas=terminating,
+        observedGeneration=rs.metadata.generation,
+        conditions=_conditions(rs, len(active), failure, now),
+    )
+
+
+def _conditions(rs: ReplicaSet, active: int, failure: str | None, now: datetime) -> tuple[ReplicaSetCondition, ...]:
+    """ReplicaFailure as long as creating or deleting fails; the first failure's reason and text stay."""
+    before = rs.status.conditions
+    if failure is None:
+        return tuple(c for c in before if c.type != "ReplicaFailure")
+    if any(c.type == "ReplicaFailure" for c in before):
+        return before
+    reason = "FailedCreate" if active < replicas_of(rs) else "FailedDelete"
+    return (
+        *before,
+        ReplicaSetCondition(
+            type="ReplicaFailure",
+            status="True",
+            lastTransitionTime=Time.of(now),
+            reason=reason,
+            message=failure,
+        ),
+    )
+
+
+def replicas_of(rs: ReplicaSet) -> int:
+    """`spec.replicas`, 1 where it is absent."""
+    return 1 if rs.spec.replicas is None else rs.spec.replicas
+
+
+def pod_of(template: PodTemplateSpec, owner: OwnerReference, namespace: str, name: str) -> Pod:
+    """A pod of the template, controlled by `owner`, named `name` as if generated from the owner's name."""
+    meta = template.metadata
+    return Pod(
+        metadata=ObjectMeta(
+            name=name,
+            generateName=f"{owner.name}-",
+            namespace=namespace,
+            labels=meta.labels,
+            annotations=meta.annotations,
+            finalizers=meta.finalizers,
+            ownerReferences=(owner,),
+        ),
+        spec=codec.clone(template.spec),
+    )
+
+
+class ReplicaSets:
+    """The controller: claims pods, carries out the plan, writes the status."""
+
+    name = "replicaset"
+    workers = WORKERS
+
+    def __init__(self, context: Context) -> None:
+        self.client = context.client
+        self.recorder = context.recorder("replicaset-controller")
+        self.sets = replica_sets(context.informers)
+        self.pods = pods(context.informers)
+        self.expectations = Expectations()
+
+    def sources(self) -> Sequence[Source]:
+        return (Source(self.sets, self._keys_of_set), Source(self.pods, self._keys_of_pod))
+
+    def _keys_of_set(self, old: ReplicaSet | None, new: ReplicaSet | None) -> Iterable[str]:
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            self.expectations.drop(old.metadata.uid)
+        one = new if new is not None else old
+        return (key_of(one),) if one is not None else ()
+
+    def _keys_of_pod(self, old: Pod | None, new: Pod | None) -> Iterable[str]:
+        """The sets that control the pod, before and now; an orphan's candidates when its labels or owner
+        changed.
+        """
+        keys: set[str] = set()
+        for pod in (old, new):
+            if pod is None or (ref := controller_of(pod.metadata)) is None or ref.kind != KIND:
+                continue
+            meta = pod.metadata
+            going = new is None or meta.uid != new.metadata.uid or meta.deletionTimestamp is not None
+            self.expectations.seen(ref.uid, meta.name, meta.uid, going=going)
+            keys.add(f"{meta.namespace}/{ref.name}")
+        if new is not None and controller_of(new.metadata) is None and not unchanged(old, new):
+            keys.update(
+                key_of(rs)
+                for rs in by_namespace(self.sets, new.metadata.namespace)
+                if from_label_selector(rs.spec.selector).matches(new.metadata.labels)
+            )
+        return keys
+
+    async def reconcile(self, key: str) -> float | None:
+        rs = self.sets.get(key)
+        if rs is None:
+            return None
+        uid, namespace = rs.metadata.uid, rs.metadata.namespace
+        selector = from_label_selector(rs.spec.selector)
+        candidates = (*self.pods.index(CONTROLLER, uid), *self.pods.index(CONTROLLER, orphans(namespace)))
+        ref = controller_ref(rs, API_VERSION, KIND)
+        todo = claim(rs.metadata, selector.matches, filter(podlib.active, candidates))
+        active = await settle(self.client, rs, ref, todo)
+        ending = sum(
+            podlib.terminating(pod) and selector.matches(pod.metadata.labels)
+            for pod in self.pods.index(CONTROLLER, uid)
+        )
+        failure = None
+        wait = self.expectations.wait(uid, clock.monotonic())
+        if not wait and rs.metadata.deletionTimestamp is None:
+            failure = await self._manage(rs, ref, plan(replicas_of(rs), active, self._related(rs), clock.now()))
+        now = clock.now()
+        status = status_of(rs, active, ending, None if failure is None else str(failure), now)
+        if status != rs.status:
+            changed = codec.clone(rs)
+            changed.status = status
+            await self.client.update_status(changed)
+        if failure is not None:
+            raise failure
+        soon = podlib.next_available(active, rs.spec.minReadySeconds, now)
+        return min((seconds for seconds in (soon, wait) if seconds), default=None)
+
+    def _related(self, rs: ReplicaSet) -> list[Pod]:
+        """The pods of all sets that have the same controller (a deployment's revisions), this one's included."""
+        ref = controller_of(rs.metadata)
+        siblings = self.sets.index(CONTROLLER, ref.uid) if ref is not None else (rs,)
+        return [pod for sibling in siblings for pod in self.pods.index(CONTROLLER, sibling.metadata.uid)]
+
+    async def _manage(self, rs: ReplicaSet, ref: OwnerReference, todo: Plan) -> KijabiError | None:
+        """Create in growing batches until one fails, or delete all at once; the first failure is returned."""
+        if todo.delete:
+            return await _together(self._delete(rs, pod) for pod in todo.delete)
+        retry = list(self.expectations.names(rs.metadata.uid))[: todo.create]
+        names = retry + [generated(rs.metadata.name) for _ in range(todo.create - len(retry))]
+        size, failure = FIRST_BATCH, None
+        while names and failure is None:
+            batch, names = names[:size], names[size:]
+            failure = await _together(self._create(rs, ref, name) for name in batch)
+            size *= 2
+        return failure
+
+    async def _create(self, rs: ReplicaSet, ref: OwnerReference, name: str) -> KijabiError | None:
+        meta = rs.metadata
+        pod = pod_of(rs.spec.template, ref, meta.namespace, name)
+        try:
+            await create_once(self.client, self.pods, self.expectations, meta.uid, pod)
+        except ApiError as error:
+            if namespace_terminating(error):
+                return None
+            self.recorder.event(rs, "Warning", "FailedCreate", f"Error creating: {error}")
+            return error
+        except ConnectionLost as error:
+            return error
+        self.recorder.event(rs, "Normal", "SuccessfulCreate", f"Created pod: {name}")
+        return None
+
+    async def _delete(self, rs: ReplicaSet, pod: Pod) -> KijabiError | None:
+        uid, name = rs.metadata.uid, pod.metadata.name
+        self.expectations.deleted(uid, pod.metadata.uid, clock.monotonic())
+        try:
+            await self.client.delete(Pod, name, pod.metadata.namespace, uid=pod.metadata.uid)
+        except (NotFound, Conflict):  # Gone, or replaced by another of its name.
+            self.expectations.failed(uid, uid=pod.metadata.uid)
+            return None
+        except (ApiError, ConnectionLost) as error:
+            self.expectations.failed(uid, uid=pod.metadata.uid)
+            self.recorder.event(rs, "Warning", "FailedDelete", f"Error deleting: {error}")
+            return error
+        self.recorder.event(rs, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
+        return None
+
+
+async def _together(requests: Iterable[Coroutine[None, None, KijabiError | None]]) -> KijabiError | None:
+    """Send requests at once and wait for all; the first that failed."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(request) for request in requests]
+    return next((error for task in tasks if (error := task.result()) is not None), None)

@@ -1,0 +1,155 @@
+"""The controller runtime: from an informer's event to a key, from a key to `reconcile`, with back-off.
+
+A controller says which informers wake it and for which keys (`sources`), and puts one key right
+(`reconcile`). This module owns the queue and the workers between the two: keys are deduplicated, one key is
+reconciled by one worker at a time, a failure comes back later each time. `catalog.py` lists the controllers,
+`app.py` runs them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from prometheus_client import Counter, Histogram
+
+from kijabi.base import clock
+from kijabi.base.errors import ApiError, Conflict, ConnectionLost
+from kijabi.client.client import Client
+from kijabi.client.events import Recorder
+from kijabi.client.informer import Informer, Informers
+from kijabi.client.queue import WorkQueue
+from kijabi.controllers.config import Config
+
+log = logging.getLogger(__name__)
+
+WORKERS = 5
+NAMESPACE_TERMINATING = "NamespaceTerminating"
+
+RECONCILES = Counter("kijabi_controller_reconciles", "Keys reconciled, by how it ended.", ("controller", "result"))
+SECONDS = Histogram("kijabi_controller_reconcile_seconds", "Time that one key took.", ("controller",))
+
+
+class Source(NamedTuple):
+    """What wakes a controller: a change of an object in `informer` is work for the keys that `keys(old, new)`
+    gives.
+
+    old is None for an addition, new for a deletion. `keys` is synchronous and quick: it may look into
+    indexes.
+    """
+
+    informer: Informer[Any]
+    keys: Callable[[Any, Any], Iterable[str]]
+
+
+class Controller(Protocol):
+    """A loop that makes what is into what should be, one key at a time.
+
+    The lifecycle: `sources` is called once, before the informers are waited for; then `reconcile` runs for
+    every key that a source names, by several workers, never twice at once for one key. It reads the caches,
+    writes to the API server, and must come out right from any state: events may be merged, repeated or late.
+    """
+
+    name: str
+    workers: int
+
+    def sources(self) -> Sequence[Source]:
+        """The informers that wake this controller."""
+        ...
+
+    async def reconcile(self, key: str) -> float | None:
+        """Put one key right; give the seconds after which to look again, None to wait for an event.
+
+        Raises ApiError or ConnectionLost to be tried again with back-off.
+        """
+        ...
+
+
+class Context:
+    """What controllers are built from: the client, the shared informers, and a recorder of events for each."""
+
+    def __init__(self, config: Config, client: Client, informers: Informers) -> None:
+        self.config = config
+        self.client = client
+        self.informers = informers
+        self.recorders: list[Recorder] = []
+
+    def recorder(self, component: str) -> Recorder:
+        """A recorder that writes as `component`; the application runs it."""
+        made = Recorder(self.client, component, self.config.host)
+        self.recorders.append(made)
+        return made
+
+
+def namespace_terminating(error: ApiError) -> bool:
+    """The write failed only because its namespace is being deleted: there is nothing to repeat."""
+    causes = (error.details or {}).get("causes") or ()
+    return any(cause.get("reason") == NAMESPACE_TERMINATING for cause in causes)
+
+
+async def run(controller: Controller) -> None:
+    """Run a controller until cancelled: wait for its informers, then work.
+
+    The informers must be running already, or be started by the caller meanwhile.
+    """
+    queue = WorkQueue()
+    sources = controller.sources()
+    for source in sources:
+        source.informer.add_handler(_enqueue(queue, source))
+    for source in sources:
+        await source.informer.wait_synced()
+    log.info("started", extra={"controller": controller.name, "workers": controller.workers})
+    async with asyncio.TaskGroup() as group:
+        for number in range(controller.workers):
+            group.create_task(work(controller, queue), name=f"{controller.name}/{number}")
+
+
+def _enqueue(queue: WorkQueue, source: Source) -> Callable[[Any, Any], None]:
+    def handle(old: Any, new: Any) -> None:
+        _add(queue, source.keys(old, new))
+
+    return handle
+
+
+def _add(queue: WorkQueue, keys: Iterable[str]) -> None:
+    for key in keys:
+        queue.add(key)
+
+
+async def work(controller: Controller, queue: WorkQueue) -> None:
+    """One worker: take a key, reconcile it, say how it ended; forever."""
+    while True:
+        key = await queue.get()
+        try:
+            await _reconcile(controller, queue, key)
+        finally:
+            queue.done(key)
+
+
+async def _reconcile(controller: Controller, queue: WorkQueue, key: str) -> None:
+    started = clock.monotonic()
+    result = "error"
+    try:
+        again = await controller.reconcile(key)
+    except Conflict as error:
+        result = "conflict"
+        log.debug("conflict, trying again", extra=_fields(controller, key, error))
+    except (ApiError, ConnectionLost) as error:
+        log.warning("failed, trying again", extra=_fields(controller, key, error))
+    except Exception:  # One bad object must not stop the others: report it whole, and come back to it.
+        log.exception("defect, trying again", extra=_fields(controller, key, None))
+    else:
+        result = "success"
+        queue.forget(key)
+        if again is not None:
+            queue.add_after(key, again)
+    RECONCILES.labels(controller.name, result).inc()
+    SECONDS.labels(controller.name).observe(clock.monotonic() - started)
+    if result != "success":
+        queue.add_backoff(key)
+
+
+def _fields(controller: Controller, key: str, error: Exception | None) -> dict[str, str]:
+    return {"controller": controller.name, "key": key, "error": str(error) if error else ""}

@@ -1,0 +1,128 @@
+"""The informers that controllers share, each with all the indexes that any of them needs.
+
+One place, so that a cache is built once and nobody reads the objects of others: pods by controller, node and
+namespace, replica sets by controller and namespace, and so on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from kijabi.api.apps.deployment import Deployment
+from kijabi.api.apps.replicaset import ReplicaSet
+from kijabi.api.core.endpoints import Endpoints
+from kijabi.api.core.namespace import Namespace
+from kijabi.api.core.node import Node
+from kijabi.api.core.pod import Pod
+from kijabi.api.core.service import Service
+from kijabi.api.discovery.endpointslice import EndpointSlice
+from kijabi.api.meta import Object
+from kijabi.client.informer import Informer, Informers
+from kijabi.controllers.owners import CONTROLLER, controller_index, controller_of
+
+NAMESPACE = "namespace"
+NODE = "node"
+LABEL = "label"
+SELECTOR = "selector"
+SERVICE = "service"
+SERVICE_NAME = "kubernetes.io/service-name"
+
+Indexes = Mapping[str, Callable[[Any], Iterable[str]]]
+
+
+def _namespace(obj: Object) -> tuple[str]:
+    return (obj.metadata.namespace,)
+
+
+def _node(pod: Pod) -> tuple[str]:
+    """Pods without a node are indexed under the empty name."""
+    return (pod.spec.nodeName,)
+
+
+def labelled(namespace: str, key: str, value: str) -> str:
+    """The index value of a namespace's objects with a label."""
+    return f"{namespace}/{key}={value}"
+
+
+def _labels(pod: Pod) -> tuple[str, ...]:
+    return tuple(labelled(pod.metadata.namespace, *pair) for pair in pod.metadata.labels.items())
+
+
+def _selector(service: Service) -> tuple[str, ...]:
+    """One label that the service asks for is enough to find it."""
+    return tuple(labelled(service.metadata.namespace, *pair) for pair in sorted(service.spec.selector.items())[:1])
+
+
+def _service(obj: EndpointSlice) -> tuple[str, ...]:
+    name = obj.metadata.labels.get(SERVICE_NAME, "")
+    return (f"{obj.metadata.namespace}/{name}",) if name else ()
+
+
+_OWNED: Indexes = {CONTROLLER: controller_index, NAMESPACE: _namespace}
+_PODS: Indexes = {**_OWNED, NODE: _node, LABEL: _labels}
+_NAMESPACED: Indexes = {NAMESPACE: _namespace}
+
+
+def pods(informers: Informers) -> Informer[Pod]:
+    """All pods, by controller, namespace, node and label."""
+    return informers.of(Pod, indexes=_PODS)
+
+
+def replica_sets(informers: Informers) -> Informer[ReplicaSet]:
+    """All ReplicaSets, by controller and namespace."""
+    return informers.of(ReplicaSet, indexes=_OWNED)
+
+
+def deployments(informers: Informers) -> Informer[Deployment]:
+    """All Deployments, by namespace."""
+    return informers.of(Deployment, indexes=_NAMESPACED)
+
+
+def services(informers: Informers) -> Informer[Service]:
+    """All Services, by a label that their selector asks for."""
+    return informers.of(Service, indexes={SELECTOR: _selector})
+
+
+def endpoint_slices(informers: Informers) -> Informer[EndpointSlice]:
+    """All EndpointSlices, by the service they belong to (`namespace/name`)."""
+    return informers.of(EndpointSlice, indexes={SERVICE: _service})
+
+
+def endpoints(informers: Informers) -> Informer[Endpoints]:
+    """All Endpoints."""
+    return informers.of(Endpoints)
+
+
+def nodes(informers: Informers) -> Informer[Node]:
+    """All nodes."""
+    return informers.of(Node)
+
+
+def by_namespace(informer: Informer[Any], namespace: str) -> Iterable[Any]:
+    """The objects of one namespace, of an informer that is indexed so."""
+    return informer.index(NAMESPACE, namespace)
+
+
+def unchanged(old: Object | None, new: Object) -> bool:
+    """Labels and controller are as they were: nothing about who wants the object can have changed."""
+    return (
+        old is not None
+        and old.metadata.labels == new.metadata.labels
+        and controller_of(old.metadata) == controller_of(new.metadata)
+    )
+
+
+def namespaces(informers: Informers) -> Informer[Namespace]:
+    """All namespaces."""
+    return informers.of(Namespace)
+
+
+def active(namespace: Namespace) -> bool:
+    """Objects may be made in it."""
+    return namespace.status.phase != "Terminating" and namespace.metadata.deletionTimestamp is None
+
+
+def namespace_of(obj: Object | None) -> tuple[str, ...]:
+    """The namespace's name as the key to work on."""
+    return (obj.metadata.namespace,) if obj is not None else ()
