@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from kijabi.api import defaults
 from kijabi.api.struct import Struct
 
 
@@ -58,10 +59,6 @@ class Subresource(msgspec.Struct, frozen=True, kw_only=True):
     type: type[Struct] | None = None
 
 
-def _no_defaults(_: Any) -> None:
-    return
-
-
 def _no_errors(*_: Any) -> Sequence[FieldError]:
     return ()
 
@@ -76,9 +73,9 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     or nothing is stored at all (reviews). stored_as: (group, version, kind) of the stored form where it
     differs.
 
-    defaults(obj): fill what the client left out, in place, on a fresh copy. prepare(new, old): reset what
-    clients may not set (`status` on the main resource, server-owned fields); old is None on create.
-    validate(obj) on every write and validate_update(new, old) on updates give FieldErrors. Both are pure.
+    defaults(obj): fill what the client left out, in place, on a fresh copy; by the types (`api/defaults.py`).
+    prepare(new, old): reset what clients may not set (`status` on the main resource, server-owned fields); old is None
+    on create. validate(obj) on every write and validate_update(new, old) on updates give FieldErrors. Both are pure.
 
     fields: the field selector labels besides metadata.name and metadata.namespace, with what they read.
     columns: of its table, all of them in order, Name and Age included (`api/columns.py`); none: Name, Created
@@ -101,7 +98,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     up: Callable[[Any], Any] | None = None
     down: Callable[[Any], Any] | None = None
     subresources: tuple[Subresource, ...] = ()
-    defaults: Callable[[Any], None] = _no_defaults
+    defaults: Callable[[Any], None] = defaults.apply
     prepare: Callable[[Any, Any | None], None] | None = None
     validate: Callable[[Any], Sequence[FieldError]] = _no_errors
     validate_update: Callable[[Any, Any], Sequence[FieldError]] = _no_errors

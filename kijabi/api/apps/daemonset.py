@@ -36,6 +36,18 @@ class DaemonSetSpec(Struct):
     minReadySeconds: Annotated[Int32, Tag(4)] = 0
     revisionHistoryLimit: Annotated[Int32 | None, Tag(6)] = None
 
+    def set_defaults(self) -> None:
+        """Rolled node by node."""
+        self.updateStrategy.type = self.updateStrategy.type or "RollingUpdate"
+        if self.updateStrategy.type == "RollingUpdate":
+            rolling = self.updateStrategy.rollingUpdate = self.updateStrategy.rollingUpdate or RollingUpdateDaemonSet()
+            if rolling.maxUnavailable is None:
+                rolling.maxUnavailable = 1
+            if rolling.maxSurge is None:
+                rolling.maxSurge = 0
+        if self.revisionHistoryLimit is None:
+            self.revisionHistoryLimit = 10
+
 
 class DaemonSetCondition(Struct):
     """One condition of a Daemon Set."""
@@ -81,8 +93,6 @@ RESOURCE = Resource(
     singular="daemonset",
     short=("ds",),
     categories=("all",),
-    subresources=(
-        Subresource(name="status", kind="DaemonSet", verbs=("get", "patch", "update"), type=DaemonSet),
-    ),
+    subresources=(Subresource(name="status", kind="DaemonSet", verbs=("get", "patch", "update"), type=DaemonSet),),
     has_generation=True,
 )

@@ -40,6 +40,22 @@ class DeploymentSpec(Struct):
     paused: Annotated[bool, Tag(7)] = False
     progressDeadlineSeconds: Annotated[Int32 | None, Tag(9)] = None
 
+    def set_defaults(self) -> None:
+        """One replica, rolled a quarter at a time, given up after ten minutes without progress."""
+        if self.replicas is None:
+            self.replicas = 1
+        self.strategy.type = self.strategy.type or "RollingUpdate"
+        if self.strategy.type == "RollingUpdate":
+            rolling = self.strategy.rollingUpdate = self.strategy.rollingUpdate or RollingUpdateDeployment()
+            if rolling.maxUnavailable is None:
+                rolling.maxUnavailable = "25%"
+            if rolling.maxSurge is None:
+                rolling.maxSurge = "25%"
+        if self.revisionHistoryLimit is None:
+            self.revisionHistoryLimit = 10
+        if self.progressDeadlineSeconds is None:
+            self.progressDeadlineSeconds = 600
+
 
 class DeploymentCondition(Struct):
     """One condition of a Deployment."""

@@ -19,6 +19,11 @@ class ReplicaSetSpec(Struct):
     selector: Annotated[LabelSelector | None, Tag(2, required=True)] = None
     template: Annotated[PodTemplateSpec, Tag(3)] = field(default_factory=PodTemplateSpec)
 
+    def set_defaults(self) -> None:
+        """One replica."""
+        if self.replicas is None:
+            self.replicas = 1
+
 
 class ReplicaSetCondition(Struct):
     """One condition of a Replica Set."""

@@ -60,6 +60,28 @@ class StatefulSetSpec(Struct):
     ] = None
     ordinals: Annotated[StatefulSetOrdinals | None, Tag(11)] = None
 
+    def set_defaults(self) -> None:
+        """One replica, started and rolled one after the other; claims stay."""
+        self.podManagementPolicy = self.podManagementPolicy or "OrderedReady"
+        if not self.updateStrategy.type:
+            self.updateStrategy.type = "RollingUpdate"
+            rolling = self.updateStrategy.rollingUpdate or RollingUpdateStatefulSetStrategy()
+            self.updateStrategy.rollingUpdate = rolling
+        rolling = self.updateStrategy.rollingUpdate
+        if self.updateStrategy.type == "RollingUpdate" and rolling is not None:
+            if rolling.partition is None:
+                rolling.partition = 0
+            if rolling.maxUnavailable is None:
+                rolling.maxUnavailable = 1
+        keep = self.persistentVolumeClaimRetentionPolicy or StatefulSetPersistentVolumeClaimRetentionPolicy()
+        keep.whenDeleted = keep.whenDeleted or "Retain"
+        keep.whenScaled = keep.whenScaled or "Retain"
+        self.persistentVolumeClaimRetentionPolicy = keep
+        if self.replicas is None:
+            self.replicas = 1
+        if self.revisionHistoryLimit is None:
+            self.revisionHistoryLimit = 10
+
 
 class StatefulSetCondition(Struct):
     """One condition of a Stateful Set."""

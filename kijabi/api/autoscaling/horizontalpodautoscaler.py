@@ -121,6 +121,24 @@ class HorizontalPodAutoscalerSpec(Struct):
     metrics: Annotated[tuple[MetricSpec, ...], Tag(4, listType="atomic")] = ()
     behavior: Annotated[HorizontalPodAutoscalerBehavior | None, Tag(5)] = None
 
+    def set_defaults(self) -> None:
+        """At least one replica, by 80 % of the processor time asked for."""
+        if self.minReplicas is None:
+            self.minReplicas = 1
+        if not self.metrics:
+            target = MetricTarget(type="Utilization", averageUtilization=80)
+            self.metrics = (MetricSpec(type="Resource", resource=ResourceMetricSource(name="cpu", target=target)),)
+        if self.behavior is not None:
+            up, down = self.behavior.scaleUp or HPAScalingRules(), self.behavior.scaleDown or HPAScalingRules()
+            if up.stabilizationWindowSeconds is None:
+                up.stabilizationWindowSeconds = 0
+            pods = HPAScalingPolicy(type="Pods", value=4, periodSeconds=15)
+            double = HPAScalingPolicy(type="Percent", value=100, periodSeconds=15)
+            up.policies = up.policies or (pods, double)
+            down.policies = down.policies or (double,)
+            up.selectPolicy, down.selectPolicy = up.selectPolicy or "Max", down.selectPolicy or "Max"
+            self.behavior.scaleUp, self.behavior.scaleDown = up, down
+
 
 class MetricValueStatus(Struct):
     """What was last seen of a Metric Value."""

@@ -23,6 +23,16 @@ class CronJobSpec(Struct):
     successfulJobsHistoryLimit: Annotated[Int32 | None, Tag(6)] = None
     failedJobsHistoryLimit: Annotated[Int32 | None, Tag(7)] = None
 
+    def set_defaults(self) -> None:
+        """Jobs may overlap; three good ones and one failed are kept."""
+        self.concurrencyPolicy = self.concurrencyPolicy or "Allow"
+        if self.suspend is None:
+            self.suspend = False
+        if self.successfulJobsHistoryLimit is None:
+            self.successfulJobsHistoryLimit = 3
+        if self.failedJobsHistoryLimit is None:
+            self.failedJobsHistoryLimit = 1
+
 
 class CronJobStatus(Struct):
     """What was last seen of a Cron Job."""
@@ -48,8 +58,6 @@ RESOURCE = Resource(
     singular="cronjob",
     short=("cj",),
     categories=("all",),
-    subresources=(
-        Subresource(name="status", kind="CronJob", verbs=("get", "patch", "update"), type=CronJob),
-    ),
+    subresources=(Subresource(name="status", kind="CronJob", verbs=("get", "patch", "update"), type=CronJob),),
     has_generation=True,
 )

@@ -33,6 +33,10 @@ class PodFailurePolicyOnPodConditionsPattern(Struct):
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(2)] = field(default_factory=str)
 
+    def set_defaults(self) -> None:
+        """The condition holds."""
+        self.status = self.status or "True"
+
 
 class PodFailurePolicyRule(Struct):
     """The API type PodFailurePolicyRule."""
@@ -154,6 +158,25 @@ class Job(Object):
     spec: Annotated[JobSpec, Tag(2)] = field(default_factory=JobSpec)
     status: Annotated[JobStatus, Tag(3)] = field(default_factory=JobStatus)
 
+    def set_defaults(self) -> None:
+        """One pod at a time, six tries."""
+        spec = self.spec
+        if spec.completions is None and spec.parallelism is None:
+            spec.completions = 1
+        if spec.parallelism is None:
+            spec.parallelism = 1
+        if spec.backoffLimit is None:
+            spec.backoffLimit = 6 if spec.backoffLimitPerIndex is None else 2**31 - 1
+        self.metadata.labels = self.metadata.labels or dict(spec.template.metadata.labels)
+        if spec.completionMode is None:
+            spec.completionMode = "NonIndexed"
+        if spec.suspend is None:
+            spec.suspend = False
+        if spec.podReplacementPolicy is None:
+            spec.podReplacementPolicy = "TerminatingOrFailed" if spec.podFailurePolicy is None else "Failed"
+        if spec.manualSelector is None:
+            spec.manualSelector = False
+
 
 RESOURCE = Resource(
     group="batch",
@@ -163,8 +186,6 @@ RESOURCE = Resource(
     type=Job,
     singular="job",
     categories=("all",),
-    subresources=(
-        Subresource(name="status", kind="Job", verbs=("get", "patch", "update"), type=Job),
-    ),
+    subresources=(Subresource(name="status", kind="Job", verbs=("get", "patch", "update"), type=Job),),
     has_generation=True,
 )

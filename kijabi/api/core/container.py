@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from msgspec import field
 
 from kijabi.api.core.env import EnvFromSource, EnvVar
+from kijabi.api.core.image import pull_policy
 from kijabi.api.core.probe import Lifecycle, Probe
 from kijabi.api.core.resources import ResourceRequirements
 from kijabi.api.core.security import SecurityContext
@@ -115,6 +116,12 @@ class Container(Struct):
     stdinOnce: Annotated[bool, Tag(17)] = False
     tty: Annotated[bool, Tag(18)] = False
 
+    def set_defaults(self) -> None:
+        """A tag other than latest is pulled once; the last words are read from a file."""
+        self.imagePullPolicy = self.imagePullPolicy or pull_policy(self.image)
+        self.terminationMessagePath = self.terminationMessagePath or "/dev/termination-log"
+        self.terminationMessagePolicy = self.terminationMessagePolicy or "File"
+
 
 class EphemeralContainerCommon(Struct):
     """The API type EphemeralContainerCommon."""
@@ -168,6 +175,12 @@ class EphemeralContainerCommon(Struct):
     stdin: Annotated[bool, Tag(16)] = False
     stdinOnce: Annotated[bool, Tag(17)] = False
     tty: Annotated[bool, Tag(18)] = False
+
+    def set_defaults(self) -> None:
+        """As a Container."""
+        self.imagePullPolicy = self.imagePullPolicy or pull_policy(self.image)
+        self.terminationMessagePath = self.terminationMessagePath or "/dev/termination-log"
+        self.terminationMessagePolicy = self.terminationMessagePolicy or "File"
 
 
 class EphemeralContainer(EphemeralContainerCommon):

@@ -31,6 +31,10 @@ class EndpointPort(Struct):
     protocol: Annotated[str, Tag(3)] = ""
     appProtocol: Annotated[str | None, Tag(4)] = None
 
+    def set_defaults(self) -> None:
+        """TCP."""
+        self.protocol = self.protocol or "TCP"
+
 
 class EndpointSubset(Struct):
     """The API type EndpointSubset."""

@@ -72,6 +72,10 @@ class ObjectFieldSelector(Struct):
     apiVersion: Annotated[str, Tag(1)] = ""
     fieldPath: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
+    def set_defaults(self) -> None:
+        """Paths are those of the core group."""
+        self.apiVersion = self.apiVersion or "v1"
+
 
 class ResourceFieldSelector(Struct):
     """The API type ResourceFieldSelector."""

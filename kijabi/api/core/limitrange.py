@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import field
 
 from kijabi.api.core.resources import ResourceList
+from kijabi.api.defaults import round_up
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Struct, Tag, empty_list
@@ -19,6 +20,14 @@ class LimitRangeItem(Struct):
     default: Annotated[ResourceList, Tag(4)] = {}
     defaultRequest: Annotated[ResourceList, Tag(5)] = {}
     maxLimitRequestRatio: Annotated[ResourceList, Tag(6)] = {}
+
+    def set_defaults(self) -> None:
+        """A container's default limit is the most it may have, its default request the least or that limit."""
+        for amounts in (self.max, self.min, self.default, self.defaultRequest, self.maxLimitRequestRatio):
+            round_up(amounts)
+        if self.type == "Container":
+            self.default = {**self.max, **self.default}
+            self.defaultRequest = {**self.min, **self.default, **self.defaultRequest}
 
 
 class LimitRangeSpec(Struct):

@@ -34,12 +34,21 @@ class NamespaceStatus(Struct):
         Tag(2, listType="map", keys=("type",), strategy="merge", mergeKey="type"),
     ] = ()
 
+    def set_defaults(self) -> None:
+        """A namespace is in use until it goes."""
+        self.phase = self.phase or "Active"
+
 
 class Namespace(Object):
     """The API type Namespace."""
 
     spec: Annotated[NamespaceSpec, Tag(2)] = field(default_factory=NamespaceSpec)
     status: Annotated[NamespaceStatus, Tag(3)] = field(default_factory=NamespaceStatus)
+
+    def set_defaults(self) -> None:
+        """Each namespace carries its name as a label, so that selectors can name it."""
+        if self.metadata.name:
+            self.metadata.labels["kubernetes.io/metadata.name"] = self.metadata.name
 
 
 RESOURCE = Resource(

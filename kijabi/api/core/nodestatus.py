@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import field
 
 from kijabi.api.core.resources import ResourceList
+from kijabi.api.defaults import round_up
 from kijabi.api.meta import Time
 from kijabi.api.struct import Int32, Int64, Struct, Tag, empty_list
 
@@ -143,3 +144,9 @@ class NodeStatus(Struct):
     runtimeHandlers: Annotated[tuple[NodeRuntimeHandler, ...], Tag(12, listType="atomic")] = ()
     features: Annotated[NodeFeatures | None, Tag(13, gate="SupplementalGroupsPolicy")] = None
     declaredFeatures: Annotated[tuple[str, ...], Tag(14, listType="atomic", gate="NodeDeclaredFeatures")] = ()
+
+    def set_defaults(self) -> None:
+        """What the node has can be used, unless it says otherwise."""
+        round_up(self.capacity)
+        round_up(self.allocatable)
+        self.allocatable = self.allocatable or dict(self.capacity)

@@ -28,6 +28,7 @@ from kijabi.api.core.volumevendor import (
     StorageOSPersistentVolumeSource,
     VsphereVirtualDiskVolumeSource,
 )
+from kijabi.api.defaults import round_up
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct, Tag
@@ -103,6 +104,13 @@ class PersistentVolumeSpec(PersistentVolumeSource):
     nodeAffinity: Annotated[VolumeNodeAffinity | None, Tag(9)] = None
     volumeAttributesClassName: Annotated[str | None, Tag(10, gate="VolumeAttributesClass")] = None
 
+    def set_defaults(self) -> None:
+        """A volume is a file system, and stays when its claim goes."""
+        round_up(self.capacity)
+        self.persistentVolumeReclaimPolicy = self.persistentVolumeReclaimPolicy or "Retain"
+        if self.volumeMode is None:
+            self.volumeMode = "Filesystem"
+
 
 class PersistentVolumeStatus(Struct):
     """What was last seen of a Persistent Volume."""
@@ -111,6 +119,10 @@ class PersistentVolumeStatus(Struct):
     message: Annotated[str, Tag(2)] = ""
     reason: Annotated[str, Tag(3)] = ""
     lastPhaseTransitionTime: Annotated[Time | None, Tag(4)] = None
+
+    def set_defaults(self) -> None:
+        """Not yet available."""
+        self.phase = self.phase or "Pending"
 
 
 class PersistentVolume(Object):

@@ -27,6 +27,11 @@ class PersistentVolumeClaimSpec(Struct):
     dataSourceRef: Annotated[TypedObjectReference | None, Tag(8)] = None
     volumeAttributesClassName: Annotated[str | None, Tag(9, gate="VolumeAttributesClass")] = None
 
+    def set_defaults(self) -> None:
+        """A claim wants a file system."""
+        if self.volumeMode is None:
+            self.volumeMode = "Filesystem"
+
 
 class PersistentVolumeClaimCondition(Struct):
     """One condition of a Persistent Volume Claim."""
@@ -79,6 +84,10 @@ class PersistentVolumeClaimStatus(Struct):
     currentVolumeAttributesClassName: Annotated[str | None, Tag(8, gate="VolumeAttributesClass")] = None
     modifyVolumeStatus: Annotated[ModifyVolumeStatus | None, Tag(9, gate="VolumeAttributesClass")] = None
     healthStatus: Annotated[VolumeHealthStatus | None, Tag(10, gate="CSIVolumeHealth")] = None
+
+    def set_defaults(self) -> None:
+        """Not yet bound."""
+        self.phase = self.phase or "Pending"
 
 
 class PersistentVolumeClaim(Object):

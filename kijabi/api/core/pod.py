@@ -12,6 +12,7 @@ from kijabi.api.core.reference import LocalObjectReference
 from kijabi.api.core.resources import ResourceList, ResourceRequirements
 from kijabi.api.core.security import PodSecurityContext
 from kijabi.api.core.volume import Volume
+from kijabi.api.defaults import round_up
 from kijabi.api.meta import Object
 from kijabi.api.policy.eviction import Eviction
 from kijabi.api.resource import Resource, Subresource
@@ -171,12 +172,38 @@ class PodSpec(Struct):
         Tag(44, listType="map", keys=("name",), strategy="merge", mergeKey="name", gate="EvictionRequestAPI"),
     ] = ()
 
+    def set_defaults(self) -> None:
+        """What every pod has, be it a Pod's or a template's."""
+        self.serviceAccountName = self.serviceAccountName or self.serviceAccount
+        self.serviceAccount = self.serviceAccountName
+        self.dnsPolicy = self.dnsPolicy or "ClusterFirst"
+        self.restartPolicy = self.restartPolicy or "Always"
+        self.schedulerName = self.schedulerName or "default-scheduler"
+        if self.securityContext is None:
+            self.securityContext = PodSecurityContext()
+        if self.terminationGracePeriodSeconds is None:
+            self.terminationGracePeriodSeconds = 30
+        round_up(self.overhead)
+
 
 class Pod(Object):
     """The API type Pod."""
 
     spec: Annotated[PodSpec, Tag(2)] = field(default_factory=PodSpec)
     status: Annotated[PodStatus, Tag(3)] = field(default_factory=PodStatus)
+
+    def set_defaults(self) -> None:
+        """What a template does not fill yet: requests follow limits, host ports the ports, service links are on."""
+        spec = self.spec
+        if spec.terminationGracePeriodSeconds is not None and spec.terminationGracePeriodSeconds < 0:
+            spec.terminationGracePeriodSeconds = 1
+        for container in (*spec.containers, *spec.initContainers):
+            resources = container.resources
+            resources.requests = {**resources.limits, **resources.requests}
+            for port in container.ports if spec.hostNetwork else ():
+                port.hostPort = port.hostPort or port.containerPort
+        if spec.enableServiceLinks is None:
+            spec.enableServiceLinks = True
 
 
 RESOURCE = Resource(

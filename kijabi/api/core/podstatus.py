@@ -263,3 +263,10 @@ class PodStatus(Struct):
         tuple[PodVolumeHealth, ...],
         Tag(22, listType="map", keys=("name",), gate="CSIVolumeHealth"),
     ] = ()
+
+    def set_defaults(self) -> None:
+        """The first address stands in podIP too."""
+        if self.podIP and (not self.podIPs or self.podIPs[0].ip != self.podIP):
+            self.podIPs = (PodIP(ip=self.podIP),)
+        elif self.podIPs:
+            self.podIP = self.podIPs[0].ip

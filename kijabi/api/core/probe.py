@@ -30,6 +30,11 @@ class HTTPGetAction(Struct):
     httpHeaders: Annotated[tuple[HTTPHeader, ...], Tag(5, listType="atomic")] = ()
     protocol: Annotated[str | None, Tag(6, gate="H2CContainerProbe")] = None
 
+    def set_defaults(self) -> None:
+        """GET / by HTTP."""
+        self.path = self.path or "/"
+        self.scheme = self.scheme or "HTTP"
+
 
 class TCPSocketAction(Struct):
     """The API type TCPSocketAction."""
@@ -66,6 +71,13 @@ class Probe(ProbeHandler):
     successThreshold: Annotated[Int32, Tag(5)] = 0
     failureThreshold: Annotated[Int32, Tag(6)] = 0
     terminationGracePeriodSeconds: Annotated[Int64 | None, Tag(7)] = None
+
+    def set_defaults(self) -> None:
+        """Every 10 s, each try up to 1 s, failed after three in a row, good again after one."""
+        self.timeoutSeconds = self.timeoutSeconds or 1
+        self.periodSeconds = self.periodSeconds or 10
+        self.successThreshold = self.successThreshold or 1
+        self.failureThreshold = self.failureThreshold or 3
 
 
 class SleepAction(Struct):

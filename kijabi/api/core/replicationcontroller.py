@@ -53,6 +53,12 @@ class ReplicationController(Object):
         Tag(3),
     ] = field(default_factory=ReplicationControllerStatus)
 
+    def set_defaults(self) -> None:
+        """It selects by the labels of its template, and carries them."""
+        labels = self.spec.template.metadata.labels if self.spec.template else {}
+        self.spec.selector = self.spec.selector or dict(labels)
+        self.metadata.labels = self.metadata.labels or dict(labels)
+
 
 RESOURCE = Resource(
     group="",

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from msgspec import field
 
 from kijabi.api.core.resources import ResourceList
+from kijabi.api.defaults import round_up
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct, Tag
@@ -32,6 +33,10 @@ class ResourceQuotaSpec(Struct):
     hard: Annotated[ResourceList, Tag(1)] = {}
     scopes: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = ()
     scopeSelector: Annotated[ScopeSelector | None, Tag(3)] = None
+
+    def set_defaults(self) -> None:
+        """Amounts are counted in thousandths at the finest."""
+        round_up(self.hard)
 
 
 class ResourceQuotaStatus(Struct):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.defaults import round_up
 from kijabi.api.quantity import Quantity
 from kijabi.api.struct import Struct, Tag
 
@@ -28,6 +29,11 @@ class ResourceRequirements(Struct):
         Tag(3, listType="map", keys=("name",), gate="DynamicResourceAllocation"),
     ] = ()
 
+    def set_defaults(self) -> None:
+        """Amounts are counted in thousandths at the finest."""
+        round_up(self.limits)
+        round_up(self.requests)
+
 
 class ResourceHealth(Struct):
     """The API type ResourceHealth."""
@@ -49,3 +55,8 @@ class VolumeResourceRequirements(Struct):
 
     limits: Annotated[ResourceList, Tag(1)] = {}
     requests: Annotated[ResourceList, Tag(2)] = {}
+
+    def set_defaults(self) -> None:
+        """Amounts are counted in thousandths at the finest."""
+        round_up(self.limits)
+        round_up(self.requests)

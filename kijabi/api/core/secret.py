@@ -15,6 +15,13 @@ class Secret(Object):
     stringData: Annotated[dict[str, str], Tag(4)] = {}
     type: Annotated[str, Tag(3)] = ""
 
+    def set_defaults(self) -> None:
+        """Opaque; the plain text of stringData goes into data and is never shown again."""
+        self.type = self.type or "Opaque"
+        for key, text in self.stringData.items():
+            self.data[key] = text.encode()
+        self.stringData = {}
+
 
 RESOURCE = Resource(
     group="",

@@ -19,6 +19,10 @@ class ServicePort(Struct):
     targetPort: Annotated[IntOrString, Tag(4)] = 0
     nodePort: Annotated[Int32, Tag(5)] = 0
 
+    def set_defaults(self) -> None:
+        """The port of the pods is that of the service."""
+        self.targetPort = self.targetPort or self.port
+
 
 class ClientIPConfig(Struct):
     """The API type ClientIPConfig."""
@@ -59,6 +63,24 @@ class ServiceSpec(Struct):
     internalTrafficPolicy: Annotated[str | None, Tag(22)] = None
     trafficDistribution: Annotated[str | None, Tag(23)] = None
 
+    def set_defaults(self) -> None:
+        """A cluster address, no affinity, traffic to any endpoint."""
+        self.type = self.type or "ClusterIP"
+        self.sessionAffinity = self.sessionAffinity or "None"
+        if self.sessionAffinity == "None":
+            self.sessionAffinityConfig = None
+        elif self.sessionAffinity == "ClientIP":
+            given = self.sessionAffinityConfig and self.sessionAffinityConfig.clientIP
+            if given is None or given.timeoutSeconds is None:
+                self.sessionAffinityConfig = SessionAffinityConfig(clientIP=ClientIPConfig(timeoutSeconds=10800))
+        outside = self.type in ("NodePort", "LoadBalancer") or (self.type == "ClusterIP" and self.externalIPs)
+        if outside and not self.externalTrafficPolicy:
+            self.externalTrafficPolicy = "Cluster"
+        if self.internalTrafficPolicy is None and self.type in ("ClusterIP", "NodePort", "LoadBalancer"):
+            self.internalTrafficPolicy = "Cluster"
+        if self.type == "LoadBalancer" and self.allocateLoadBalancerNodePorts is None:
+            self.allocateLoadBalancerNodePorts = True
+
 
 class PortStatus(Struct):
     """What was last seen of a Port."""
@@ -75,6 +97,11 @@ class LoadBalancerIngress(Struct):
     hostname: Annotated[str, Tag(2)] = ""
     ipMode: Annotated[str | None, Tag(3)] = None
     ports: Annotated[tuple[PortStatus, ...], Tag(4, listType="atomic")] = ()
+
+    def set_defaults(self) -> None:
+        """Addresses are virtual unless the balancer says that it proxies."""
+        if self.ip and self.ipMode is None:
+            self.ipMode = "VIP"
 
 
 class LoadBalancerStatus(Struct):

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from msgspec import field
 
 from kijabi.api.core.env import ObjectFieldSelector, ResourceFieldSelector
+from kijabi.api.core.image import pull_policy
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaimSpec
 from kijabi.api.core.reference import LocalObjectReference
 from kijabi.api.core.volumevendor import (
@@ -47,6 +48,10 @@ class HostPathVolumeSource(Struct):
     path: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     type: Annotated[str | None, Tag(2)] = None
 
+    def set_defaults(self) -> None:
+        """Unset, nothing is checked before the mount."""
+        self.type = self.type or ""
+
 
 class KeyToPath(Struct):
     """The API type KeyToPath."""
@@ -66,6 +71,11 @@ class SecretVolumeSource(Struct):
     optional: Annotated[bool | None, Tag(4)] = None
     defaultUser: Annotated[Int64 | None, Tag(5, gate="AtomicWriteVolumeUserFields")] = None
 
+    def set_defaults(self) -> None:
+        """Files are 0644."""
+        if self.defaultMode is None:
+            self.defaultMode = 0o644
+
 
 class ConfigMapVolumeSource(LocalObjectReference):
     """The API type ConfigMapVolumeSource."""
@@ -76,6 +86,11 @@ class ConfigMapVolumeSource(LocalObjectReference):
     defaultMode: Annotated[Int32 | None, Tag(3)] = None
     optional: Annotated[bool | None, Tag(4)] = None
     defaultUser: Annotated[Int64 | None, Tag(5, gate="AtomicWriteVolumeUserFields")] = None
+
+    def set_defaults(self) -> None:
+        """Files are 0644."""
+        if self.defaultMode is None:
+            self.defaultMode = 0o644
 
 
 class DownwardAPIVolumeFile(Struct):
@@ -94,6 +109,11 @@ class DownwardAPIVolumeSource(Struct):
     items: Annotated[tuple[DownwardAPIVolumeFile, ...], Tag(1, listType="atomic")] = ()
     defaultMode: Annotated[Int32 | None, Tag(2)] = None
     defaultUser: Annotated[Int64 | None, Tag(3, gate="AtomicWriteVolumeUserFields")] = None
+
+    def set_defaults(self) -> None:
+        """Files are 0644."""
+        if self.defaultMode is None:
+            self.defaultMode = 0o644
 
 
 class SecretProjection(LocalObjectReference):
@@ -127,6 +147,11 @@ class ServiceAccountTokenProjection(Struct):
     expirationSeconds: Annotated[Int64 | None, Tag(2)] = None
     path: Annotated[str, Tag(3, required=True)] = field(default_factory=str)
     user: Annotated[Int64 | None, Tag(4, gate="AtomicWriteVolumeUserFields")] = None
+
+    def set_defaults(self) -> None:
+        """A token lasts an hour."""
+        if self.expirationSeconds is None:
+            self.expirationSeconds = 3600
 
 
 class ClusterTrustBundleProjection(Struct):
@@ -177,6 +202,11 @@ class ProjectedVolumeSource(Struct):
     defaultMode: Annotated[Int32 | None, Tag(2)] = None
     defaultUser: Annotated[Int64 | None, Tag(3, gate="AtomicWriteVolumeUserFields")] = None
 
+    def set_defaults(self) -> None:
+        """Files are 0644."""
+        if self.defaultMode is None:
+            self.defaultMode = 0o644
+
 
 class PersistentVolumeClaimVolumeSource(Struct):
     """The API type PersistentVolumeClaimVolumeSource."""
@@ -206,6 +236,10 @@ class ImageVolumeSource(Struct):
 
     reference: Annotated[str, Tag(1)] = ""
     pullPolicy: Annotated[str, Tag(2)] = ""
+
+    def set_defaults(self) -> None:
+        """As a container's image."""
+        self.pullPolicy = self.pullPolicy or pull_policy(self.reference)
 
 
 class NFSVolumeSource(Struct):
@@ -267,3 +301,8 @@ class Volume(VolumeSource):
     INLINE: ClassVar[int] = 2
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+
+    def set_defaults(self) -> None:
+        """A volume without a source is an empty directory."""
+        if all(getattr(self, source) is None for source in VolumeSource.__struct_fields__):
+            self.emptyDir = EmptyDirVolumeSource()

@@ -63,6 +63,13 @@ class EndpointPort(Struct):
     port: Annotated[Int32 | None, Tag(3)] = None
     appProtocol: Annotated[str | None, Tag(4)] = None
 
+    def set_defaults(self) -> None:
+        """An unnamed port, TCP."""
+        if self.name is None:
+            self.name = ""
+        if self.protocol is None:
+            self.protocol = "TCP"
+
 
 class EndpointSlice(Object):
     """The API type EndpointSlice."""

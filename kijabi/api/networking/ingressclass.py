@@ -18,6 +18,11 @@ class IngressClassParametersReference(Struct):
     scope: Annotated[str | None, Tag(4)] = None
     namespace: Annotated[str | None, Tag(5)] = None
 
+    def set_defaults(self) -> None:
+        """Parameters of the cluster."""
+        if self.scope is None:
+            self.scope = "Cluster"
+
 
 class IngressClassSpec(Struct):
     """What is asked of a Ingress Class."""

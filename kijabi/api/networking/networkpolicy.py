@@ -16,6 +16,11 @@ class NetworkPolicyPort(Struct):
     port: Annotated[IntOrString | None, Tag(2)] = None
     endPort: Annotated[Int32 | None, Tag(3)] = None
 
+    def set_defaults(self) -> None:
+        """TCP."""
+        if self.protocol is None:
+            self.protocol = "TCP"
+
 
 class IPBlock(Struct):
     """The API type IPBlock."""
@@ -56,6 +61,11 @@ class NetworkPolicySpec(Struct):
     ingress: Annotated[tuple[NetworkPolicyIngressRule, ...], Tag(2, listType="atomic")] = ()
     egress: Annotated[tuple[NetworkPolicyEgressRule, ...], Tag(3, listType="atomic")] = ()
     policyTypes: Annotated[tuple[str, ...], Tag(4, listType="atomic")] = ()
+
+    def set_defaults(self) -> None:
+        """A policy is about what comes in, and about what goes out if it has a rule for that."""
+        if not self.policyTypes:
+            self.policyTypes = ("Ingress", "Egress") if self.egress else ("Ingress",)
 
 
 class NetworkPolicy(Object):

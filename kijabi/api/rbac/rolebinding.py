@@ -19,6 +19,11 @@ class Subject(Struct):
     name: Annotated[str, Tag(3, required=True)] = field(default_factory=str)
     namespace: Annotated[str, Tag(4)] = ""
 
+    def set_defaults(self) -> None:
+        """Users and groups are of RBAC's own group, service accounts of the core group."""
+        if self.kind in ("User", "Group"):
+            self.apiGroup = self.apiGroup or "rbac.authorization.k8s.io"
+
 
 class RoleRef(Struct):
     """The API type RoleRef."""
@@ -28,6 +33,10 @@ class RoleRef(Struct):
     apiGroup: Annotated[str, Tag(1)] = field(default_factory=str)
     kind: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
     name: Annotated[str, Tag(3, required=True)] = field(default_factory=str)
+
+    def set_defaults(self) -> None:
+        """Roles are of RBAC's own group."""
+        self.apiGroup = self.apiGroup or "rbac.authorization.k8s.io"
 
 
 class RoleBinding(Object):

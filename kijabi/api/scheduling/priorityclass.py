@@ -17,6 +17,11 @@ class PriorityClass(Object):
     description: Annotated[str, Tag(4)] = ""
     preemptionPolicy: Annotated[str | None, Tag(5)] = None
 
+    def set_defaults(self) -> None:
+        """Pods of the class may push others out."""
+        if self.preemptionPolicy is None:
+            self.preemptionPolicy = "PreemptLowerPriority"
+
 
 RESOURCE = Resource(
     group="scheduling.k8s.io",

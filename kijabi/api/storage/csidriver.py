@@ -34,6 +34,19 @@ class CSIDriverSpec(Struct):
     serviceAccountTokenInSecrets: Annotated[bool | None, Tag(10, gate="CSIServiceAccountTokenSecrets")] = None
     preventPodSchedulingIfMissing: Annotated[bool | None, Tag(11, gate="VolumeLimitScaling")] = None
 
+    def set_defaults(self) -> None:
+        """Volumes are attached; all else is opted into."""
+        if self.attachRequired is None:
+            self.attachRequired = True
+        for option in ("podInfoOnMount", "storageCapacity", "requiresRepublish", "seLinuxMount"):
+            if getattr(self, option) is None:
+                setattr(self, option, False)
+        if self.preventPodSchedulingIfMissing is None:
+            self.preventPodSchedulingIfMissing = False
+        if self.fsGroupPolicy is None:
+            self.fsGroupPolicy = "ReadWriteOnceWithFSType"
+        self.volumeLifecycleModes = self.volumeLifecycleModes or ("Persistent",)
+
 
 class CSIDriver(Object):
     """The API type CSIDriver."""

@@ -21,6 +21,13 @@ class StorageClass(Object):
     volumeBindingMode: Annotated[str | None, Tag(7)] = None
     allowedTopologies: Annotated[tuple[TopologySelectorTerm, ...], Tag(8, listType="atomic")] = ()
 
+    def set_defaults(self) -> None:
+        """Volumes are made at once, and go with their claims."""
+        if self.reclaimPolicy is None:
+            self.reclaimPolicy = "Delete"
+        if self.volumeBindingMode is None:
+            self.volumeBindingMode = "Immediate"
+
 
 RESOURCE = Resource(
     group="storage.k8s.io",
