@@ -18,19 +18,28 @@ _SEEN_LIMIT = 8192
 
 
 class _Moment(str):
-    """What Time and MicroTime share: a `str` of the wire text in UTC, so that text order is the order of time.
+    """What Time and MicroTime share: a `str` of the wire text in UTC, so that text order is order in time.
 
-    The empty text is Go's zero time: false, never written to the wire, the first instant of the year 1.
+    The empty text is Go's zero time: false, left out on the wire, the first instant of the year 1. There is one
+    zero of each class, because the encoder knows a default by its identity.
     """
 
     __slots__ = ()
     _digits: ClassVar[str] = "seconds"
     _layout: ClassVar[str] = "2006-01-02T15:04:05Z07:00"
     _seen: ClassVar[dict[Any, Any]] = {}
+    _zero: ClassVar[Any] = None
+
+    def __new__(cls, text: str = "") -> Self:
+        if text:
+            return str.__new__(cls, text)
+        if cls._zero is None:
+            cls._zero = str.__new__(cls)
+        return cls._zero  # type: ignore[no-any-return]
 
     @classmethod
     def parse(cls, value: Any) -> Self:
-        """The moment for a JSON value: an RFC 3339 text, or null for the zero time; ValueError for all else."""
+        """The moment for a JSON value: an RFC 3339 text, or null for the zero time; else ValueError."""
         known = cls._seen.get(value) if value.__class__ is str else None
         return known if known is not None else cls._parse(value)
 
@@ -71,6 +80,7 @@ class Time(_Moment):
 
     __slots__ = ()
     _seen: ClassVar[dict[Any, Any]] = {}
+    _zero: ClassVar[Any] = None
 
 
 class MicroTime(_Moment):
@@ -80,6 +90,7 @@ class MicroTime(_Moment):
     _digits: ClassVar[str] = "microseconds"
     _layout: ClassVar[str] = "2006-01-02T15:04:05.000000Z07:00"
     _seen: ClassVar[dict[Any, Any]] = {}
+    _zero: ClassVar[Any] = None
 
 
 def time_now() -> Time:
@@ -99,7 +110,7 @@ def _json_name(value: Any) -> str:
 
 
 class TypeMeta(Struct):
-    """The version and kind that say what a JSON or YAML document is; the protobuf envelope carries them apart."""
+    """The version and kind that say what a JSON document is; in protobuf the envelope carries them."""
 
     apiVersion: str = ""
     kind: str = ""
