@@ -11,9 +11,8 @@ from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.base.errors import ApiError, ConnectionLost
 from kijabi.cli.status import Cluster
+from kijabi.client import kubeconfig
 from kijabi.client.client import Client
-from kijabi.client.http import HttpTransport
-from kijabi.client.kubeconfig import load as load_kubeconfig
 from kijabi.cmd import control
 from kijabi.cmd.config import ClusterConfig
 from kijabi.cmd.supervisor import Status, components
@@ -31,7 +30,7 @@ async def gather(config: ClusterConfig) -> Cluster:
     cluster = Cluster(directory=config.dir, server=config.server, version=KUBERNETES_VERSION, components=states)
     if all(state.state == "stopped" for state in states):
         return replace(cluster, error="the cluster is not running: `kijabi up` starts it")
-    transport = HttpTransport.from_kubeconfig(load_kubeconfig(config.kubeconfig))
+    transport = kubeconfig.transport(kubeconfig.load(config.kubeconfig))
     try:
         async with asyncio.timeout(PATIENCE):
             client = Client(transport, user_agent="kijabi-status")

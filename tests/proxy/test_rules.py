@@ -1,0 +1,148 @@
+"""Services to frontends to nftables scripts: pure, against a golden transcript and a model of the maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kijabi.api import codec
+from kijabi.api.core.service import Service
+from kijabi.api.discovery.endpointslice import EndpointSlice
+from kijabi.proxy.rules import EMPTY, ProxyConfig, lost_udp, ruleset, script
+from kijabi.proxy.services import Backend, Frontend, frontends
+
+CONFIG = ProxyConfig(table="t", pod_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16")
+
+
+def service(**spec: Any) -> Service:
+    spec.setdefault("clusterIP", "10.96.0.9")
+    spec.setdefault("ports", [{"name": "http", "port": 80, "protocol": "TCP"}])
+    return codec.from_builtins(Service, {"metadata": {"name": "web", "namespace": "shop"}, "spec": spec})
+
+
+def slice_(*endpoints: tuple[str, str, dict[str, bool]], port: int = 8080, name: str = "http") -> EndpointSlice:
+    content = {
+        "metadata": {"name": "web-1", "namespace": "shop"},
+        "addressType": "IPv4",
+        "ports": [{"name": name, "port": port, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [a], "nodeName": n, "conditions": c} for a, n, c in endpoints],
+    }
+    return codec.from_builtins(EndpointSlice, content)
+
+
+READY = {"ready": True, "serving": True, "terminating": False}
+STOPPING = {"ready": False, "serving": True, "terminating": True}
+BROKEN = {"ready": False, "serving": False, "terminating": False}
+
+
+def backends(of: Service, *slices: EndpointSlice, node: str = "n1") -> list[list[str]]:
+    return [[b.address for b in f.backends] for f in frontends(of, slices, node)]
+
+
+def test_only_ready_endpoints_get_connections() -> None:
+    found = backends(service(), slice_(("10.244.1.2", "n1", READY), ("10.244.1.3", "n1", STOPPING)))
+    assert found == [["10.244.1.2"]]
+
+
+def test_the_last_ones_serve_until_they_are_gone() -> None:
+    assert backends(service(), slice_(("10.244.1.3", "n1", STOPPING), ("10.244.1.4", "n1", BROKEN))) == [["10.244.1.3"]]
+
+
+def test_publish_not_ready_addresses() -> None:
+    assert backends(service(publishNotReadyAddresses=True), slice_(("10.244.1.4", "n1", BROKEN))) == [["10.244.1.4"]]
+
+
+def test_local_policies_keep_traffic_on_the_node() -> None:
+    both = slice_(("10.244.1.2", "n1", READY), ("10.244.2.2", "n2", READY))
+    ports = [{"name": "http", "port": 80, "nodePort": 30080, "protocol": "TCP"}]
+    external = frontends(service(type="NodePort", externalTrafficPolicy="Local", ports=ports), [both], "n2")
+    assert [(f.address, len(f.backends), f.masquerade) for f in external] == [("10.96.0.9", 2, False), ("", 1, False)]
+    internal = frontends(service(internalTrafficPolicy="Local"), [both], "n3")
+    assert [(f.backends, f.refuse) for f in internal] == [((), "drop")]
+
+
+def test_headless_and_external_name_are_not_proxied() -> None:
+    assert frontends(service(clusterIP="None"), [], "n1") == ()
+    assert frontends(service(type="ExternalName", externalName="example.org", clusterIP=""), [], "n1") == ()
+
+
+def test_session_affinity_defaults_to_three_hours() -> None:
+    (frontend,) = frontends(service(sessionAffinity="ClientIP"), [slice_(("10.244.1.2", "n1", READY))], "n1")
+    assert frontend.sticky == 10800
+
+
+def test_script_of_a_small_cluster() -> None:
+    rules = ruleset(
+        [
+            Frontend("10.96.0.1", "tcp", 443, (Backend("10.244.1.1", 6443),)),
+            Frontend("", "tcp", 30080, (Backend("10.244.1.2", 80), Backend("10.244.1.3", 80)), True),
+            Frontend("10.96.0.4", "udp", 53, ()),
+        ]
+    )
+    assert script(CONFIG, EMPTY, rules).splitlines() == [
+        "add element ip t address-backends { 10.96.0.1 . tcp . 443 . 0 : 10.244.1.1 . 6443 }",
+        "add element ip t address-services { 10.96.0.1 . tcp . 443 : goto address-pick-1 }",
+        "add element ip t port-backends { tcp . 30080 . 0 : 10.244.1.2 . 80, tcp . 30080 . 1 : 10.244.1.3 . 80 }",
+        "add element ip t port-services { tcp . 30080 : goto port-pick-2-masq }",
+        "add element ip t address-refused { 10.96.0.4 . udp . 53 : goto refuse }",
+        "add element ip t hairpin { 10.244.1.1 . 10.244.1.1, 10.244.1.2 . 10.244.1.2, 10.244.1.3 . 10.244.1.3 }",
+    ]
+
+
+def test_a_change_touches_its_own_elements_only() -> None:
+    one = Frontend("10.96.0.1", "tcp", 443, (Backend("10.244.1.1", 6443),))
+    before = ruleset([one, Frontend("10.96.0.2", "tcp", 80, (Backend("10.244.1.2", 80), Backend("10.244.1.3", 80)))])
+    after = ruleset([one, Frontend("10.96.0.2", "tcp", 80, (Backend("10.244.1.2", 80),))])
+    assert "10.96.0.1" not in script(CONFIG, before, after)
+    assert script(CONFIG, after, after) == ""
+
+
+FRONTENDS = st.lists(
+    st.builds(
+        Frontend,
+        st.sampled_from(["", "10.96.0.1", "10.96.0.2"]),
+        st.sampled_from(["tcp", "udp"]),
+        st.sampled_from([53, 80]),
+        st.lists(st.builds(Backend, st.sampled_from(["10.244.0.1", "10.244.0.2"]), st.just(8080)), unique=True).map(
+            lambda found: tuple(sorted(found))
+        ),
+        st.booleans(),
+        st.sampled_from([0, 60]),
+    ),
+    max_size=5,
+)
+
+
+def apply(table: dict[str, dict[str, str]], text: str) -> None:
+    """A model of nft: deleting what is not there or adding what is is an error."""
+    for line in text.splitlines():
+        verb, what, _, _, name, *rest = line.split(" ", 5)
+        if what != "element":
+            continue
+        for element in rest[0].strip("{} ").split(", "):
+            key, _, value = element.partition(" : ")
+            if verb == "delete":
+                del table.setdefault(name, {})[key]
+            else:
+                assert key not in table.setdefault(name, {})
+                table[name][key] = value
+
+
+@given(FRONTENDS, FRONTENDS)
+def test_a_script_leads_from_any_ruleset_to_any_other(first: list[Frontend], second: list[Frontend]) -> None:
+    table: dict[str, dict[str, str]] = {}
+    old, new = ruleset(first), ruleset(second)
+    apply(table, script(CONFIG, EMPTY, old))
+    apply(table, script(CONFIG, old, new))
+    assert {name: content for name, content in table.items() if content} == {
+        name: dict(content) for name, content in new.elements.items() if content
+    }
+
+
+def test_udp_flows_to_lost_backends_are_forgotten() -> None:
+    one, two = Backend("10.244.1.2", 53), Backend("10.244.1.3", 53)
+    before = [Frontend("10.96.0.10", "udp", 53, (one, two)), Frontend("10.96.0.11", "udp", 53, ())]
+    after = [Frontend("10.96.0.10", "udp", 53, (two,)), Frontend("10.96.0.11", "udp", 53, (one,))]
+    assert lost_udp(before, after) == [(before[0], one), (after[1], None)]
