@@ -6,6 +6,7 @@ the process; `embedded` is the same thing with a journal in front of `apply`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from kijabi.base import clock
@@ -67,12 +68,18 @@ class MemoryStore:
     async def compact(self, revision: int) -> None:
         """See `Store`."""
         self._check_open()
-        self._forget(revision)
+        step = self._timeline.stride(revision)
+        while True:
+            self._forget(step)
+            if step >= revision:
+                return
+            await asyncio.sleep(0)
+            step = self._timeline.stride(revision)
 
     async def maintain(self) -> None:
         """See `Store`."""
         self._check_open()
-        self._forget(self._timeline.expire(clock.monotonic()))
+        await self.compact(self._timeline.expire(clock.monotonic()))
 
     async def close(self) -> None:
         """See `Store`."""

@@ -19,6 +19,9 @@ from kijabi.store.hub import MAX_BACKLOG, Hub, Watcher
 from kijabi.store.interface import Compacted, Entry, Event, FutureRevision, Guard, Op, Range
 from kijabi.store.keys import SortedKeys
 
+# Events that one step of a compaction forgets: about a millisecond.
+STRIDE = 4096
+
 _ABSENT = Entry("", b"", 0, 0)
 
 
@@ -93,13 +96,11 @@ class Timeline:
         self.revision = events[-1].revision
         self.hub.publish(events)
 
-    def restore(
-        self, entries: Iterable[Entry], history: Iterable[Event], revision: int, compacted: int
-    ) -> None:
+    def restore(self, live: dict[str, Entry], history: list[Event], revision: int, compacted: int) -> None:
         """Start from what an engine read from its disk: the present, the events that led to it, counters."""
-        self.live = {entry.key: entry for entry in entries}
-        self.keys = SortedKeys(self.live)
-        self.history = list(history)
+        self.live = live
+        self.keys = SortedKeys(live)
+        self.history = history
         self._held = sum(len(event.previous.value) for event in self.history if event.previous is not None)
         self.revision, self.compacted = revision, compacted
 
@@ -168,6 +169,15 @@ class Timeline:
         while self._marks and self._marks[0][0] <= now - self.retention.seconds:
             old = self._marks.popleft()[1]
         return old if old > self.compacted else 0
+
+    def stride(self, revision: int) -> int:
+        """How far towards a revision one `compact` may go without holding up the loop."""
+        if revision > self.revision:
+            raise FutureRevision(self.revision)
+        near = min(self._index(revision), STRIDE)
+        return (
+            min(revision, self.history[near].revision - 1) if near == STRIDE < len(self.history) else revision
+        )
 
     def compact(self, revision: int) -> list[tuple[int, str]]:
         """Forget history at or before a revision; (revision, key) of each record that nothing needs any more.
