@@ -1,8 +1,9 @@
 """What exists: every resource that the server serves, one line each.
 
-Routes, discovery, OpenAPI, tables, garbage collection and namespace clean-up derive from `RESOURCES`. A new built-in
-resource is one file and one line here; a CustomResourceDefinition makes the same `Resource` at run time and does
-not come here. Groups stand in the order in which upstream's discovery ranks them, the preferred version first.
+Routes, discovery, OpenAPI, tables, garbage collection and namespace clean-up derive from `RESOURCES`. A new
+built-in resource is one file and one line here; a CustomResourceDefinition makes the same `Resource` at run
+time and does not come here. Groups stand in the order in which upstream's discovery ranks them, the preferred
+version first.
 """
 
 from __future__ import annotations
@@ -221,7 +222,7 @@ def type_of(group: str, version: str, kind: str) -> type[Struct] | None:
 
 @cache
 def identity(cls: type[Struct]) -> tuple[str, str]:
-    """(apiVersion, kind) that objects of this class carry on the wire; two empty strings for any other class."""
+    """(apiVersion, kind) that objects of this class carry on the wire; two empty texts for other classes."""
     if resource := _by_type().get(cls):
         return resource.api_version, resource.kind
     for (group, version, kind), other in KINDS.items():

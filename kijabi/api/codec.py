@@ -1,8 +1,9 @@
 """Objects to JSON and back: the hot path of every request, watch event and stored value.
 
-The fast path is one msgspec decoder per type. What it refuses goes through `codec_slow.py`, which knows what Go's
-JSON decoder forgives (null for anything, base64 with line breaks, members it does not know) and words the errors as
-upstream does. Callers: the API server for bodies, the store's users for values, the client for answers.
+The fast path is one msgspec decoder per type. What it refuses goes through `codec_slow.py`, which knows what
+Go's JSON decoder forgives (null for anything, base64 with line breaks, members it does not know) and words the
+errors as upstream does. Callers: the API server for bodies, the store's users for values, the client for
+answers.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _plain = msgspec.json.Decoder()
 
 @cache
 def _decoder(cls: type[T]) -> tuple[Callable[[bytes], T], Callable[[T], None]]:
-    """The fast decoder of a type, and what makes its raw parts independent of the buffer they were read from."""
+    """The fast decoder of a type, and what makes its raw parts independent of the buffer they came in."""
     return msgspec.json.Decoder(cls, dec_hook=_into).decode, _unpin(cls)
 
 
@@ -58,7 +59,7 @@ def encode(obj: Struct) -> bytes:
 
 @cache
 def _head(cls: type[Struct]) -> bytes:
-    # The catalog imports every type, and rules of types import this module: so it is imported when first needed.
+    # The catalog imports every type, and rules of types import this module: so it is imported when needed.
     from kijabi.api import catalog
 
     version, kind = catalog.identity(cls)
@@ -66,10 +67,10 @@ def _head(cls: type[Struct]) -> bytes:
 
 
 def decode(cls: type[T], data: bytes) -> T:
-    """The object in a JSON text; members that the type does not know are ignored. BadRequest if it is none."""
+    """The object in a JSON text; members that the type does not know are ignored. BadRequest for others."""
     fast, unpin = _decoder(cls)
     try:
-        obj = fast(data)
+        obj: T = fast(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return _slowly(cls, data)[0]
     unpin(obj)
@@ -77,12 +78,12 @@ def decode(cls: type[T], data: bytes) -> T:
 
 
 def decode_strict(cls: type[T], data: bytes) -> tuple[T, list[str]]:
-    """As `decode`, with what a strict decoder would mind: `unknown field "spec.x"`, `duplicate field "spec.y"`."""
+    """As `decode`, with what a strict decoder minds: `unknown field "spec.x"`, `duplicate field "spec.y"`."""
     fast, unpin = _decoder(cls)
     try:
         obj = fast(data)
         if len(_encoder.encode(_plain.decode(data))) != len(msgspec.json.format(data, indent=-1)):
-            # A repeated member is lost in a dict, so the text shrinks. Numbers and escapes may change it as well.
+            # A repeated member is lost in a dict, so the text shrinks. Numbers and escapes may change it too.
             return _slowly(cls, data)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return _slowly(cls, data)
@@ -104,7 +105,7 @@ def _slowly(cls: type[T], data: bytes) -> tuple[T, list[str]]:
 def clone(obj: T) -> T:
     """A copy that shares nothing that can change; encoding and decoding is the cheapest full copy."""
     fast, unpin = _decoder(type(obj))
-    copy = fast(_encoder.encode(obj))
+    copy: T = fast(_encoder.encode(obj))
     unpin(copy)
     return copy
 
@@ -126,9 +127,9 @@ def from_builtins_strict(cls: type[T], value: Any) -> tuple[T, list[str]]:
 
 
 def _unpin(cls: type[Struct]) -> Callable[[Any], None]:
-    """A function that copies the raw JSON in an object out of the buffer it came from, so that the buffer can go.
+    """A function that copies the raw JSON in an object out of the buffer it came in, so that the buffer can go.
 
-    An object's own `managedFields` always; everything else only in the few types that hold raw values elsewhere.
+    An object's own `managedFields` always; more only in the few types that hold raw values elsewhere.
     """
     if _has_raw(Shape("struct", struct=cls), set()):
         return _own_all
@@ -136,7 +137,7 @@ def _unpin(cls: type[Struct]) -> Callable[[Any], None]:
 
 
 def _has_raw(shape: Shape, seen: set[type[Struct]]) -> bool:
-    """Whether raw JSON can occur in a value, leaving metadata aside: in templates it has no managed fields."""
+    """Whether raw JSON can occur in a value; metadata is left aside, in templates it has no managed fields."""
     if shape.kind == "raw":
         return True
     if shape.item is not None:

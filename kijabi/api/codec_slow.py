@@ -1,8 +1,8 @@
-"""The patient JSON reader behind `codec.py`: what Go's decoder forgives, what a strict one lists, and the errors.
+"""The patient JSON reader behind `codec.py`: what Go's decoder forgives, what a strict one lists, the errors.
 
-`clean` walks a parsed body beside its type. It drops nulls and unknown members, repairs base64 with line breaks and
-lists every unknown and repeated member with its path, in upstream's words (sigs.k8s.io/json). A value of the wrong
-type is a BadRequest whose text is Go's.
+`clean` walks a parsed body beside its type. It drops nulls and unknown members, repairs base64 with line
+breaks and lists every unknown and repeated member with its path, in upstream's words (sigs.k8s.io/json). A
+value of the wrong type is a BadRequest whose text is Go's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kijabi.base.errors import BadRequest
 _MAX_PROBLEMS = 100
 _SUMMARY = 30
 _INTS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
-_WORDS = {"string": "string", "bytes": "[]uint8", "bool": "bool", "float": "float64", "int32": "int32", "int64": "int64"}
+_WORDS = {"bytes": "[]uint8", "bool": "bool", "float": "float64", "int32": "int32", "int64": "int64"}
 _VERSION = re.compile(r"_?(v\d+\w*)$")
 
 
@@ -35,10 +35,11 @@ class _Mismatch(Exception):
 
 
 def clean(cls: type[Struct], data: bytes) -> tuple[dict[str, Any], list[str]]:
-    """The members of a JSON text that its type knows, and the strict problems. BadRequest for any other text."""
+    """The members of a JSON text that its type knows, and the strict problems. BadRequest for other texts."""
     try:
-        walk = _Walk(cls.__name__)
-        value = json.loads(data.decode("utf-8", "replace"), object_pairs_hook=_pairs, parse_constant=_constant)
+        walk = _Walk()
+        text = data.decode("utf-8", "replace")
+        value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant)
         cleaned = walk.value(Shape("struct", struct=cls), value, "", "")
     except RecursionError:
         raise bad_request(cls, data, "exceeded max depth") from None
@@ -50,12 +51,12 @@ def clean(cls: type[Struct], data: bytes) -> tuple[dict[str, Any], list[str]]:
 
 
 def bad_request(cls: type[Struct], data: bytes, reason: str) -> BadRequest:
-    """The error of a body that cannot be read (k8s.io/apiserver `pkg/endpoints/handlers` transformDecodeError)."""
+    """The error of an unreadable body (k8s.io/apiserver `pkg/endpoints/handlers`, transformDecodeError)."""
     kind = re.search(rb'"kind"\s*:\s*"([^"\\]*)"', data)
     version = re.search(rb'"apiVersion"\s*:\s*"([^"\\]*)"', data)
     if kind is not None and version is not None:
-        named = version[1].decode("utf-8", "replace").rpartition("/")[2]
-        head = f'{kind[1].decode("utf-8", "replace")} in version "{named}" cannot be handled as a {cls.__name__}'
+        said, named = (found[1].decode("utf-8", "replace") for found in (kind, version))
+        head = f'{said} in version "{named.rpartition("/")[2]}" cannot be handled as a {cls.__name__}'
         return BadRequest(f"{head}: {reason}")
     shown = data[:_SUMMARY].decode("utf-8", "replace")
     rest = " ..." if len(data) > _SUMMARY else ""
@@ -67,9 +68,8 @@ def bad_request(cls: type[Struct], data: bytes, reason: str) -> BadRequest:
 class _Walk:
     """One pass over a body; `problems` fills on the way."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self) -> None:
         self.problems: list[str] = []
-        self._owner = root
 
     def value(self, shape: Shape, value: Any, path: str, owner: str) -> Any:
         """The cleaned value, or None for null; `owner` names the struct that Go would blame."""
@@ -124,7 +124,7 @@ class _Walk:
         for option in shape.options:
             if option.kind == wanted:
                 return self.value(option, value, path, owner)
-        self._wrong(shape.options[0], value, path, owner)
+        return self._wrong(shape.options[0], value, path, owner)
 
     def _scalar(self, shape: Shape, value: Any, path: str, owner: str) -> Any:
         kind = shape.kind
@@ -142,7 +142,7 @@ class _Walk:
                 return value
         if kind == "bytes" and isinstance(value, str):
             return _base64(value)
-        self._wrong(shape, value, path, owner)
+        return self._wrong(shape, value, path, owner)
 
     def _wrong(self, shape: Shape, value: Any, path: str, owner: str) -> NoReturn:
         path = re.sub(r"\[\d+\]", "", path)
@@ -160,8 +160,13 @@ class _Walk:
 
 def zero(shape: Shape) -> Any:
     """What Go leaves where a list or a map holds null: the zero value, as JSON."""
-    zeros: dict[str, Any] = {"string": "", "bytes": "", "bool": False, "struct": {}, "list": [], "map": {}, "quantity": "0"}
-    return zeros.get(shape.kind, None if shape.kind in ("raw", "any", "time", "microtime") else 0)
+    return _ZEROS.get(shape.kind, 0)
+
+
+_ZEROS: dict[str, Any] = {
+    "string": "", "bytes": "", "bool": False, "struct": {}, "list": [], "map": {}, "quantity": "0",
+    "raw": None, "any": None, "time": None, "microtime": None,
+}  # fmt: skip
 
 
 def go_type(shape: Shape) -> str:
@@ -191,7 +196,7 @@ def _json_name(value: Any) -> str:
     if isinstance(value, int | float):
         # Go names the number where the kind fits but not the value, and just says "number" where it does not.
         return f"number {json.dumps(value)}"
-    return {str: "string", list: "array"}.get(type(value), "object")
+    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
 
 
 def _base64(text: str) -> str:

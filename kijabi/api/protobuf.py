@@ -559,7 +559,11 @@ def _map_writer(number: int, item: Shape) -> Writer:
 def _managed(raw: msgspec.Raw) -> tuple[ManagedFieldsEntry, ...]:
     if not bytes(raw):
         return ()
-    return msgspec.json.decode(raw, type=tuple[ManagedFieldsEntry, ...], dec_hook=lambda cls, value: cls.parse(value))
+    return msgspec.json.decode(raw, type=tuple[ManagedFieldsEntry, ...], dec_hook=_parse)
+
+
+def _parse(cls: Any, value: Any) -> Any:
+    return cls.parse(value)
 
 
 def _value_writer(shape: Shape) -> Writer:

@@ -1,8 +1,9 @@
 """Amounts of cpu, memory and everything else that is counted: `100m`, `1Gi`, `2e3`.
 
-A Quantity is a `str` that holds the canonical wire text, so it costs what text costs, encodes as text and compares
-equal as text when family and value are the same; its number is computed on demand and remembered by text. Parsing,
-rounding and canonical form are those of k8s.io/apimachinery `pkg/api/resource`.
+A Quantity is a `str` that holds the canonical wire text, so it costs what text costs and encodes as text; its
+number is computed on demand and remembered by text. Text equality means the same value in the same suffix
+family; `cmp` compares amounts. Parsing, rounding and canonical form are those of k8s.io/apimachinery
+`pkg/api/resource`.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Quantity(str):
         return _read(self)[0] == 0
 
     def cmp(self, other: Quantity) -> int:
-        """-1, 0 or 1 as the amount is less than, equal to or greater than the other; text order says nothing."""
+        """-1, 0 or 1 as the amount is less than the other, equal or greater; text order says nothing."""
         mine, theirs = _read(self)[0], _read(other)[0]
         return (mine > theirs) - (mine < theirs)
 
@@ -106,10 +107,10 @@ _SEEN: dict[str, Quantity] = {}
 
 
 def _canonical(text: str) -> str:
-    """The text upstream would write for this one; it keeps what is already good enough, such as `1.500` and `1E3`."""
+    """The text upstream would write for this one; it keeps what is good enough, such as `1.500` and `1E3`."""
     nanos, family = _read(text)
     if family != "binary":
-        sign, whole, fraction, suffix = _split(text)
+        _, whole, fraction, suffix = _split(text)
         digits = (whole.lstrip("0") or "0") + fraction
         power = _power(suffix) - len(fraction)
         short = len(digits) <= 18 and power >= -9
@@ -162,7 +163,7 @@ def _power(suffix: str) -> int:
 
 
 def _write(nanos: int, family: str) -> str:
-    """The canonical text: no fraction, the largest suffix that loses nothing; binary needs a whole amount >= 1024."""
+    """The canonical text: no fraction, the largest suffix that loses nothing; binary only from 1024 on."""
     if nanos == 0:
         return "0"
     whole, rest = divmod(nanos, _NANO)

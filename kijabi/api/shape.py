@@ -1,11 +1,12 @@
-"""What the annotations of a type say, read once: the table behind strict decoding, protobuf, patch and OpenAPI.
+"""What the annotations of a type say, read once: the table behind decoding, protobuf, patch and OpenAPI.
 
-`fields(cls)` gives each JSON member of a Struct with its Tag and its Shape, a small tree that spells the Python
-annotation out: no reader of the tags needs to look into `typing` again.
+`fields(cls)` gives each JSON member of a Struct with its Tag and its Shape, a small tree that spells the
+Python annotation out: no reader of the tags needs to look into `typing` again.
 """
 
 from __future__ import annotations
 
+import inspect
 import types
 import typing
 from functools import cache
@@ -18,16 +19,16 @@ from kijabi.api.quantity import Quantity
 from kijabi.api.struct import Struct, Tag
 
 Kind = Literal[
-    "string", "bool", "int32", "int64", "float", "bytes", "time", "microtime", "quantity", "intstr", "raw", "any",
-    "struct", "list", "map", "union",
+    "string", "bool", "int32", "int64", "float", "bytes", "time", "microtime", "quantity", "intstr",
+    "raw", "any", "struct", "list", "map", "union",
 ]  # fmt: skip
 
 
 class Shape(msgspec.Struct, frozen=True):
     """What a value looks like on the wire.
 
-    item: what a list or a map holds. struct: the class of a struct. options: the forms of a union (a CRD schema's
-    "schema or bool" and its like), the struct first. nullable: a Go pointer, so absent and zero differ.
+    item: what a list or a map holds. struct: the class of a struct. options: the forms of a union (a CRD
+    schema's "schema or bool" and its like), the struct first. nullable: a Go pointer, so absent and zero differ.
     """
 
     kind: Kind
@@ -57,7 +58,7 @@ def fields(cls: type[Struct]) -> dict[str, Field]:
     found: dict[str, Field] = {}
     for attribute, name in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
         tag, shape = _read(hints[attribute])
-        owner = next(base for base in reversed(cls.__mro__) if attribute in vars(base).get("__annotations__", ()))
+        owner = next(base for base in reversed(cls.__mro__) if attribute in inspect.get_annotations(base))
         found[name] = Field(name, attribute, tag or Tag(), shape, owner)
     return found
 

@@ -1,8 +1,9 @@
 """How an API type is written: the base class, and the tag that each field carries.
 
 A field's annotation says what Go's struct tags and markers say: protobuf number, list type and keys, patch
-strategy and merge key, default, whether clients must give it. From the same annotations derive strict decoding,
-protobuf, OpenAPI, strategic merge and server-side apply. Every type module imports this; the codecs read it.
+strategy and merge key, default, whether clients must give it. From the same annotations derive strict
+decoding, protobuf, OpenAPI, strategic merge and server-side apply. Every type module imports this; `shape.py`
+reads it for the others.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ class Struct(msgspec.Struct, omit_defaults=True, gc=False, forbid_unknown_fields
 
     Attribute names are the API's own camelCase; a Python keyword gets a trailing underscore and
     `field(name=…)`. Every field has a default (Go's zero value), so a zero is dropped from the wire; where Go
-    always writes a zero (no omitempty) the default is a factory (`field(default_factory=int)`, `empty_list`). A Go pointer is
-    `X | None = None`. Sequences are tuples. Objects are shared: nobody writes to one that came from a cache.
-    Unknown members stop the fast decoder; `codec.py` then walks slowly, lists them and drops them.
+    always writes a zero (no omitempty) the default is a factory (`field(default_factory=int)`, `empty_list`).
+    A Go pointer is `X | None = None`. Sequences are tuples. Objects are shared: nobody writes to one that came
+    from a cache. Unknown members stop the fast decoder; `codec_slow.py` then lists them and drops them.
 
-    ATOMIC: the whole struct is one value to server-side apply (`x-kubernetes-map-type: atomic`). INLINE: Go embeds
-    the base class; in JSON its members are the class's own, in protobuf they travel as a message under this
-    number. Both hold for the class that states them, not for its subclasses: read them with `vars(cls)`.
+    ATOMIC: the whole struct is one value to server-side apply (`x-kubernetes-map-type: atomic`). INLINE: Go
+    embeds the base class; in JSON its members are the class's own, in protobuf they travel as a message under
+    this number. Both hold for the class that states them, not for its subclasses (see `shape.py`).
     """
 
     ATOMIC: ClassVar[bool] = False
@@ -33,8 +34,9 @@ class Struct(msgspec.Struct, omit_defaults=True, gc=False, forbid_unknown_fields
 class Tag(msgspec.Struct, frozen=True, array_like=True):
     """What a field carries besides its type. `Annotated[str, Tag(3)]` is protobuf field 3.
 
-    listType/keys: merge semantics of a list (`map` with its keys, `set`, `atomic`). mapType: `atomic` or `granular`.
-    strategy/mergeKey: strategic-merge patch (`merge`, `retainKeys`, `replace`, `merge,retainKeys`).
+    listType/keys: merge semantics of a list (`map` with its keys, `set`, `atomic`). mapType, structType: `atomic`
+    or `granular`, where this field departs from its type. strategy/mergeKey: strategic-merge patch (`merge`,
+    `retainKeys`, `replace`, `merge,retainKeys`).
     required: clients must give it. default: the value that the API documents as default.
     inline: the protobuf and JSON members of the type belong to the parent. gate: the feature gate behind it.
     """
@@ -52,15 +54,13 @@ class Tag(msgspec.Struct, frozen=True, array_like=True):
     gate: str = ""
 
 
-
-
 def empty_list() -> tuple[Any, ...]:
-    """The default of a list that is always written, if only as `[]`: clients in other languages insist on it."""
+    """The default of a list that is always written, if only as `[]`: clients in other languages insist."""
     return ()
 
 
-# A JSON value kept as its bytes, unparsed: "anything goes here" (RawExtension, FieldsV1, JSON). NO_JSON is absence;
-# a pointer to such a value is the same type, because absent and empty do not differ.
+# A JSON value kept as its bytes, unparsed (RawExtension, FieldsV1, JSON). NO_JSON is absence; a pointer to such
+# a value is the same type, because absent and empty do not differ.
 NO_JSON = msgspec.Raw(b"")
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1, extra_json_schema={"format": "int32"})]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1, extra_json_schema={"format": "int64"})]
