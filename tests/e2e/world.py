@@ -1,0 +1,100 @@
+"""The hands of the end-to-end tests: run `kijabi`, run `kubectl`, wait for a condition with kubectl's own means."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = 90.0
+
+
+class Cluster:
+    """One cluster in a directory, and kubectl for it."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.directory = directory
+        self.port = port
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.directory / "kubeconfig"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.directory)}
+
+    def kijabi(self, command: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "kijabi.cmd.main", command, "--data-dir", str(self.directory), *arguments]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=180)
+        if check and done.returncode:
+            raise AssertionError(f"kijabi {command} failed:\n{done.stdout}{done.stderr}\n{self.last_logs()}")
+        return done
+
+    def kubectl(self, *arguments: str, text: str | None = None, check: bool = True, timeout: float = PATIENCE) -> str:
+        """Run kubectl and give what it printed; AssertionError with its complaint if it failed."""
+        done = self.try_kubectl(*arguments, text=text, timeout=timeout)
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def try_kubectl(
+        self, *arguments: str, text: str | None = None, timeout: float = PATIENCE
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["kubectl", *arguments], input=text, capture_output=True, text=True, env=self.environment, timeout=timeout
+        )
+
+    def get(self, *arguments: str) -> Any:
+        """`kubectl get … -o json`, read."""
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """kubectl in the background, for what goes on until it is ended."""
+        return subprocess.Popen(
+            ["kubectl", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self.environment,
+        )
+
+    def last_logs(self, size: int = 3000) -> str:
+        """The ends of the component logs, for a failure's message."""
+        parts = []
+        for path in sorted((self.directory / "logs").glob("*")):
+            parts.append(f"--- {path.name}\n{path.read_text(errors='replace')[-size:]}")
+        return "\n".join(parts)
+
+    def save_logs(self, target: Path) -> None:
+        """Keep the component logs where a person can read them after the cluster is gone."""
+        if (self.directory / "logs").is_dir():
+            shutil.copytree(self.directory / "logs", target, dirs_exist_ok=True)
+
+
+def eventually(what: Callable[[], T], *, seconds: float = PATIENCE, every: float = 0.1) -> T:
+    """Call until it gives something true and raises no AssertionError; the last complaint if it never does.
+
+    For what no command can wait for; `kubectl wait` and `kubectl rollout status` are better where they know how.
+    """
+    end = time.monotonic() + seconds
+    complaint: AssertionError | None = None
+    while True:
+        try:
+            result = what()
+            if result:
+                return result
+        except AssertionError as error:
+            complaint = error
+        if time.monotonic() > end:
+            raise complaint or AssertionError(f"did not come true in {seconds:g} s: {what}")
+        time.sleep(every)
