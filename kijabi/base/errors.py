@@ -75,74 +75,110 @@ class ApiError(KijabiError):
 
 
 class BadRequest(ApiError):
+    """The request cannot be read or makes no sense."""
+
     reason, code = "BadRequest", 400
 
 
 class Unauthorized(ApiError):
+    """The credentials are missing where they are needed, or wrong."""
+
     reason, code = "Unauthorized", 401
 
 
 class Forbidden(ApiError):
+    """Known who asks; not allowed."""
+
     reason, code = "Forbidden", 403
 
 
 class NotFound(ApiError):
+    """No such object, or no such path."""
+
     reason, code = "NotFound", 404
 
 
 class MethodNotAllowed(ApiError):
+    """The resource does not support this verb."""
+
     reason, code = "MethodNotAllowed", 405
 
 
 class NotAcceptable(ApiError):
+    """None of the representations that the client takes can be had."""
+
     reason, code = "NotAcceptable", 406
 
 
 class AlreadyExists(ApiError):
+    """An object of this name is there already."""
+
     reason, code = "AlreadyExists", 409
 
 
 class Conflict(ApiError):
+    """The object changed since it was read, or a precondition does not hold."""
+
     reason, code = "Conflict", 409
 
 
 class Gone(ApiError):
+    """It was here and is not any more."""
+
     reason, code = "Gone", 410
 
 
 class Expired(ApiError):
+    """The resource version or continue token is too old: list again."""
+
     reason, code = "Expired", 410
 
 
 class RequestTooLarge(ApiError):
+    """The body is larger than the server takes."""
+
     reason, code = "RequestEntityTooLarge", 413
 
 
 class UnsupportedMediaType(ApiError):
+    """The body is of a type that the server does not read."""
+
     reason, code = "UnsupportedMediaType", 415
 
 
 class Invalid(ApiError):
+    """The object breaks rules; `details` has a cause for each."""
+
     reason, code = "Invalid", 422
 
 
 class TooManyRequests(ApiError):
+    """Not now; `retry_after` says when."""
+
     reason, code = "TooManyRequests", 429
 
 
 class InternalError(ApiError):
+    """A bug of the server."""
+
     reason, code = "InternalError", 500
 
 
 class ServerTimeout(ApiError):
+    """The server could not do it in time; trying again may help."""
+
     reason, code = "ServerTimeout", 500
 
 
 class ServiceUnavailable(ApiError):
+    """A part that this needs is not there at the moment."""
+
     reason, code = "ServiceUnavailable", 503
 
 
 class Timeout(ApiError):
+    """The request took longer than it was given."""
+
     reason, code = "Timeout", 504
 
 
