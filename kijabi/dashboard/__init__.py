@@ -1,1 +1,0 @@
-"""TOUR: to be written by the owner of this package."""
