@@ -55,7 +55,8 @@ class EmbeddedStore(MemoryStore):
         self._head = revision  # the newest revision given out
         self._staged: dict[str, Event] = {}  # the newest event of each key that is not acknowledged yet
         self._waiting: deque[_Write] = deque()
-        self._garbage: deque[tuple[int, str]] = deque(garbage)
+        self._garbage: deque[tuple[int, str]] = deque(garbage)  # records that nothing needs any more
+        self._marked = compacted  # the compacted revision as the file has it
         self._busy = False  # a batch is scheduled or on its way to the disk
         self._failed = False
         self._closing = False
@@ -104,8 +105,10 @@ class EmbeddedStore(MemoryStore):
 
     async def compact(self, revision: int) -> None:
         """See `Store`; returns when the file has forgotten too."""
+        self._check_writable()
         await super().compact(revision)
-        while self._garbage:
+        while self._untidy():
+            self._check_writable()
             self._kick()
             await self._settled()
 
@@ -128,6 +131,10 @@ class EmbeddedStore(MemoryStore):
         self._check_open()
         if self._closing:
             raise StoreClosed("the store is being closed")
+
+    def _untidy(self) -> bool:
+        """Whether the file still holds what was compacted."""
+        return bool(self._garbage) or self._marked < self._timeline.compacted
 
     def _forget(self, revision: int) -> None:
         if revision:
@@ -155,7 +162,8 @@ class EmbeddedStore(MemoryStore):
         if self._failed:
             return
         batch = self._next_batch()
-        if not batch and not self._garbage:
+        tidying = self._untidy()
+        if not batch and not tidying:
             self._busy = False
             return
         garbage = [self._garbage.popleft() for _ in range(min(BATCH_GARBAGE, len(self._garbage)))]
@@ -163,8 +171,9 @@ class EmbeddedStore(MemoryStore):
             self._journal.begin()
             for write in batch:
                 self._journal.put(write.events)
-            if garbage:
+            if tidying:
                 self._journal.drop(garbage, self._timeline.compacted)
+                self._marked = self._timeline.compacted
         except lmdb.Error as error:
             self._fail(error, batch)
             return

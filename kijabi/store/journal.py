@@ -73,6 +73,11 @@ class Journal:
         self._env = lmdb.open(
             str(self.path), map_size=self._max_bytes, max_dbs=2, mode=0o600, lock=False, max_spare_txns=0
         )
+        # Memory beyond the end of a file that was cut cannot be read without dying of a signal: look before.
+        needed = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        if needed > (self.path / "data.mdb").stat().st_size and self._env.info()["last_txnid"]:
+            self._env.close()
+            raise ConfigError(f"the store {self.path} is damaged: its file was cut short")
         self._log = self._env.open_db(b"log")
         self._meta = self._env.open_db(b"meta")
 

@@ -174,10 +174,10 @@ class Timeline:
         """How far towards a revision one `compact` may go without holding up the loop."""
         if revision > self.revision:
             raise FutureRevision(self.revision)
-        near = min(self._index(revision), STRIDE)
-        return (
-            min(revision, self.history[near].revision - 1) if near == STRIDE < len(self.history) else revision
-        )
+        if self._index(revision) <= STRIDE:
+            return revision
+        # Never short of the first event, however many events share its revision.
+        return max(self.history[STRIDE].revision - 1, self.history[0].revision)
 
     def compact(self, revision: int) -> list[tuple[int, str]]:
         """Forget history at or before a revision; (revision, key) of each record that nothing needs any more.
