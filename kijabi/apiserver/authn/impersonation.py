@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from kijabi.apiserver.attributes import Authorizer, RequestInfo, UserInfo
 from kijabi.apiserver.authn import serviceaccounts
-from kijabi.apiserver.authz.union import denial
+from kijabi.apiserver.denial import forbidden
 from kijabi.base.errors import BadRequest
 from kijabi.client.transport import Request
 
@@ -91,7 +91,7 @@ async def impersonate(request: Request, user: UserInfo, authorizer: Authorizer) 
         )
         decision = await authorizer.authorize(user, info)
         if not decision.allowed:
-            raise denial(user, info, decision.reason)
+            raise forbidden(user, info, decision.reason)
     for header in [name for name in request.headers if name.startswith("impersonate-")]:
         del request.headers[header]
     return _masked(parts)

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kijabi.api.gotext import quote
-from kijabi.api.status import forbidden
 from kijabi.apiserver.attributes import Authorizer, Decision, RequestInfo, UserInfo
-from kijabi.base.errors import Forbidden
 
 MASTERS = "system:masters"
-_SANE = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 class Union:
@@ -42,20 +38,3 @@ class AlwaysAllow:
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
         return Decision(True)
-
-
-def denial(user: UserInfo, info: RequestInfo, reason: str = "") -> Forbidden:
-    """A refused request as an error, with upstream's text (k8s.io/apiserver `responsewriters/errors.go`)."""
-    who = quote(user.name)
-    if not info.is_resource:
-        text = f"User {who} cannot {info.verb} path {quote(info.path)}"
-    else:
-        resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
-        text = f"User {who} cannot {info.verb} resource {quote(resource)} in API group {quote(info.group)}"
-        if info.namespace:
-            text += f" in the namespace {quote(info.namespace)}"
-        else:
-            text += " at the cluster scope"
-    text = text.translate(_SANE) + (f": {reason}" if reason else "")
-    target = f"{info.resource}.{info.group}" if info.group else info.resource
-    return forbidden(target, info.name, text)
