@@ -1,4 +1,4 @@
-"""The groups types of the meta group."""
+"""The older discovery documents: groups, their versions, and the resources of each."""
 
 from typing import Annotated
 
@@ -9,21 +9,21 @@ from kijabi.api.struct import Struct, Tag, empty_list
 
 
 class GroupVersionForDiscovery(Struct):
-    """The API type GroupVersionForDiscovery."""
+    """A version, alone and with its group."""
 
     groupVersion: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     version: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class ServerAddressByClientCIDR(Struct):
-    """The API type ServerAddressByClientCIDR."""
+    """The server's address for clients of a network."""
 
     clientCIDR: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     serverAddress: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class APIGroup(TypeMeta):
-    """The API type APIGroup."""
+    """A group, its versions and the preferred one."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     versions: Annotated[
@@ -41,7 +41,7 @@ class APIGroup(TypeMeta):
 
 
 class APIGroupList(TypeMeta):
-    """The API type APIGroupList."""
+    """All groups, served under /apis."""
 
     groups: Annotated[
         tuple[APIGroup, ...],
@@ -50,7 +50,7 @@ class APIGroupList(TypeMeta):
 
 
 class APIResource(Struct):
-    """The API type APIResource."""
+    """A resource or subresource: names, kind, scope and verbs."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     singularName: Annotated[str, Tag(6, required=True)] = field(default_factory=str)
@@ -65,7 +65,7 @@ class APIResource(Struct):
 
 
 class APIResourceList(TypeMeta):
-    """The API type APIResourceList."""
+    """All resources of one group and version."""
 
     groupVersion: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     resources: Annotated[
@@ -75,7 +75,7 @@ class APIResourceList(TypeMeta):
 
 
 class APIVersions(TypeMeta):
-    """The API type APIVersions."""
+    """The versions of the core group, served under /api."""
 
     versions: Annotated[
         tuple[str, ...],

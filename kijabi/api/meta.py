@@ -117,7 +117,7 @@ class TypeMeta(Struct):
 
 
 class OwnerReference(Struct):
-    """The API type OwnerReference."""
+    """The object that this one belongs to; the garbage collector follows it."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -130,7 +130,7 @@ class OwnerReference(Struct):
 
 
 class ManagedFieldsEntry(Struct):
-    """The API type ManagedFieldsEntry."""
+    """The fields that one manager owns, for server-side apply."""
 
     manager: Annotated[str, Tag(1)] = ""
     operation: Annotated[str, Tag(2)] = ""
@@ -142,7 +142,7 @@ class ManagedFieldsEntry(Struct):
 
 
 class ObjectMeta(Struct):
-    """The API type ObjectMeta."""
+    """Name, identity, version, labels and owners of an object. managedFields: a JSON list, kept raw."""
 
     name: Annotated[str, Tag(1)] = ""
     generateName: Annotated[str, Tag(2)] = ""
@@ -171,7 +171,7 @@ class Object(TypeMeta):
 
 
 class LabelSelectorRequirement(Struct):
-    """The API type LabelSelectorRequirement."""
+    """A label key, an operator (In, NotIn, Exists, DoesNotExist) and values."""
 
     key: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     operator: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -179,7 +179,7 @@ class LabelSelectorRequirement(Struct):
 
 
 class LabelSelector(Struct):
-    """The API type LabelSelector."""
+    """Labels and requirements, all of which must hold; an empty selector picks everything."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -188,13 +188,13 @@ class LabelSelector(Struct):
 
 
 class ShardInfo(Struct):
-    """The API type ShardInfo."""
+    """Which part of a sharded list this is."""
 
     selector: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class ListMeta(Struct):
-    """The API type ListMeta."""
+    """The version of a list, and how to read on."""
 
     selfLink: Annotated[str, Tag(1)] = ""
     resourceVersion: Annotated[str, Tag(2)] = ""
@@ -204,7 +204,7 @@ class ListMeta(Struct):
 
 
 class StatusCause(Struct):
-    """The API type StatusCause."""
+    """One of the reasons of a failure: reason, message and field."""
 
     reason: Annotated[str, Tag(1)] = ""
     message: Annotated[str, Tag(2)] = ""
@@ -212,7 +212,7 @@ class StatusCause(Struct):
 
 
 class StatusDetails(Struct):
-    """The API type StatusDetails."""
+    """The object of a failure, its causes, and when to try again."""
 
     name: Annotated[str, Tag(1)] = ""
     group: Annotated[str, Tag(2)] = ""
@@ -223,7 +223,7 @@ class StatusDetails(Struct):
 
 
 class Status(TypeMeta):
-    """The API type Status."""
+    """The outcome of a call that returns no object; every failure has this form."""
 
     metadata: Annotated[ListMeta, Tag(1)] = field(default_factory=ListMeta)
     status: Annotated[str, Tag(2)] = ""
@@ -234,7 +234,7 @@ class Status(TypeMeta):
 
 
 class Condition(Struct):
-    """The API type Condition."""
+    """One fact about an object that is True, False or Unknown, and since when."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -245,14 +245,14 @@ class Condition(Struct):
 
 
 class Preconditions(Struct):
-    """The API type Preconditions."""
+    """The uid and version that an object must have to be deleted."""
 
     uid: Annotated[str | None, Tag(1)] = None
     resourceVersion: Annotated[str | None, Tag(2)] = None
 
 
 class DeleteOptions(TypeMeta):
-    """The API type DeleteOptions."""
+    """How to delete: after which grace period, what becomes of dependents, only if unchanged."""
 
     gracePeriodSeconds: Annotated[Int64 | None, Tag(1)] = None
     preconditions: Annotated[Preconditions | None, Tag(2)] = None
@@ -263,18 +263,18 @@ class DeleteOptions(TypeMeta):
 
 
 class PartialObjectMetadata(Object):
-    """The API type PartialObjectMetadata."""
+    """Any object, reduced to its metadata."""
 
 
 class GroupResource(Struct):
-    """The API type GroupResource."""
+    """A resource by group and name."""
 
     group: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     resource: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class GroupVersionKind(Struct):
-    """The API type GroupVersionKind."""
+    """A kind by group, version and name."""
 
     group: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     version: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -282,7 +282,7 @@ class GroupVersionKind(Struct):
 
 
 class GroupVersionResource(Struct):
-    """The API type GroupVersionResource."""
+    """A resource by group, version and name."""
 
     group: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     version: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -290,7 +290,7 @@ class GroupVersionResource(Struct):
 
 
 class FieldSelectorRequirement(Struct):
-    """The API type FieldSelectorRequirement."""
+    """A field, an operator and values."""
 
     key: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     operator: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -298,7 +298,7 @@ class FieldSelectorRequirement(Struct):
 
 
 class WatchEvent(Struct):
-    """The API type WatchEvent."""
+    """A change: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR, and the object."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     object: Annotated[Raw, Tag(2, required=True)] = NO_JSON

@@ -1,4 +1,4 @@
-"""The options types of the meta group."""
+"""What may go with a call besides its body; it comes as query parameters."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from kijabi.api.struct import Int64, Tag
 
 
 class CreateOptions(TypeMeta):
-    """The API type CreateOptions."""
+    """How to create: dry run, field manager, strictness."""
 
     dryRun: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
     fieldManager: Annotated[str, Tag(3)] = ""
@@ -17,7 +17,7 @@ class CreateOptions(TypeMeta):
 
 
 class UpdateOptions(TypeMeta):
-    """The API type UpdateOptions."""
+    """How to update: dry run, field manager, strictness."""
 
     dryRun: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
     fieldManager: Annotated[str, Tag(2)] = ""
@@ -25,7 +25,7 @@ class UpdateOptions(TypeMeta):
 
 
 class PatchOptions(TypeMeta):
-    """The API type PatchOptions."""
+    """How to patch: dry run, field manager, strictness, and force for apply."""
 
     dryRun: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
     force: Annotated[bool | None, Tag(2)] = None
@@ -34,13 +34,13 @@ class PatchOptions(TypeMeta):
 
 
 class GetOptions(TypeMeta):
-    """The API type GetOptions."""
+    """Which version is fresh enough to be read."""
 
     resourceVersion: Annotated[str, Tag(1)] = ""
 
 
 class ListOptions(TypeMeta):
-    """The API type ListOptions."""
+    """What to list or watch: selectors, version, page, timeout."""
 
     labelSelector: Annotated[str, Tag(1)] = ""
     fieldSelector: Annotated[str, Tag(2)] = ""

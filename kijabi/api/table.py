@@ -1,4 +1,4 @@
-"""The table types of the meta group."""
+"""Objects as tables: what `kubectl get` asks the server for and prints."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from kijabi.api.struct import NO_JSON, Int32, Struct, Tag, empty_list
 
 
 class TableColumnDefinition(Struct):
-    """The API type TableColumnDefinition."""
+    """A column: name, type, and whether it is shown by default."""
 
     name: Annotated[str, Tag(required=True)] = field(default_factory=str)
     type: Annotated[str, Tag(required=True)] = field(default_factory=str)
@@ -19,7 +19,7 @@ class TableColumnDefinition(Struct):
 
 
 class TableRowCondition(Struct):
-    """One condition of a Table Row."""
+    """A fact about a row, such as Completed."""
 
     type: Annotated[str, Tag(required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(required=True)] = field(default_factory=str)
@@ -28,14 +28,14 @@ class TableRowCondition(Struct):
 
 
 class TableRow(Struct):
-    """The API type TableRow."""
+    """The cells of one object, and the object or its metadata."""
 
     conditions: Annotated[tuple[TableRowCondition, ...], Tag(listType="atomic")] = ()
     object: Annotated[Raw, Tag()] = NO_JSON
 
 
 class Table(TypeMeta):
-    """The API type Table."""
+    """Columns and rows."""
 
     metadata: Annotated[ListMeta, Tag()] = field(default_factory=ListMeta)
     columnDefinitions: Annotated[
@@ -49,6 +49,6 @@ class Table(TypeMeta):
 
 
 class TableOptions(TypeMeta):
-    """The API type TableOptions."""
+    """How much of the objects to put into the rows: None, Metadata or Object."""
 
     includeObject: Annotated[str, Tag(1)] = ""

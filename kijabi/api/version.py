@@ -1,4 +1,4 @@
-"""The version types of the meta group."""
+"""The answer of /version."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from kijabi.api.struct import Struct, Tag
 
 
 class Info(Struct):
-    """The API type Info."""
+    """Version, commit and build of the server; clients read major, minor and gitVersion."""
 
     major: Annotated[str, Tag(required=True)] = field(default_factory=str)
     minor: Annotated[str, Tag(required=True)] = field(default_factory=str)

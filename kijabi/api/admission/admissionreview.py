@@ -1,4 +1,4 @@
-"""The admissionreview types of the admission group."""
+"""The AdmissionReview that the API server posts to admission webhooks and reads their verdict from."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from kijabi.api.struct import NO_JSON, Struct, Tag
 
 
 class AdmissionRequest(Struct):
-    """The API type AdmissionRequest."""
+    """The write under review: who wants to do what to which object, with the object before and after."""
 
     uid: Annotated[str, Tag(1)] = field(default_factory=str)
     kind: Annotated[GroupVersionKind, Tag(2)] = field(default_factory=GroupVersionKind)
@@ -30,7 +30,7 @@ class AdmissionRequest(Struct):
 
 
 class AdmissionResponse(Struct):
-    """The API type AdmissionResponse."""
+    """A webhook's verdict, with a JSON patch if it wants the object changed."""
 
     uid: Annotated[str, Tag(1)] = field(default_factory=str)
     allowed: Annotated[bool, Tag(2)] = field(default_factory=bool)
@@ -42,7 +42,7 @@ class AdmissionResponse(Struct):
 
 
 class AdmissionReview(TypeMeta):
-    """The API type AdmissionReview."""
+    """The envelope of both: the question carries `request`, the answer `response` with the same uid."""
 
     request: Annotated[AdmissionRequest | None, Tag(1)] = None
     response: Annotated[AdmissionResponse | None, Tag(2)] = None

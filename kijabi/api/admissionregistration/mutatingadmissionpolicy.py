@@ -1,29 +1,30 @@
-"""The mutatingadmissionpolicy types of the admissionregistration group."""
+"""Changes to objects on their way in, written in CEL; the API server's admission chain runs them."""
 
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.admissionregistration.policyrules import MatchCondition, MatchResources, ParamKind, Variable
+from kijabi.api.columns import AGE, NAME, UNSET, column, number
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Struct, Tag
 
 
 class ApplyConfiguration(Struct):
-    """The API type ApplyConfiguration."""
+    """A CEL expression that gives an object to merge in as server-side apply would."""
 
     expression: Annotated[str, Tag(1)] = ""
 
 
 class JSONPatch(Struct):
-    """The API type JSONPatch."""
+    """A CEL expression that gives a JSON patch."""
 
     expression: Annotated[str, Tag(1)] = ""
 
 
 class Mutation(Struct):
-    """The API type Mutation."""
+    """One change, either as an apply configuration or as a JSON patch."""
 
     patchType: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
     applyConfiguration: Annotated[ApplyConfiguration | None, Tag(3)] = None
@@ -31,7 +32,7 @@ class Mutation(Struct):
 
 
 class MutatingAdmissionPolicySpec(Struct):
-    """What is asked of a Mutating Admission Policy."""
+    """What to match, the variables, the changes, and what to do when they fail."""
 
     paramKind: Annotated[ParamKind | None, Tag(1)] = None
     matchConstraints: Annotated[MatchResources | None, Tag(2)] = None
@@ -46,9 +47,22 @@ class MutatingAdmissionPolicySpec(Struct):
 
 
 class MutatingAdmissionPolicy(Object):
-    """The API type MutatingAdmissionPolicy."""
+    """A policy that changes objects; it acts where a binding says so."""
 
     spec: Annotated[MutatingAdmissionPolicySpec, Tag(2)] = field(default_factory=MutatingAdmissionPolicySpec)
+
+
+def _parameters(obj: MutatingAdmissionPolicy) -> str:
+    kind = obj.spec.paramKind
+    return UNSET if kind is None else f"{kind.apiVersion}/{kind.kind}"
+
+
+COLUMNS = (
+    NAME,
+    number("Mutations", lambda obj: len(obj.spec.mutations), "How many there are."),
+    column("ParamKind", _parameters, "The kind of its parameters."),
+    AGE,
+)
 
 
 RESOURCE = Resource(
@@ -61,4 +75,5 @@ RESOURCE = Resource(
     singular="mutatingadmissionpolicy",
     categories=("api-extensions",),
     has_generation=True,
+    columns=COLUMNS,
 )

@@ -1,17 +1,18 @@
-"""The mutatingadmissionpolicybinding types of the admissionregistration group."""
+"""Where a mutating admission policy acts, and with which parameters."""
 
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.admissionregistration.policyrules import MatchResources, ParamRef
+from kijabi.api.columns import AGE, NAME, UNSET, column, selector_text
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Struct, Tag
 
 
 class MutatingAdmissionPolicyBindingSpec(Struct):
-    """What is asked of a Mutating Admission Policy Binding."""
+    """The policy, its parameters, and the resources to which it is narrowed."""
 
     policyName: Annotated[str, Tag(1)] = ""
     paramRef: Annotated[ParamRef | None, Tag(2)] = None
@@ -19,12 +20,29 @@ class MutatingAdmissionPolicyBindingSpec(Struct):
 
 
 class MutatingAdmissionPolicyBinding(Object):
-    """The API type MutatingAdmissionPolicyBinding."""
+    """Puts a mutating admission policy into effect."""
 
     spec: Annotated[
         MutatingAdmissionPolicyBindingSpec,
         Tag(2),
     ] = field(default_factory=MutatingAdmissionPolicyBindingSpec)
+
+
+def _parameters(obj: MutatingAdmissionPolicyBinding) -> str:
+    found = obj.spec.paramRef
+    if found is None:
+        return UNSET
+    if found.name:
+        return f"{found.namespace or '*'}/{found.name}"
+    return UNSET if found.selector is None else selector_text(found.selector)
+
+
+COLUMNS = (
+    NAME,
+    column("PolicyName", lambda obj: obj.spec.policyName, "The policy that it puts to use."),
+    column("ParamRef", _parameters, "The policy's parameters."),
+    AGE,
+)
 
 
 RESOURCE = Resource(
@@ -37,4 +55,5 @@ RESOURCE = Resource(
     singular="mutatingadmissionpolicybinding",
     categories=("api-extensions",),
     has_generation=True,
+    columns=COLUMNS,
 )

@@ -1,4 +1,4 @@
-"""The mutatingwebhookconfiguration types of the admissionregistration group."""
+"""Webhooks that may change objects on their way in; the API server's admission chain calls them."""
 
 from typing import Annotated
 
@@ -6,13 +6,14 @@ from msgspec import field
 
 from kijabi.api.admissionregistration.policyrules import MatchCondition, RuleWithOperations
 from kijabi.api.admissionregistration.webhookclient import WebhookClientConfig
+from kijabi.api.columns import AGE, NAME, number
 from kijabi.api.meta import LabelSelector, Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Int32, Struct, Tag, empty_list
 
 
 class MutatingWebhook(Struct):
-    """The API type MutatingWebhook."""
+    """One webhook: where it is, what it wants to see, how long to wait and what if it fails."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     clientConfig: Annotated[
@@ -38,12 +39,15 @@ class MutatingWebhook(Struct):
 
 
 class MutatingWebhookConfiguration(Object):
-    """The API type MutatingWebhookConfiguration."""
+    """A named set of webhooks that may change objects."""
 
     webhooks: Annotated[
         tuple[MutatingWebhook, ...],
         Tag(2, listType="map", keys=("name",), strategy="merge", mergeKey="name"),
     ] = ()
+
+
+COLUMNS = (NAME, number("Webhooks", lambda obj: len(obj.webhooks), "How many there are."), AGE)
 
 
 RESOURCE = Resource(
@@ -56,4 +60,5 @@ RESOURCE = Resource(
     singular="mutatingwebhookconfiguration",
     categories=("api-extensions",),
     has_generation=True,
+    columns=COLUMNS,
 )

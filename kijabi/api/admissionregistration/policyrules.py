@@ -1,4 +1,4 @@
-"""The policyrules types of the admissionregistration group."""
+"""What admission webhooks and policies share: which writes they match, and their parameters."""
 
 from typing import Annotated, ClassVar
 
@@ -9,7 +9,7 @@ from kijabi.api.struct import Struct, Tag
 
 
 class ParamKind(Struct):
-    """The API type ParamKind."""
+    """The kind of object that holds a policy's parameters."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -18,7 +18,7 @@ class ParamKind(Struct):
 
 
 class Rule(Struct):
-    """The API type Rule."""
+    """Resources by group, version and name, and their scope: Cluster, Namespaced or `*`."""
 
     apiGroups: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
     apiVersions: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = ()
@@ -27,7 +27,7 @@ class Rule(Struct):
 
 
 class RuleWithOperations(Rule):
-    """The API type RuleWithOperations."""
+    """A rule, and the operations on its resources: CREATE, UPDATE, DELETE, CONNECT or `*`."""
 
     INLINE: ClassVar[int] = 2
 
@@ -35,7 +35,7 @@ class RuleWithOperations(Rule):
 
 
 class NamedRuleWithOperations(RuleWithOperations):
-    """The API type NamedRuleWithOperations."""
+    """A rule for these operations, narrowed to objects with certain names."""
 
     ATOMIC: ClassVar[bool] = True
     INLINE: ClassVar[int] = 2
@@ -44,7 +44,7 @@ class NamedRuleWithOperations(RuleWithOperations):
 
 
 class MatchResources(Struct):
-    """The API type MatchResources."""
+    """The writes that a policy looks at: rules to include, rules to exclude, and selectors."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -56,7 +56,7 @@ class MatchResources(Struct):
 
 
 class Variable(Struct):
-    """The API type Variable."""
+    """A named CEL expression that later expressions read as `variables.name`."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -65,14 +65,14 @@ class Variable(Struct):
 
 
 class MatchCondition(Struct):
-    """One condition of a Match."""
+    """A CEL expression that must hold before a webhook or policy is asked at all."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     expression: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class ParamRef(Struct):
-    """The API type ParamRef."""
+    """Which parameter objects a binding uses, by name or by selector, and what to do if there are none."""
 
     ATOMIC: ClassVar[bool] = True
 

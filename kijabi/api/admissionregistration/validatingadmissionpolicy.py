@@ -1,17 +1,18 @@
-"""The validatingadmissionpolicy types of the admissionregistration group."""
+"""Rules for objects on their way in, written in CEL; the API server's admission chain runs them."""
 
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.admissionregistration.policyrules import MatchCondition, MatchResources, ParamKind, Variable
+from kijabi.api.columns import AGE, NAME, UNSET, column, number
 from kijabi.api.meta import Condition, Object
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Int64, Struct, Tag
 
 
 class Validation(Struct):
-    """The API type Validation."""
+    """A CEL expression that must hold, and the message and reason if it does not."""
 
     expression: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     message: Annotated[str, Tag(2)] = ""
@@ -20,14 +21,14 @@ class Validation(Struct):
 
 
 class AuditAnnotation(Struct):
-    """The API type AuditAnnotation."""
+    """A key and a CEL expression whose value goes into the audit event."""
 
     key: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     valueExpression: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class ValidatingAdmissionPolicySpec(Struct):
-    """What is asked of a Validating Admission Policy."""
+    """What to match, the variables, the rules, and what to do when they fail to run."""
 
     paramKind: Annotated[ParamKind | None, Tag(1)] = None
     matchConstraints: Annotated[MatchResources | None, Tag(2)] = None
@@ -45,20 +46,20 @@ class ValidatingAdmissionPolicySpec(Struct):
 
 
 class ExpressionWarning(Struct):
-    """The API type ExpressionWarning."""
+    """A doubt that type checking has about one expression."""
 
     fieldRef: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
     warning: Annotated[str, Tag(3, required=True)] = field(default_factory=str)
 
 
 class TypeChecking(Struct):
-    """The API type TypeChecking."""
+    """The doubts about all expressions of a policy."""
 
     expressionWarnings: Annotated[tuple[ExpressionWarning, ...], Tag(1, listType="atomic")] = ()
 
 
 class ValidatingAdmissionPolicyStatus(Struct):
-    """What was last seen of a Validating Admission Policy."""
+    """The result of type checking and the policy's conditions."""
 
     observedGeneration: Annotated[Int64, Tag(1)] = 0
     typeChecking: Annotated[TypeChecking | None, Tag(2)] = None
@@ -66,7 +67,7 @@ class ValidatingAdmissionPolicyStatus(Struct):
 
 
 class ValidatingAdmissionPolicy(Object):
-    """The API type ValidatingAdmissionPolicy."""
+    """A policy that judges objects; it acts where a binding says so."""
 
     spec: Annotated[
         ValidatingAdmissionPolicySpec,
@@ -76,6 +77,19 @@ class ValidatingAdmissionPolicy(Object):
         ValidatingAdmissionPolicyStatus,
         Tag(3),
     ] = field(default_factory=ValidatingAdmissionPolicyStatus)
+
+
+def _parameters(obj: ValidatingAdmissionPolicy) -> str:
+    kind = obj.spec.paramKind
+    return UNSET if kind is None else f"{kind.apiVersion}/{kind.kind}"
+
+
+COLUMNS = (
+    NAME,
+    number("Validations", lambda obj: len(obj.spec.validations), "How many there are."),
+    column("ParamKind", _parameters, "The kind of its parameters."),
+    AGE,
+)
 
 
 RESOURCE = Resource(
@@ -96,4 +110,5 @@ RESOURCE = Resource(
         ),
     ),
     has_generation=True,
+    columns=COLUMNS,
 )

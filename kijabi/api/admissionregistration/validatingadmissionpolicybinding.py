@@ -1,17 +1,18 @@
-"""The validatingadmissionpolicybinding types of the admissionregistration group."""
+"""Where a validating admission policy acts, and whether it denies, warns or audits."""
 
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.admissionregistration.policyrules import MatchResources, ParamRef
+from kijabi.api.columns import AGE, NAME, UNSET, column, selector_text
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Struct, Tag
 
 
 class ValidatingAdmissionPolicyBindingSpec(Struct):
-    """What is asked of a Validating Admission Policy Binding."""
+    """The policy, its parameters, the resources, and the actions on a failed rule."""
 
     policyName: Annotated[str, Tag(1, required=True)] = ""
     paramRef: Annotated[ParamRef | None, Tag(2)] = None
@@ -20,12 +21,29 @@ class ValidatingAdmissionPolicyBindingSpec(Struct):
 
 
 class ValidatingAdmissionPolicyBinding(Object):
-    """The API type ValidatingAdmissionPolicyBinding."""
+    """Puts a validating admission policy into effect."""
 
     spec: Annotated[
         ValidatingAdmissionPolicyBindingSpec,
         Tag(2, required=True),
     ] = field(default_factory=ValidatingAdmissionPolicyBindingSpec)
+
+
+def _parameters(obj: ValidatingAdmissionPolicyBinding) -> str:
+    found = obj.spec.paramRef
+    if found is None:
+        return UNSET
+    if found.name:
+        return f"{found.namespace or '*'}/{found.name}"
+    return UNSET if found.selector is None else selector_text(found.selector)
+
+
+COLUMNS = (
+    NAME,
+    column("PolicyName", lambda obj: obj.spec.policyName, "The policy that it puts to use."),
+    column("ParamRef", _parameters, "The policy's parameters."),
+    AGE,
+)
 
 
 RESOURCE = Resource(
@@ -38,4 +56,5 @@ RESOURCE = Resource(
     singular="validatingadmissionpolicybinding",
     categories=("api-extensions",),
     has_generation=True,
+    columns=COLUMNS,
 )

@@ -1,4 +1,4 @@
-"""The validatingwebhookconfiguration types of the admissionregistration group."""
+"""Webhooks that judge objects on their way in; the API server's admission chain calls them."""
 
 from typing import Annotated
 
@@ -6,13 +6,14 @@ from msgspec import field
 
 from kijabi.api.admissionregistration.policyrules import MatchCondition, RuleWithOperations
 from kijabi.api.admissionregistration.webhookclient import WebhookClientConfig
+from kijabi.api.columns import AGE, NAME, number
 from kijabi.api.meta import LabelSelector, Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Int32, Struct, Tag, empty_list
 
 
 class ValidatingWebhook(Struct):
-    """The API type ValidatingWebhook."""
+    """One webhook: where it is, what it wants to see, how long to wait and what if it fails."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     clientConfig: Annotated[
@@ -37,12 +38,15 @@ class ValidatingWebhook(Struct):
 
 
 class ValidatingWebhookConfiguration(Object):
-    """The API type ValidatingWebhookConfiguration."""
+    """A named set of webhooks that judge objects."""
 
     webhooks: Annotated[
         tuple[ValidatingWebhook, ...],
         Tag(2, listType="map", keys=("name",), strategy="merge", mergeKey="name"),
     ] = ()
+
+
+COLUMNS = (NAME, number("Webhooks", lambda obj: len(obj.webhooks), "How many there are."), AGE)
 
 
 RESOURCE = Resource(
@@ -55,4 +59,5 @@ RESOURCE = Resource(
     singular="validatingwebhookconfiguration",
     categories=("api-extensions",),
     has_generation=True,
+    columns=COLUMNS,
 )

@@ -1,4 +1,4 @@
-"""The webhookclient types of the admissionregistration group."""
+"""How the API server reaches an admission webhook."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from kijabi.api.struct import Int32, Struct, Tag
 
 
 class ServiceReference(Struct):
-    """The API type ServiceReference."""
+    """A service in the cluster, with path and port."""
 
     namespace: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     name: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -17,7 +17,7 @@ class ServiceReference(Struct):
 
 
 class WebhookClientConfig(Struct):
-    """The API type WebhookClientConfig."""
+    """Either a URL or a service, and the CA bundle that its certificate must chain to."""
 
     url: Annotated[str | None, Tag(3)] = None
     service: Annotated[ServiceReference | None, Tag(1)] = None

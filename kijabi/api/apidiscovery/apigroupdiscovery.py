@@ -1,4 +1,4 @@
-"""The apigroupdiscovery types of the apidiscovery group."""
+"""Aggregated discovery: all groups, versions and resources of a server in one document."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from kijabi.api.struct import Struct, Tag, empty_list
 
 
 class APISubresourceDiscovery(Struct):
-    """The API type APISubresourceDiscovery."""
+    """A subresource: its last path segment, the kind of its body and its verbs."""
 
     subresource: Annotated[str, Tag(1)] = field(default_factory=str)
     responseKind: Annotated[GroupVersionKind | None, Tag(2)] = None
@@ -21,7 +21,7 @@ class APISubresourceDiscovery(Struct):
 
 
 class APIResourceDiscovery(Struct):
-    """The API type APIResourceDiscovery."""
+    """A resource: its names, scope, kind, verbs and subresources."""
 
     resource: Annotated[str, Tag(1)] = field(default_factory=str)
     responseKind: Annotated[GroupVersionKind | None, Tag(2)] = None
@@ -37,7 +37,7 @@ class APIResourceDiscovery(Struct):
 
 
 class APIVersionDiscovery(Struct):
-    """The API type APIVersionDiscovery."""
+    """A version of a group with its resources, and whether they are known to be current."""
 
     version: Annotated[str, Tag(1)] = field(default_factory=str)
     resources: Annotated[tuple[APIResourceDiscovery, ...], Tag(2, listType="map", keys=("resource",))] = ()
@@ -45,13 +45,13 @@ class APIVersionDiscovery(Struct):
 
 
 class APIGroupDiscovery(Object):
-    """The API type APIGroupDiscovery."""
+    """A group with its versions, the preferred one first."""
 
     versions: Annotated[tuple[APIVersionDiscovery, ...], Tag(2, listType="map", keys=("version",))] = ()
 
 
 class APIGroupDiscoveryList(TypeMeta):
-    """The API type APIGroupDiscoveryList."""
+    """The document itself, served under /api and /apis on request."""
 
     metadata: Annotated[ListMeta, Tag(1)] = field(default_factory=ListMeta)
     items: Annotated[tuple[APIGroupDiscovery, ...], Tag(2)] = field(default_factory=empty_list)

@@ -1,4 +1,4 @@
-"""The conversionreview types of the apiextensions group."""
+"""The ConversionReview that asks a webhook to convert custom objects between versions."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from kijabi.api.struct import Struct, Tag, empty_list
 
 
 class ConversionRequest(Struct):
-    """The API type ConversionRequest."""
+    """Objects and the version that is wanted of them."""
 
     uid: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     desiredAPIVersion: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -20,7 +20,7 @@ class ConversionRequest(Struct):
 
 
 class ConversionResponse(Struct):
-    """The API type ConversionResponse."""
+    """The converted objects in the same order, or why it failed."""
 
     uid: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     convertedObjects: Annotated[
@@ -31,7 +31,7 @@ class ConversionResponse(Struct):
 
 
 class ConversionReview(TypeMeta):
-    """The API type ConversionReview."""
+    """The envelope of both: the question carries `request`, the answer `response` with the same uid."""
 
     request: Annotated[ConversionRequest | None, Tag(1)] = None
     response: Annotated[ConversionResponse | None, Tag(2)] = None

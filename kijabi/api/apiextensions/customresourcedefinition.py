@@ -1,4 +1,4 @@
-"""The customresourcedefinition types of the apiextensions group."""
+"""Custom resources: from each definition the API server makes a Resource at run time."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from kijabi.api.struct import Int32, Int64, Struct, Tag, empty_list
 
 
 class CustomResourceDefinitionNames(Struct):
-    """The API type CustomResourceDefinitionNames."""
+    """What the resource is called: plural, singular, kind, short names, categories."""
 
     plural: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     singular: Annotated[str, Tag(2)] = ""
@@ -22,17 +22,17 @@ class CustomResourceDefinitionNames(Struct):
 
 
 class CustomResourceValidation(Struct):
-    """The API type CustomResourceValidation."""
+    """The schema that objects must fit."""
 
     openAPIV3Schema: Annotated[JSONSchemaProps | None, Tag(1)] = None
 
 
 class CustomResourceSubresourceStatus(Struct):
-    """What was last seen of a Custom Resource Subresource."""
+    """Present if the resource has `/status`; it has no settings."""
 
 
 class CustomResourceSubresourceScale(Struct):
-    """The API type CustomResourceSubresourceScale."""
+    """Present if the resource has `/scale`: where replicas and selector are found."""
 
     specReplicasPath: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     statusReplicasPath: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -40,14 +40,14 @@ class CustomResourceSubresourceScale(Struct):
 
 
 class CustomResourceSubresources(Struct):
-    """The API type CustomResourceSubresources."""
+    """The subresources of one version."""
 
     status: Annotated[CustomResourceSubresourceStatus | None, Tag(1)] = None
     scale: Annotated[CustomResourceSubresourceScale | None, Tag(2)] = None
 
 
 class CustomResourceColumnDefinition(Struct):
-    """The API type CustomResourceColumnDefinition."""
+    """A column of `kubectl get`, read by a JSON path."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     type: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -58,13 +58,13 @@ class CustomResourceColumnDefinition(Struct):
 
 
 class SelectableField(Struct):
-    """The API type SelectableField."""
+    """A JSON path that field selectors may ask for."""
 
     jsonPath: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class CustomResourceDefinitionVersion(Struct):
-    """The API type CustomResourceDefinitionVersion."""
+    """One version: whether it is served and stored, its schema, subresources and columns."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     served: Annotated[bool, Tag(2, required=True)] = field(default_factory=bool)
@@ -84,7 +84,7 @@ class CustomResourceDefinitionVersion(Struct):
 
 
 class ServiceReference(Struct):
-    """The API type ServiceReference."""
+    """A service in the cluster, with path and port."""
 
     namespace: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     name: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -93,7 +93,7 @@ class ServiceReference(Struct):
 
 
 class WebhookClientConfig(Struct):
-    """The API type WebhookClientConfig."""
+    """Either a URL or a service, and the CA bundle that its certificate must chain to."""
 
     url: Annotated[str | None, Tag(3)] = None
     service: Annotated[ServiceReference | None, Tag(1)] = None
@@ -101,7 +101,7 @@ class WebhookClientConfig(Struct):
 
 
 class WebhookConversion(Struct):
-    """The API type WebhookConversion."""
+    """The webhook that converts, and the review versions it understands."""
 
     clientConfig: Annotated[WebhookClientConfig | None, Tag(2)] = None
     conversionReviewVersions: Annotated[
@@ -111,14 +111,14 @@ class WebhookConversion(Struct):
 
 
 class CustomResourceConversion(Struct):
-    """The API type CustomResourceConversion."""
+    """How versions turn into one another: None (only apiVersion changes) or Webhook."""
 
     strategy: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     webhook: Annotated[WebhookConversion | None, Tag(2)] = None
 
 
 class CustomResourceDefinitionSpec(Struct):
-    """What is asked of a Custom Resource Definition."""
+    """The group, the names, the scope, the versions and the conversion."""
 
     group: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     names: Annotated[
@@ -135,7 +135,7 @@ class CustomResourceDefinitionSpec(Struct):
 
 
 class CustomResourceDefinitionCondition(Struct):
-    """One condition of a Custom Resource Definition."""
+    """NamesAccepted, Established, Terminating and their like."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -146,7 +146,7 @@ class CustomResourceDefinitionCondition(Struct):
 
 
 class CustomResourceDefinitionStatus(Struct):
-    """What was last seen of a Custom Resource Definition."""
+    """Conditions, the names that were accepted, and the versions ever stored."""
 
     conditions: Annotated[
         tuple[CustomResourceDefinitionCondition, ...],
@@ -161,7 +161,7 @@ class CustomResourceDefinitionStatus(Struct):
 
 
 class CustomResourceDefinition(Object):
-    """The API type CustomResourceDefinition."""
+    """The declaration of a resource that does not ship with the server."""
 
     spec: Annotated[
         CustomResourceDefinitionSpec,

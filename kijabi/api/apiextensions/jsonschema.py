@@ -1,4 +1,4 @@
-"""The jsonschema types of the apiextensions group."""
+"""The schema of custom resources: OpenAPI v3 with the Kubernetes extensions."""
 
 from typing import Annotated
 
@@ -8,14 +8,14 @@ from kijabi.api.struct import NO_JSON, Int64, Struct, Tag
 
 
 class ExternalDocumentation(Struct):
-    """The API type ExternalDocumentation."""
+    """A link to more about a schema."""
 
     description: Annotated[str, Tag(1)] = ""
     url: Annotated[str, Tag(2)] = ""
 
 
 class ValidationRule(Struct):
-    """The API type ValidationRule."""
+    """A CEL expression on a value, and what to say if it does not hold."""
 
     rule: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     message: Annotated[str, Tag(2)] = ""
@@ -26,7 +26,7 @@ class ValidationRule(Struct):
 
 
 class JSONSchemaProps(Struct):
-    """The API type JSONSchemaProps."""
+    """A schema; its properties, items and alternatives are schemas in turn."""
 
     id: Annotated[str, Tag(1)] = ""
     schema: Annotated[str, Tag(2)] = field(default="", name="$schema")

@@ -1,4 +1,4 @@
-"""The apiservice types of the apiregistration group."""
+"""Group versions served by someone else: the API server passes their requests on."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from kijabi.api.struct import Int32, Struct, Tag
 
 
 class ServiceReference(Struct):
-    """The API type ServiceReference."""
+    """The service in the cluster that serves the group version."""
 
     namespace: Annotated[str, Tag(1)] = ""
     name: Annotated[str, Tag(2)] = ""
@@ -18,7 +18,7 @@ class ServiceReference(Struct):
 
 
 class APIServiceSpec(Struct):
-    """What is asked of a API Service."""
+    """The group version, its service, how to trust it, and its rank in discovery."""
 
     service: Annotated[ServiceReference | None, Tag(1)] = None
     group: Annotated[str, Tag(2)] = ""
@@ -30,7 +30,7 @@ class APIServiceSpec(Struct):
 
 
 class APIServiceCondition(Struct):
-    """One condition of a API Service."""
+    """Available, or why not."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -40,7 +40,7 @@ class APIServiceCondition(Struct):
 
 
 class APIServiceStatus(Struct):
-    """What was last seen of a API Service."""
+    """The conditions."""
 
     conditions: Annotated[
         tuple[APIServiceCondition, ...],
@@ -49,7 +49,7 @@ class APIServiceStatus(Struct):
 
 
 class APIService(Object):
-    """The API type APIService."""
+    """One group version of the API and who serves it; local ones have no service."""
 
     spec: Annotated[APIServiceSpec, Tag(2)] = field(default_factory=APIServiceSpec)
     status: Annotated[APIServiceStatus, Tag(3)] = field(default_factory=APIServiceStatus)

@@ -1,9 +1,10 @@
-"""The daemonset types of the apps group."""
+"""A pod on every node that fits; acted on by the DaemonSet controller."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, column, containers_of, label_text, number, selector_text
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import LabelSelector, Object, Time
 from kijabi.api.resource import Resource, Subresource
@@ -11,21 +12,21 @@ from kijabi.api.struct import Int32, Int64, IntOrString, Struct, Tag
 
 
 class RollingUpdateDaemonSet(Struct):
-    """The API type RollingUpdateDaemonSet."""
+    """How many pods may be down, or doubled, while an update runs."""
 
     maxUnavailable: Annotated[IntOrString | None, Tag(1)] = None
     maxSurge: Annotated[IntOrString | None, Tag(2)] = None
 
 
 class DaemonSetUpdateStrategy(Struct):
-    """The API type DaemonSetUpdateStrategy."""
+    """RollingUpdate, or OnDelete: replace a pod only after someone deleted it."""
 
     type: Annotated[str, Tag(1)] = ""
     rollingUpdate: Annotated[RollingUpdateDaemonSet | None, Tag(2)] = None
 
 
 class DaemonSetSpec(Struct):
-    """What is asked of a Daemon Set."""
+    """The pod template, its selector, and how updates proceed."""
 
     selector: Annotated[LabelSelector | None, Tag(1, required=True)] = None
     template: Annotated[PodTemplateSpec, Tag(2, required=True)] = field(default_factory=PodTemplateSpec)
@@ -50,7 +51,7 @@ class DaemonSetSpec(Struct):
 
 
 class DaemonSetCondition(Struct):
-    """One condition of a Daemon Set."""
+    """One condition of a DaemonSet."""
 
     type: Annotated[str, Tag(1)] = field(default_factory=str)
     status: Annotated[str, Tag(2)] = field(default_factory=str)
@@ -60,7 +61,7 @@ class DaemonSetCondition(Struct):
 
 
 class DaemonSetStatus(Struct):
-    """What was last seen of a Daemon Set."""
+    """How many nodes should run, run, run up to date and run ready pods."""
 
     currentNumberScheduled: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
     numberMisscheduled: Annotated[Int32, Tag(2, required=True)] = field(default_factory=int)
@@ -78,10 +79,24 @@ class DaemonSetStatus(Struct):
 
 
 class DaemonSet(Object):
-    """The API type DaemonSet."""
+    """Runs one copy of a pod on each eligible node."""
 
     spec: Annotated[DaemonSetSpec, Tag(2, required=True)] = field(default_factory=DaemonSetSpec)
     status: Annotated[DaemonSetStatus, Tag(3)] = field(default_factory=DaemonSetStatus)
+
+
+COLUMNS = (
+    NAME,
+    number("Desired", lambda obj: obj.status.desiredNumberScheduled, "Nodes that should run a pod."),
+    number("Current", lambda obj: obj.status.currentNumberScheduled, "Nodes that run one."),
+    number("Ready", lambda obj: obj.status.numberReady, "Nodes whose pod is ready."),
+    number("Up-to-date", lambda obj: obj.status.updatedNumberScheduled, "Nodes whose pod is of the present template."),
+    number("Available", lambda obj: obj.status.numberAvailable, "Nodes whose pod is available."),
+    column("Node Selector", lambda obj: label_text(obj.spec.template.spec.nodeSelector), "Labels of its nodes."),
+    AGE,
+    *containers_of(lambda obj: obj.spec.template.spec.containers),
+    column("Selector", lambda obj: selector_text(obj.spec.selector), "Labels that its pods have.", wide=True),
+)
 
 
 RESOURCE = Resource(
@@ -95,4 +110,5 @@ RESOURCE = Resource(
     categories=("all",),
     subresources=(Subresource(name="status", kind="DaemonSet", verbs=("get", "patch", "update"), type=DaemonSet),),
     has_generation=True,
+    columns=COLUMNS,
 )

@@ -1,10 +1,11 @@
-"""The deployment types of the apps group."""
+"""Replicated pods with rolling updates and history; acted on by the Deployment controller."""
 
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.autoscaling.scale import Scale
+from kijabi.api.columns import AGE, NAME, column, containers_of, selector_text
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import LabelSelector, Object, Time
 from kijabi.api.resource import Resource, Subresource
@@ -12,21 +13,21 @@ from kijabi.api.struct import Int32, Int64, IntOrString, Struct, Tag
 
 
 class RollingUpdateDeployment(Struct):
-    """The API type RollingUpdateDeployment."""
+    """How far the pod count may fall below and rise above the goal while an update runs."""
 
     maxUnavailable: Annotated[IntOrString | None, Tag(1)] = None
     maxSurge: Annotated[IntOrString | None, Tag(2)] = None
 
 
 class DeploymentStrategy(Struct):
-    """The API type DeploymentStrategy."""
+    """RollingUpdate, or Recreate: all old pods go before new ones come."""
 
     type: Annotated[str, Tag(1)] = ""
     rollingUpdate: Annotated[RollingUpdateDeployment | None, Tag(2)] = None
 
 
 class DeploymentSpec(Struct):
-    """What is asked of a Deployment."""
+    """The pod template, the replica count, and how to move from one template to the next."""
 
     replicas: Annotated[Int32 | None, Tag(1)] = None
     selector: Annotated[LabelSelector | None, Tag(2, required=True)] = None
@@ -58,7 +59,7 @@ class DeploymentSpec(Struct):
 
 
 class DeploymentCondition(Struct):
-    """One condition of a Deployment."""
+    """Available, Progressing or ReplicaFailure."""
 
     type: Annotated[str, Tag(1)] = field(default_factory=str)
     status: Annotated[str, Tag(2)] = field(default_factory=str)
@@ -69,7 +70,7 @@ class DeploymentCondition(Struct):
 
 
 class DeploymentStatus(Struct):
-    """What was last seen of a Deployment."""
+    """How many pods exist, are up to date, ready and available."""
 
     observedGeneration: Annotated[Int64, Tag(1)] = 0
     replicas: Annotated[Int32, Tag(2)] = 0
@@ -86,10 +87,32 @@ class DeploymentStatus(Struct):
 
 
 class Deployment(Object):
-    """The API type Deployment."""
+    """Keeps replicated pods running and rolls out changes to them through ReplicaSets."""
 
     spec: Annotated[DeploymentSpec, Tag(2, required=True)] = field(default_factory=DeploymentSpec)
     status: Annotated[DeploymentStatus, Tag(3)] = field(default_factory=DeploymentStatus)
+
+
+COLUMNS = (
+    NAME,
+    column("Ready", lambda obj: f"{obj.status.readyReplicas}/{obj.spec.replicas or 0}", "Ready pods of those wanted."),
+    column("Up-to-date", lambda obj: obj.status.updatedReplicas, "Pods made from the template as it is now."),
+    column("Available", lambda obj: obj.status.availableReplicas, "Pods ready for at least minReadySeconds."),
+    AGE,
+    *containers_of(lambda obj: obj.spec.template.spec.containers),
+    column(
+        "Selector",
+        lambda obj: selector_text(obj.spec.selector, broken="<invalid>", empty=""),
+        "Labels that its pods have.",
+        wide=True,
+    ),
+)
+
+
+def prepare(new: Deployment, old: Deployment | None) -> None:
+    """A new annotation counts as a new wish, because controllers copy annotations to replica sets."""
+    if old is not None and new.metadata.annotations != old.metadata.annotations:
+        new.metadata.generation = old.metadata.generation + 1
 
 
 RESOURCE = Resource(
@@ -113,4 +136,6 @@ RESOURCE = Resource(
         Subresource(name="status", kind="Deployment", verbs=("get", "patch", "update"), type=Deployment),
     ),
     has_generation=True,
+    columns=COLUMNS,
+    prepare=prepare,
 )

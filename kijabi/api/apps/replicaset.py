@@ -1,10 +1,11 @@
-"""The replicaset types of the apps group."""
+"""A number of equal pods; acted on by the ReplicaSet controller, mostly on behalf of a Deployment."""
 
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.autoscaling.scale import Scale
+from kijabi.api.columns import AGE, NAME, column, containers_of, number, selector_text
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import LabelSelector, Object, Time
 from kijabi.api.resource import Resource, Subresource
@@ -12,7 +13,7 @@ from kijabi.api.struct import Int32, Int64, Struct, Tag
 
 
 class ReplicaSetSpec(Struct):
-    """What is asked of a Replica Set."""
+    """The pod template, its selector, and how many pods there should be."""
 
     replicas: Annotated[Int32 | None, Tag(1)] = None
     minReadySeconds: Annotated[Int32, Tag(4)] = 0
@@ -26,7 +27,7 @@ class ReplicaSetSpec(Struct):
 
 
 class ReplicaSetCondition(Struct):
-    """One condition of a Replica Set."""
+    """ReplicaFailure, when pods could not be made or deleted."""
 
     type: Annotated[str, Tag(1)] = field(default_factory=str)
     status: Annotated[str, Tag(2)] = field(default_factory=str)
@@ -36,7 +37,7 @@ class ReplicaSetCondition(Struct):
 
 
 class ReplicaSetStatus(Struct):
-    """What was last seen of a Replica Set."""
+    """How many pods exist, match the template, are ready, available and terminating."""
 
     replicas: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
     fullyLabeledReplicas: Annotated[Int32, Tag(2)] = 0
@@ -51,10 +52,21 @@ class ReplicaSetStatus(Struct):
 
 
 class ReplicaSet(Object):
-    """The API type ReplicaSet."""
+    """Keeps a number of pods of one template running."""
 
     spec: Annotated[ReplicaSetSpec, Tag(2, required=True)] = field(default_factory=ReplicaSetSpec)
     status: Annotated[ReplicaSetStatus, Tag(3)] = field(default_factory=ReplicaSetStatus)
+
+
+COLUMNS = (
+    NAME,
+    number("Desired", lambda obj: obj.spec.replicas or 0, "How many pods there should be."),
+    number("Current", lambda obj: obj.status.replicas, "How many pods there are."),
+    number("Ready", lambda obj: obj.status.readyReplicas, "How many pods are ready."),
+    AGE,
+    *containers_of(lambda obj: obj.spec.template.spec.containers),
+    column("Selector", lambda obj: selector_text(obj.spec.selector), "Labels that its pods have.", wide=True),
+)
 
 
 RESOURCE = Resource(
@@ -78,4 +90,6 @@ RESOURCE = Resource(
         Subresource(name="status", kind="ReplicaSet", verbs=("get", "patch", "update"), type=ReplicaSet),
     ),
     has_generation=True,
+    columns=COLUMNS,
+    fields=(("status.replicas", lambda replicaset: str(replicaset.status.replicas)),),
 )

@@ -1,10 +1,11 @@
-"""The statefulset types of the apps group."""
+"""Pods with an identity: ordered names, a volume each; acted on by the StatefulSet controller."""
 
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.autoscaling.scale import Scale
+from kijabi.api.columns import AGE, NAME, column, containers_of
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import LabelSelector, Object, Time
@@ -13,34 +14,34 @@ from kijabi.api.struct import Int32, Int64, IntOrString, Struct, Tag
 
 
 class RollingUpdateStatefulSetStrategy(Struct):
-    """The API type RollingUpdateStatefulSetStrategy."""
+    """From which ordinal on pods are updated, and how many may be down."""
 
     partition: Annotated[Int32 | None, Tag(1)] = None
     maxUnavailable: Annotated[IntOrString | None, Tag(2, gate="MaxUnavailableStatefulSet")] = None
 
 
 class StatefulSetUpdateStrategy(Struct):
-    """The API type StatefulSetUpdateStrategy."""
+    """RollingUpdate, or OnDelete: replace a pod only after someone deleted it."""
 
     type: Annotated[str, Tag(1)] = ""
     rollingUpdate: Annotated[RollingUpdateStatefulSetStrategy | None, Tag(2)] = None
 
 
 class StatefulSetPersistentVolumeClaimRetentionPolicy(Struct):
-    """The API type StatefulSetPersistentVolumeClaimRetentionPolicy."""
+    """Whether claims are kept when the set is deleted or scaled down."""
 
     whenDeleted: Annotated[str, Tag(1)] = ""
     whenScaled: Annotated[str, Tag(2)] = ""
 
 
 class StatefulSetOrdinals(Struct):
-    """The API type StatefulSetOrdinals."""
+    """The number of the first pod."""
 
     start: Annotated[Int32, Tag(1)] = field(default_factory=int)
 
 
 class StatefulSetSpec(Struct):
-    """What is asked of a Stateful Set."""
+    """The pod template, the claim templates, the replica count, and how pods come, go and change."""
 
     replicas: Annotated[Int32 | None, Tag(1)] = None
     selector: Annotated[LabelSelector | None, Tag(2, required=True)] = None
@@ -84,7 +85,7 @@ class StatefulSetSpec(Struct):
 
 
 class StatefulSetCondition(Struct):
-    """One condition of a Stateful Set."""
+    """One condition of a StatefulSet."""
 
     type: Annotated[str, Tag(1)] = field(default_factory=str)
     status: Annotated[str, Tag(2)] = field(default_factory=str)
@@ -94,7 +95,7 @@ class StatefulSetCondition(Struct):
 
 
 class StatefulSetStatus(Struct):
-    """What was last seen of a Stateful Set."""
+    """How many pods exist and are ready, and the current and the next revision."""
 
     observedGeneration: Annotated[Int64, Tag(1)] = 0
     replicas: Annotated[Int32, Tag(2, required=True)] = field(default_factory=int)
@@ -112,10 +113,18 @@ class StatefulSetStatus(Struct):
 
 
 class StatefulSet(Object):
-    """The API type StatefulSet."""
+    """Keeps pods with stable names and storage running, one after the other."""
 
     spec: Annotated[StatefulSetSpec, Tag(2, required=True)] = field(default_factory=StatefulSetSpec)
     status: Annotated[StatefulSetStatus, Tag(3)] = field(default_factory=StatefulSetStatus)
+
+
+COLUMNS = (
+    NAME,
+    column("Ready", lambda obj: f"{obj.status.readyReplicas}/{obj.spec.replicas or 0}", "Ready pods of those wanted."),
+    AGE,
+    *containers_of(lambda obj: obj.spec.template.spec.containers),
+)
 
 
 RESOURCE = Resource(
@@ -139,4 +148,5 @@ RESOURCE = Resource(
         Subresource(name="status", kind="StatefulSet", verbs=("get", "patch", "update"), type=StatefulSet),
     ),
     has_generation=True,
+    columns=COLUMNS,
 )

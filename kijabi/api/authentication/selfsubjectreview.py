@@ -1,4 +1,4 @@
-"""The selfsubjectreview types of the authentication group."""
+""""Who am I?": the API server answers with the caller's identity and stores nothing."""
 
 from typing import Annotated
 
@@ -11,13 +11,13 @@ from kijabi.api.struct import Struct, Tag
 
 
 class SelfSubjectReviewStatus(Struct):
-    """What was last seen of a Self Subject Review."""
+    """The identity that the server sees."""
 
     userInfo: Annotated[UserInfo, Tag(1)] = field(default_factory=UserInfo)
 
 
 class SelfSubjectReview(Object):
-    """The API type SelfSubjectReview."""
+    """Asks the server whom it takes the caller for."""
 
     status: Annotated[SelfSubjectReviewStatus, Tag(2)] = field(default_factory=SelfSubjectReviewStatus)
 

@@ -1,4 +1,4 @@
-"""The tokenrequest types of the authentication group."""
+"""Tokens for service accounts; the body of the `token` subresource of a service account."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from kijabi.api.struct import Int64, Struct, Tag, empty_list
 
 
 class BoundObjectReference(Struct):
-    """The API type BoundObjectReference."""
+    """The pod, secret or node with which a token dies."""
 
     kind: Annotated[str, Tag(1)] = ""
     apiVersion: Annotated[str, Tag(2)] = ""
@@ -18,7 +18,7 @@ class BoundObjectReference(Struct):
 
 
 class TokenRequestSpec(Struct):
-    """What is asked of a Token Request."""
+    """For whom the token is meant, how long it lasts and what it is bound to."""
 
     audiences: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = field(default_factory=empty_list)
     expirationSeconds: Annotated[Int64 | None, Tag(4)] = None
@@ -27,14 +27,14 @@ class TokenRequestSpec(Struct):
 
 
 class TokenRequestStatus(Struct):
-    """What was last seen of a Token Request."""
+    """The token and when it expires."""
 
     token: Annotated[str, Tag(1)] = field(default_factory=str)
     expirationTimestamp: Annotated[Time, Tag(2)] = Time()
 
 
 class TokenRequest(Object):
-    """The API type TokenRequest."""
+    """Asks for a token of a service account."""
 
     spec: Annotated[TokenRequestSpec, Tag(2)] = field(default_factory=TokenRequestSpec)
     status: Annotated[TokenRequestStatus, Tag(3)] = field(default_factory=TokenRequestStatus)

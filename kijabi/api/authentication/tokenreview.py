@@ -1,4 +1,4 @@
-"""The tokenreview types of the authentication group."""
+""""Whose token is this?": asked of the API server, or by it of an authentication webhook."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from kijabi.api.struct import Struct, Tag
 
 
 class UserInfo(Struct):
-    """The API type UserInfo."""
+    """A user: name, uid, groups and whatever else the authenticator knows."""
 
     username: Annotated[str, Tag(1)] = ""
     uid: Annotated[str, Tag(2)] = ""
@@ -19,14 +19,14 @@ class UserInfo(Struct):
 
 
 class TokenReviewSpec(Struct):
-    """What is asked of a Token Review."""
+    """The token, and the audiences it should be meant for."""
 
     token: Annotated[str, Tag(1, required=True)] = ""
     audiences: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = ()
 
 
 class TokenReviewStatus(Struct):
-    """What was last seen of a Token Review."""
+    """Whether it is valid, whose it is, and for which audiences."""
 
     authenticated: Annotated[bool, Tag(1)] = False
     user: Annotated[UserInfo, Tag(2)] = field(default_factory=UserInfo)
@@ -35,7 +35,7 @@ class TokenReviewStatus(Struct):
 
 
 class TokenReview(Object):
-    """The API type TokenReview."""
+    """Asks whether a token is valid and whose it is."""
 
     spec: Annotated[TokenReviewSpec, Tag(2, required=True)] = field(default_factory=TokenReviewSpec)
     status: Annotated[TokenReviewStatus, Tag(3)] = field(default_factory=TokenReviewStatus)

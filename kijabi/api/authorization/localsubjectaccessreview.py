@@ -1,4 +1,4 @@
-"""The localsubjectaccessreview types of the authorization group."""
+""""May this user do that in this namespace?": answered by the authorizer, not stored."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from kijabi.api.struct import Tag
 
 
 class LocalSubjectAccessReview(Object):
-    """The API type LocalSubjectAccessReview."""
+    """A SubjectAccessReview confined to one namespace, so the right to ask can be granted there."""
 
     spec: Annotated[
         SubjectAccessReviewSpec,

@@ -1,4 +1,4 @@
-"""The selfsubjectaccessreview types of the authorization group."""
+""""May I do that?": answered by the authorizer, not stored; behind `kubectl auth can-i`."""
 
 from typing import Annotated
 
@@ -15,14 +15,14 @@ from kijabi.api.struct import Struct, Tag
 
 
 class SelfSubjectAccessReviewSpec(Struct):
-    """What is asked of a Self Subject Access Review."""
+    """The request that the caller has in mind."""
 
     resourceAttributes: Annotated[ResourceAttributes | None, Tag(1)] = None
     nonResourceAttributes: Annotated[NonResourceAttributes | None, Tag(2)] = None
 
 
 class SelfSubjectAccessReview(Object):
-    """The API type SelfSubjectAccessReview."""
+    """Asks whether the caller may do something."""
 
     spec: Annotated[
         SelfSubjectAccessReviewSpec,

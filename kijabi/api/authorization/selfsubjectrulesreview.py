@@ -1,4 +1,4 @@
-"""The selfsubjectrulesreview types of the authorization group."""
+""""What may I do here?": answered by the authorizer, not stored; behind `kubectl auth can-i --list`."""
 
 from typing import Annotated
 
@@ -10,13 +10,13 @@ from kijabi.api.struct import Struct, Tag, empty_list
 
 
 class SelfSubjectRulesReviewSpec(Struct):
-    """What is asked of a Self Subject Rules Review."""
+    """The namespace asked about."""
 
     namespace: Annotated[str, Tag(1)] = ""
 
 
 class ResourceRule(Struct):
-    """The API type ResourceRule."""
+    """Verbs that are allowed on resources."""
 
     verbs: Annotated[
         tuple[str, ...],
@@ -28,7 +28,7 @@ class ResourceRule(Struct):
 
 
 class NonResourceRule(Struct):
-    """The API type NonResourceRule."""
+    """Verbs that are allowed on plain URLs."""
 
     verbs: Annotated[
         tuple[str, ...],
@@ -38,7 +38,7 @@ class NonResourceRule(Struct):
 
 
 class SubjectRulesReviewStatus(Struct):
-    """What was last seen of a Subject Rules Review."""
+    """All that is known to be allowed, and whether the list is complete."""
 
     resourceRules: Annotated[
         tuple[ResourceRule, ...],
@@ -53,7 +53,7 @@ class SubjectRulesReviewStatus(Struct):
 
 
 class SelfSubjectRulesReview(Object):
-    """The API type SelfSubjectRulesReview."""
+    """Asks for all that the caller may do in a namespace."""
 
     spec: Annotated[
         SelfSubjectRulesReviewSpec,

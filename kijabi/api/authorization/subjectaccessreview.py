@@ -1,4 +1,4 @@
-"""The subjectaccessreview types of the authorization group."""
+""""May this user do that?": answered by the authorizer, not stored."""
 
 from typing import Annotated
 
@@ -10,21 +10,21 @@ from kijabi.api.struct import Struct, Tag
 
 
 class FieldSelectorAttributes(Struct):
-    """The API type FieldSelectorAttributes."""
+    """The field selector of the request, as text or as requirements."""
 
     rawSelector: Annotated[str, Tag(1)] = ""
     requirements: Annotated[tuple[FieldSelectorRequirement, ...], Tag(2, listType="atomic")] = ()
 
 
 class LabelSelectorAttributes(Struct):
-    """The API type LabelSelectorAttributes."""
+    """The label selector of the request, as text or as requirements."""
 
     rawSelector: Annotated[str, Tag(1)] = ""
     requirements: Annotated[tuple[LabelSelectorRequirement, ...], Tag(2, listType="atomic")] = ()
 
 
 class ResourceAttributes(Struct):
-    """The API type ResourceAttributes."""
+    """A request on resources: verb, group, version, resource, subresource, name, namespace."""
 
     namespace: Annotated[str, Tag(1)] = ""
     verb: Annotated[str, Tag(2)] = ""
@@ -38,14 +38,14 @@ class ResourceAttributes(Struct):
 
 
 class NonResourceAttributes(Struct):
-    """The API type NonResourceAttributes."""
+    """A request on a plain URL: verb and path."""
 
     path: Annotated[str, Tag(1)] = ""
     verb: Annotated[str, Tag(2)] = ""
 
 
 class SubjectAccessReviewSpec(Struct):
-    """What is asked of a Subject Access Review."""
+    """The request, and the user and groups who would make it."""
 
     resourceAttributes: Annotated[ResourceAttributes | None, Tag(1)] = None
     nonResourceAttributes: Annotated[NonResourceAttributes | None, Tag(2)] = None
@@ -56,7 +56,7 @@ class SubjectAccessReviewSpec(Struct):
 
 
 class SubjectAccessReviewStatus(Struct):
-    """What was last seen of a Subject Access Review."""
+    """Allowed or denied, with the reason."""
 
     allowed: Annotated[bool, Tag(1, required=True)] = field(default_factory=bool)
     denied: Annotated[bool, Tag(4)] = False
@@ -65,7 +65,7 @@ class SubjectAccessReviewStatus(Struct):
 
 
 class SubjectAccessReview(Object):
-    """The API type SubjectAccessReview."""
+    """Asks whether a user may do something."""
 
     spec: Annotated[
         SubjectAccessReviewSpec,

@@ -1,9 +1,10 @@
-"""The horizontalpodautoscaler types of the autoscaling group."""
+"""Replica counts that follow metrics (autoscaling/v2); acted on by the autoscaler controller."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.autoscaling.horizontalpodautoscaler_columns import COLUMNS
 from kijabi.api.meta import LabelSelector, Object, Time
 from kijabi.api.quantity import Quantity
 from kijabi.api.resource import Resource, Subresource
@@ -11,7 +12,7 @@ from kijabi.api.struct import Int32, Int64, Struct, Tag, empty_list
 
 
 class CrossVersionObjectReference(Struct):
-    """The API type CrossVersionObjectReference."""
+    """An object by kind and name, in the same namespace."""
 
     kind: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     name: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -19,7 +20,7 @@ class CrossVersionObjectReference(Struct):
 
 
 class MetricTarget(Struct):
-    """The API type MetricTarget."""
+    """The value to aim for: a total, an average per pod, or a share of what pods request."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     value: Annotated[Quantity | None, Tag(2)] = None
@@ -28,14 +29,14 @@ class MetricTarget(Struct):
 
 
 class MetricIdentifier(Struct):
-    """The API type MetricIdentifier."""
+    """A metric by name, and a selector to narrow it."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     selector: Annotated[LabelSelector | None, Tag(2)] = None
 
 
 class ObjectMetricSource(Struct):
-    """The API type ObjectMetricSource."""
+    """A metric of one object, such as requests per second of an Ingress."""
 
     describedObject: Annotated[
         CrossVersionObjectReference,
@@ -46,21 +47,21 @@ class ObjectMetricSource(Struct):
 
 
 class PodsMetricSource(Struct):
-    """The API type PodsMetricSource."""
+    """A metric of each pod, averaged."""
 
     metric: Annotated[MetricIdentifier, Tag(1, required=True)] = field(default_factory=MetricIdentifier)
     target: Annotated[MetricTarget, Tag(2, required=True)] = field(default_factory=MetricTarget)
 
 
 class ResourceMetricSource(Struct):
-    """The API type ResourceMetricSource."""
+    """The pods' use of cpu or memory."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     target: Annotated[MetricTarget, Tag(2, required=True)] = field(default_factory=MetricTarget)
 
 
 class ContainerResourceMetricSource(Struct):
-    """The API type ContainerResourceMetricSource."""
+    """One container's use of cpu or memory in each pod."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     target: Annotated[MetricTarget, Tag(2, required=True)] = field(default_factory=MetricTarget)
@@ -68,14 +69,14 @@ class ContainerResourceMetricSource(Struct):
 
 
 class ExternalMetricSource(Struct):
-    """The API type ExternalMetricSource."""
+    """A metric from outside the cluster."""
 
     metric: Annotated[MetricIdentifier, Tag(1, required=True)] = field(default_factory=MetricIdentifier)
     target: Annotated[MetricTarget, Tag(2, required=True)] = field(default_factory=MetricTarget)
 
 
 class MetricSpec(Struct):
-    """What is asked of a Metric."""
+    """One metric to follow; type says which member is set."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     object: Annotated[ObjectMetricSource | None, Tag(2)] = None
@@ -86,7 +87,7 @@ class MetricSpec(Struct):
 
 
 class HPAScalingPolicy(Struct):
-    """The API type HPAScalingPolicy."""
+    """At most so many pods, or percent of them, in a period."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     value: Annotated[Int32, Tag(2, required=True)] = field(default_factory=int)
@@ -94,7 +95,7 @@ class HPAScalingPolicy(Struct):
 
 
 class HPAScalingRules(Struct):
-    """The API type HPAScalingRules."""
+    """How fast to scale in one direction, and how long to look back before doing it."""
 
     stabilizationWindowSeconds: Annotated[Int32 | None, Tag(3)] = None
     selectPolicy: Annotated[str | None, Tag(1)] = None
@@ -103,14 +104,14 @@ class HPAScalingRules(Struct):
 
 
 class HorizontalPodAutoscalerBehavior(Struct):
-    """The API type HorizontalPodAutoscalerBehavior."""
+    """The rules for growing and for shrinking."""
 
     scaleUp: Annotated[HPAScalingRules | None, Tag(1)] = None
     scaleDown: Annotated[HPAScalingRules | None, Tag(2)] = None
 
 
 class HorizontalPodAutoscalerSpec(Struct):
-    """What is asked of a Horizontal Pod Autoscaler."""
+    """What to scale, within which bounds, by which metrics."""
 
     scaleTargetRef: Annotated[
         CrossVersionObjectReference,
@@ -141,7 +142,7 @@ class HorizontalPodAutoscalerSpec(Struct):
 
 
 class MetricValueStatus(Struct):
-    """What was last seen of a Metric Value."""
+    """The present value of a metric."""
 
     value: Annotated[Quantity | None, Tag(1)] = None
     averageValue: Annotated[Quantity | None, Tag(2)] = None
@@ -149,7 +150,7 @@ class MetricValueStatus(Struct):
 
 
 class ObjectMetricStatus(Struct):
-    """What was last seen of a Object Metric."""
+    """The present value of an object's metric."""
 
     metric: Annotated[MetricIdentifier, Tag(1, required=True)] = field(default_factory=MetricIdentifier)
     current: Annotated[MetricValueStatus, Tag(2, required=True)] = field(default_factory=MetricValueStatus)
@@ -160,21 +161,21 @@ class ObjectMetricStatus(Struct):
 
 
 class PodsMetricStatus(Struct):
-    """What was last seen of a Pods Metric."""
+    """The present average of the pods' metric."""
 
     metric: Annotated[MetricIdentifier, Tag(1, required=True)] = field(default_factory=MetricIdentifier)
     current: Annotated[MetricValueStatus, Tag(2, required=True)] = field(default_factory=MetricValueStatus)
 
 
 class ResourceMetricStatus(Struct):
-    """What was last seen of a Resource Metric."""
+    """The pods' present use of a resource."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     current: Annotated[MetricValueStatus, Tag(2, required=True)] = field(default_factory=MetricValueStatus)
 
 
 class ContainerResourceMetricStatus(Struct):
-    """What was last seen of a Container Resource Metric."""
+    """One container's present use of a resource."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     current: Annotated[MetricValueStatus, Tag(2, required=True)] = field(default_factory=MetricValueStatus)
@@ -182,14 +183,14 @@ class ContainerResourceMetricStatus(Struct):
 
 
 class ExternalMetricStatus(Struct):
-    """What was last seen of a External Metric."""
+    """The present value of an outside metric."""
 
     metric: Annotated[MetricIdentifier, Tag(1, required=True)] = field(default_factory=MetricIdentifier)
     current: Annotated[MetricValueStatus, Tag(2, required=True)] = field(default_factory=MetricValueStatus)
 
 
 class MetricStatus(Struct):
-    """What was last seen of a Metric."""
+    """One metric as last read; type says which member is set."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     object: Annotated[ObjectMetricStatus | None, Tag(2)] = None
@@ -200,7 +201,7 @@ class MetricStatus(Struct):
 
 
 class HorizontalPodAutoscalerCondition(Struct):
-    """One condition of a Horizontal Pod Autoscaler."""
+    """AbleToScale, ScalingActive or ScalingLimited."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -211,7 +212,7 @@ class HorizontalPodAutoscalerCondition(Struct):
 
 
 class HorizontalPodAutoscalerStatus(Struct):
-    """What was last seen of a Horizontal Pod Autoscaler."""
+    """The present and the wanted replica count, and the metrics behind them."""
 
     observedGeneration: Annotated[Int64 | None, Tag(1)] = None
     lastScaleTime: Annotated[Time | None, Tag(2)] = None
@@ -228,7 +229,7 @@ class HorizontalPodAutoscalerStatus(Struct):
 
 
 class HorizontalPodAutoscaler(Object):
-    """The API type HorizontalPodAutoscaler."""
+    """Scales a workload by what its pods use."""
 
     spec: Annotated[
         HorizontalPodAutoscalerSpec,
@@ -258,4 +259,5 @@ RESOURCE = Resource(
         ),
     ),
     has_generation=True,
+    columns=COLUMNS,
 )

@@ -1,4 +1,4 @@
-"""The horizontalpodautoscaler_v1 types of the autoscaling group."""
+"""The older autoscaler API, which knows cpu only: a view of autoscaling/v2."""
 
 from typing import Annotated, ClassVar
 
@@ -10,7 +10,7 @@ from kijabi.api.struct import Int32, Int64, Struct, Tag
 
 
 class CrossVersionObjectReference(Struct):
-    """The API type CrossVersionObjectReference."""
+    """An object by kind and name, in the same namespace."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -20,7 +20,7 @@ class CrossVersionObjectReference(Struct):
 
 
 class HorizontalPodAutoscalerSpec(Struct):
-    """What is asked of a Horizontal Pod Autoscaler."""
+    """What to scale, within which bounds, to which share of cpu."""
 
     scaleTargetRef: Annotated[
         CrossVersionObjectReference,
@@ -32,7 +32,7 @@ class HorizontalPodAutoscalerSpec(Struct):
 
 
 class HorizontalPodAutoscalerStatus(Struct):
-    """What was last seen of a Horizontal Pod Autoscaler."""
+    """The present and the wanted replica count, and the present share of cpu."""
 
     observedGeneration: Annotated[Int64 | None, Tag(1)] = None
     lastScaleTime: Annotated[Time | None, Tag(2)] = None
@@ -42,7 +42,7 @@ class HorizontalPodAutoscalerStatus(Struct):
 
 
 class HorizontalPodAutoscaler(Object):
-    """The API type HorizontalPodAutoscaler."""
+    """Scales a workload by the cpu that its pods use."""
 
     spec: Annotated[
         HorizontalPodAutoscalerSpec,

@@ -1,4 +1,4 @@
-"""The scale types of the autoscaling group."""
+"""The Scale that every scalable resource shows under `/scale`; the autoscaler and `kubectl scale` write it."""
 
 from typing import Annotated
 
@@ -9,20 +9,20 @@ from kijabi.api.struct import Int32, Struct, Tag
 
 
 class ScaleSpec(Struct):
-    """What is asked of a Scale."""
+    """How many replicas there should be."""
 
     replicas: Annotated[Int32, Tag(1, default=0)] = 0
 
 
 class ScaleStatus(Struct):
-    """What was last seen of a Scale."""
+    """How many there are, and the selector of their pods as text."""
 
     replicas: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
     selector: Annotated[str, Tag(2)] = ""
 
 
 class Scale(Object):
-    """The API type Scale."""
+    """The size of a workload, whatever its kind."""
 
     spec: Annotated[ScaleSpec, Tag(2)] = field(default_factory=ScaleSpec)
     status: Annotated[ScaleStatus, Tag(3)] = field(default_factory=ScaleStatus)

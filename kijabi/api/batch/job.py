@@ -1,9 +1,10 @@
-"""The job types of the batch group."""
+"""Work that ends; acted on by the Job controller."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, column, containers_of, human_duration, selector_text, since
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import LabelSelector, Object, ObjectMeta, Time
 from kijabi.api.resource import Resource, Subresource
@@ -17,7 +18,7 @@ from kijabi.api.struct import Int32, Int64, Struct, Tag, empty_list
 
 
 class PodFailurePolicyOnExitCodesRequirement(Struct):
-    """The API type PodFailurePolicyOnExitCodesRequirement."""
+    """Exit codes that a rule looks for."""
 
     containerName: Annotated[str | None, Tag(1)] = None
     operator: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -28,7 +29,7 @@ class PodFailurePolicyOnExitCodesRequirement(Struct):
 
 
 class PodFailurePolicyOnPodConditionsPattern(Struct):
-    """The API type PodFailurePolicyOnPodConditionsPattern."""
+    """A pod condition that a rule looks for."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(2)] = field(default_factory=str)
@@ -39,7 +40,7 @@ class PodFailurePolicyOnPodConditionsPattern(Struct):
 
 
 class PodFailurePolicyRule(Struct):
-    """The API type PodFailurePolicyRule."""
+    """What a failed pod means: fail the job or the index, ignore it, or count it."""
 
     action: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     onExitCodes: Annotated[PodFailurePolicyOnExitCodesRequirement | None, Tag(2)] = None
@@ -50,7 +51,7 @@ class PodFailurePolicyRule(Struct):
 
 
 class PodFailurePolicy(Struct):
-    """The API type PodFailurePolicy."""
+    """Rules for failed pods; the first that matches decides."""
 
     rules: Annotated[
         tuple[PodFailurePolicyRule, ...],
@@ -59,14 +60,14 @@ class PodFailurePolicy(Struct):
 
 
 class SuccessPolicyRule(Struct):
-    """The API type SuccessPolicyRule."""
+    """Indexes, or a number of them, whose success is enough."""
 
     succeededIndexes: Annotated[str | None, Tag(1)] = None
     succeededCount: Annotated[Int32 | None, Tag(2)] = None
 
 
 class SuccessPolicy(Struct):
-    """The API type SuccessPolicy."""
+    """Rules for when a job has done enough; the first that matches decides."""
 
     rules: Annotated[
         tuple[SuccessPolicyRule, ...],
@@ -75,7 +76,7 @@ class SuccessPolicy(Struct):
 
 
 class JobSchedulingConfiguration(Struct):
-    """The API type JobSchedulingConfiguration."""
+    """How the scheduler treats the pods of a job as a group."""
 
     schedulingPolicy: Annotated[WorkloadPodGroupSchedulingPolicy | None, Tag(1)] = None
     schedulingConstraints: Annotated[WorkloadPodGroupSchedulingConstraints | None, Tag(2)] = None
@@ -87,7 +88,7 @@ class JobSchedulingConfiguration(Struct):
 
 
 class JobSpec(Struct):
-    """What is asked of a Job."""
+    """The pod template, how many must succeed, how many at once, and when to give up."""
 
     parallelism: Annotated[Int32 | None, Tag(1)] = None
     completions: Annotated[Int32 | None, Tag(2)] = None
@@ -109,14 +110,14 @@ class JobSpec(Struct):
 
 
 class JobTemplateSpec(Struct):
-    """What is asked of a Job Template."""
+    """The job that a CronJob creates."""
 
     metadata: Annotated[ObjectMeta, Tag(1)] = field(default_factory=ObjectMeta)
     spec: Annotated[JobSpec, Tag(2)] = field(default_factory=JobSpec)
 
 
 class JobCondition(Struct):
-    """One condition of a Job."""
+    """Complete, Failed, Suspended, SuccessCriteriaMet or FailureTarget."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -127,14 +128,14 @@ class JobCondition(Struct):
 
 
 class UncountedTerminatedPods(Struct):
-    """The API type UncountedTerminatedPods."""
+    """Pods that ended but are not yet counted in the status; none is counted twice."""
 
     succeeded: Annotated[tuple[str, ...], Tag(1, listType="set")] = ()
     failed: Annotated[tuple[str, ...], Tag(2, listType="set")] = ()
 
 
 class JobStatus(Struct):
-    """What was last seen of a Job."""
+    """How many pods are active, ready, succeeded and failed, and which indexes are done."""
 
     conditions: Annotated[
         tuple[JobCondition, ...],
@@ -153,7 +154,7 @@ class JobStatus(Struct):
 
 
 class Job(Object):
-    """The API type Job."""
+    """Runs pods until enough of them have succeeded."""
 
     spec: Annotated[JobSpec, Tag(2)] = field(default_factory=JobSpec)
     status: Annotated[JobStatus, Tag(3)] = field(default_factory=JobStatus)
@@ -178,6 +179,53 @@ class Job(Object):
             spec.manualSelector = False
 
 
+def _completions(obj: Job) -> str:
+    done, spec = obj.status.succeeded, obj.spec
+    if spec.completions is not None:
+        return f"{done}/{spec.completions}"
+    return f"{done}/1 of {spec.parallelism}" if (spec.parallelism or 0) > 1 else f"{done}/1"
+
+
+def _duration(obj: Job) -> str:
+    start, end = obj.status.startTime, obj.status.completionTime
+    if start is None:
+        return ""
+    return since(start) if end is None else human_duration(end.timestamp() - start.timestamp())
+
+
+def _status(obj: Job) -> str:
+    true = {each.type for each in obj.status.conditions if each.status == "True"}
+    if "Complete" in true or "Failed" in true:
+        return "Complete" if "Complete" in true else "Failed"
+    if obj.metadata.deletionTimestamp is not None:
+        return "Terminating"
+    return next((each for each in ("Suspended", "FailureTarget", "SuccessCriteriaMet") if each in true), "Running")
+
+
+COLUMNS = (
+    NAME,
+    column("Status", _status, "How far it is."),
+    column("Completions", _completions, "Pods that succeeded, of those wanted."),
+    column("Duration", _duration, "How long it has run, or ran."),
+    AGE,
+    *containers_of(lambda obj: obj.spec.template.spec.containers),
+    column("Selector", lambda obj: selector_text(obj.spec.selector), "Labels that its pods have.", wide=True),
+)
+
+
+def prepare(new: Job, old: Job | None) -> None:
+    """A new job selects its pods by its own uid, unless its maker selects by hand."""
+    if old is not None or new.spec.manualSelector:
+        return
+    own, labels = new.metadata, new.spec.template.metadata.labels
+    for key in ("job-name", "batch.kubernetes.io/job-name"):
+        labels.setdefault(key, own.name)
+    for key in ("controller-uid", "batch.kubernetes.io/controller-uid"):
+        labels.setdefault(key, own.uid)
+    new.spec.selector = new.spec.selector or LabelSelector()
+    new.spec.selector.matchLabels.setdefault("batch.kubernetes.io/controller-uid", own.uid)
+
+
 RESOURCE = Resource(
     group="batch",
     version="v1",
@@ -188,4 +236,7 @@ RESOURCE = Resource(
     categories=("all",),
     subresources=(Subresource(name="status", kind="Job", verbs=("get", "patch", "update"), type=Job),),
     has_generation=True,
+    columns=COLUMNS,
+    prepare=prepare,
+    fields=(("status.successful", lambda job: str(job.status.succeeded)),),
 )

@@ -1,16 +1,17 @@
-"""The certificatesigningrequest types of the certificates group."""
+"""Requests for certificates; approved by people or controllers, signed by the named signer."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, NONE, column, human_duration
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Int32, Struct, Tag
 
 
 class CertificateSigningRequestSpec(Struct):
-    """What is asked of a Certificate Signing Request."""
+    """The PKCS#10 request, the signer, the usages, and who asked."""
 
     request: Annotated[bytes, Tag(1, required=True)] = field(default_factory=bytes)
     signerName: Annotated[str, Tag(7, required=True)] = field(default_factory=str)
@@ -23,7 +24,7 @@ class CertificateSigningRequestSpec(Struct):
 
 
 class CertificateSigningRequestCondition(Struct):
-    """One condition of a Certificate Signing Request."""
+    """Approved, Denied or Failed."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(6, required=True)] = field(default_factory=str)
@@ -34,7 +35,7 @@ class CertificateSigningRequestCondition(Struct):
 
 
 class CertificateSigningRequestStatus(Struct):
-    """What was last seen of a Certificate Signing Request."""
+    """The conditions, and the certificate once it is signed."""
 
     conditions: Annotated[
         tuple[CertificateSigningRequestCondition, ...],
@@ -44,7 +45,7 @@ class CertificateSigningRequestStatus(Struct):
 
 
 class CertificateSigningRequest(Object):
-    """The API type CertificateSigningRequest."""
+    """Asks a signer for an X.509 certificate."""
 
     spec: Annotated[
         CertificateSigningRequestSpec,
@@ -54,6 +55,26 @@ class CertificateSigningRequest(Object):
         CertificateSigningRequestStatus,
         Tag(3),
     ] = field(default_factory=CertificateSigningRequestStatus)
+
+
+def _condition(obj: CertificateSigningRequest) -> str:
+    found = {each.type for each in obj.status.conditions}
+    shown = "Denied" if "Denied" in found else "Approved" if "Approved" in found else "Pending"
+    return shown + (",Failed" if "Failed" in found else "") + (",Issued" if obj.status.certificate else "")
+
+
+def _duration(obj: CertificateSigningRequest) -> str:
+    return NONE if obj.spec.expirationSeconds is None else human_duration(obj.spec.expirationSeconds)
+
+
+COLUMNS = (
+    NAME,
+    AGE,
+    column("SignerName", lambda obj: obj.spec.signerName or NONE, "Who is to sign it."),
+    column("Requestor", lambda obj: obj.spec.username, "Who asked."),
+    column("RequestedDuration", _duration, "For how long."),
+    column("Condition", _condition, "What became of it."),
+)
 
 
 RESOURCE = Resource(
@@ -79,4 +100,6 @@ RESOURCE = Resource(
             type=CertificateSigningRequest,
         ),
     ),
+    columns=COLUMNS,
+    fields=(("spec.signerName", lambda csr: csr.spec.signerName),),
 )

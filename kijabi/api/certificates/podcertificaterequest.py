@@ -1,4 +1,4 @@
-"""The podcertificaterequest types of the certificates group."""
+"""Certificates for pods; written by kubelets, signed by the named signer."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from kijabi.api.struct import Int32, Struct, Tag
 
 
 class PodCertificateRequestSpec(Struct):
-    """What is asked of a Pod Certificate Request."""
+    """The pod, its node, its key with proof of possession, and the signer."""
 
     signerName: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     podName: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -25,7 +25,7 @@ class PodCertificateRequestSpec(Struct):
 
 
 class PodCertificateRequestStatus(Struct):
-    """What was last seen of a Pod Certificate Request."""
+    """The issued chain, its validity, and when to begin to renew it."""
 
     conditions: Annotated[
         tuple[Condition, ...],
@@ -38,7 +38,7 @@ class PodCertificateRequestStatus(Struct):
 
 
 class PodCertificateRequest(Object):
-    """The API type PodCertificateRequest."""
+    """Asks a signer for a certificate for one pod."""
 
     spec: Annotated[
         PodCertificateRequestSpec,
@@ -64,5 +64,10 @@ RESOURCE = Resource(
             verbs=("get", "patch", "update"),
             type=PodCertificateRequest,
         ),
+    ),
+    fields=(
+        ("spec.signerName", lambda request: request.spec.signerName),
+        ("spec.podName", lambda request: request.spec.podName),
+        ("spec.nodeName", lambda request: request.spec.nodeName),
     ),
 )

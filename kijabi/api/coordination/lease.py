@@ -1,16 +1,17 @@
-"""The lease types of the coordination group."""
+"""Who holds something, and since when: leader election and node heartbeats."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.meta import MicroTime, Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Int32, Struct, Tag
 
 
 class LeaseSpec(Struct):
-    """What is asked of a Lease."""
+    """The holder, when it took and renewed the lease, and how long it lasts unrenewed."""
 
     holderIdentity: Annotated[str | None, Tag(1)] = None
     leaseDurationSeconds: Annotated[Int32 | None, Tag(2)] = None
@@ -22,9 +23,12 @@ class LeaseSpec(Struct):
 
 
 class Lease(Object):
-    """The API type Lease."""
+    """A lock that runs out unless its holder renews it."""
 
     spec: Annotated[LeaseSpec, Tag(2)] = field(default_factory=LeaseSpec)
+
+
+COLUMNS = (NAME, column("Holder", lambda obj: obj.spec.holderIdentity or "", "Who has it."), AGE)
 
 
 RESOURCE = Resource(
@@ -34,4 +38,5 @@ RESOURCE = Resource(
     plural="leases",
     type=Lease,
     singular="lease",
+    columns=COLUMNS,
 )

@@ -1,4 +1,4 @@
-"""The affinity types of the core group."""
+"""Where pods like to be: affinity, tolerations and spreading; read by the scheduler and the kubelet."""
 
 from typing import Annotated
 
@@ -10,14 +10,14 @@ from kijabi.api.struct import Int32, Int64, Struct, Tag
 
 
 class PreferredSchedulingTerm(Struct):
-    """The API type PreferredSchedulingTerm."""
+    """A wish for nodes, and its weight from 1 to 100."""
 
     weight: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
     preference: Annotated[NodeSelectorTerm, Tag(2, required=True)] = field(default_factory=NodeSelectorTerm)
 
 
 class NodeAffinity(Struct):
-    """The API type NodeAffinity."""
+    """Which nodes a pod needs, and which it would like."""
 
     requiredDuringSchedulingIgnoredDuringExecution: Annotated[NodeSelector | None, Tag(1)] = None
     preferredDuringSchedulingIgnoredDuringExecution: Annotated[
@@ -27,7 +27,7 @@ class NodeAffinity(Struct):
 
 
 class PodAffinityTerm(Struct):
-    """The API type PodAffinityTerm."""
+    """Pods by selector and namespace, and the topology key that says what near means."""
 
     labelSelector: Annotated[LabelSelector | None, Tag(1)] = None
     namespaces: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = ()
@@ -38,7 +38,7 @@ class PodAffinityTerm(Struct):
 
 
 class WeightedPodAffinityTerm(Struct):
-    """The API type WeightedPodAffinityTerm."""
+    """A wish about other pods, and its weight from 1 to 100."""
 
     weight: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
     podAffinityTerm: Annotated[
@@ -48,7 +48,7 @@ class WeightedPodAffinityTerm(Struct):
 
 
 class PodAffinity(Struct):
-    """The API type PodAffinity."""
+    """Pods that a pod needs, or would like, to be near to."""
 
     requiredDuringSchedulingIgnoredDuringExecution: Annotated[
         tuple[PodAffinityTerm, ...],
@@ -61,7 +61,7 @@ class PodAffinity(Struct):
 
 
 class PodAntiAffinity(Struct):
-    """The API type PodAntiAffinity."""
+    """Pods that a pod must, or would like to, be away from."""
 
     requiredDuringSchedulingIgnoredDuringExecution: Annotated[
         tuple[PodAffinityTerm, ...],
@@ -74,7 +74,7 @@ class PodAntiAffinity(Struct):
 
 
 class Affinity(Struct):
-    """The API type Affinity."""
+    """All needs and wishes about nodes and other pods."""
 
     nodeAffinity: Annotated[NodeAffinity | None, Tag(1)] = None
     podAffinity: Annotated[PodAffinity | None, Tag(2)] = None
@@ -82,7 +82,7 @@ class Affinity(Struct):
 
 
 class Toleration(Struct):
-    """The API type Toleration."""
+    """Taints that do not keep a pod away; tolerationSeconds bounds for how long NoExecute is borne."""
 
     key: Annotated[str, Tag(1)] = ""
     operator: Annotated[str, Tag(2)] = ""
@@ -92,7 +92,7 @@ class Toleration(Struct):
 
 
 class TopologySpreadConstraint(Struct):
-    """The API type TopologySpreadConstraint."""
+    """How evenly matching pods must be spread over zones, nodes or another topology."""
 
     maxSkew: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
     topologyKey: Annotated[str, Tag(2, required=True)] = field(default_factory=str)

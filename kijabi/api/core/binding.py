@@ -1,4 +1,4 @@
-"""The binding types of the core group."""
+"""The verdict of the scheduler: this pod goes to that node. Posted to `pods/NAME/binding`."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from kijabi.api.struct import Tag
 
 
 class Binding(Object):
-    """The API type Binding."""
+    """Ties a pod to a node."""
 
     target: Annotated[ObjectReference, Tag(2, required=True)] = field(default_factory=ObjectReference)
 

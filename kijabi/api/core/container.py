@@ -1,4 +1,4 @@
-"""The container types of the core group."""
+"""What runs in a pod: containers and their ports, mounts and restart rules; read by the kubelet."""
 
 from typing import Annotated, ClassVar
 
@@ -13,7 +13,7 @@ from kijabi.api.struct import Int32, Struct, Tag
 
 
 class ContainerPort(Struct):
-    """The API type ContainerPort."""
+    """A port that a container listens on; hostPort opens it on the node as well."""
 
     name: Annotated[str, Tag(1)] = ""
     hostPort: Annotated[Int32, Tag(2)] = 0
@@ -23,28 +23,28 @@ class ContainerPort(Struct):
 
 
 class ContainerResizePolicy(Struct):
-    """The API type ContainerResizePolicy."""
+    """Whether a container restarts when its amount of a resource changes."""
 
     resourceName: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     restartPolicy: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class ContainerRestartRuleOnExitCodes(Struct):
-    """The API type ContainerRestartRuleOnExitCodes."""
+    """Exit codes that a restart rule looks for."""
 
     operator: Annotated[str, Tag(1, required=True)] = ""
     values: Annotated[tuple[Int32, ...], Tag(2, listType="set")] = ()
 
 
 class ContainerRestartRule(Struct):
-    """The API type ContainerRestartRule."""
+    """What to do when a container exits in a certain way."""
 
     action: Annotated[str, Tag(1, required=True)] = ""
     exitCodes: Annotated[ContainerRestartRuleOnExitCodes | None, Tag(2)] = None
 
 
 class VolumeMount(Struct):
-    """The API type VolumeMount."""
+    """Where a volume appears in a container."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     readOnly: Annotated[bool, Tag(2)] = False
@@ -57,14 +57,14 @@ class VolumeMount(Struct):
 
 
 class VolumeDevice(Struct):
-    """The API type VolumeDevice."""
+    """Where a raw block volume appears in a container."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     devicePath: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class Container(Struct):
-    """The API type Container."""
+    """An image, what to run of it, and with what."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     image: Annotated[str, Tag(2)] = ""
@@ -124,7 +124,7 @@ class Container(Struct):
 
 
 class EphemeralContainerCommon(Struct):
-    """The API type EphemeralContainerCommon."""
+    """What ephemeral containers share with others; ports, probes and resources must stay empty."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     image: Annotated[str, Tag(2)] = ""
@@ -184,7 +184,7 @@ class EphemeralContainerCommon(Struct):
 
 
 class EphemeralContainer(EphemeralContainerCommon):
-    """The API type EphemeralContainer."""
+    """A container added to a running pod, for `kubectl debug`; it is never restarted."""
 
     INLINE: ClassVar[int] = 1
 

@@ -1,9 +1,10 @@
-"""The endpoints types of the core group."""
+"""The addresses behind a service, in their old form; written by the endpoints controller."""
 
 from typing import Annotated, ClassVar
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, NONE, column, first_few
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
@@ -11,7 +12,7 @@ from kijabi.api.struct import Int32, Struct, Tag
 
 
 class EndpointAddress(Struct):
-    """The API type EndpointAddress."""
+    """An IP address, and the pod and node it belongs to."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -22,7 +23,7 @@ class EndpointAddress(Struct):
 
 
 class EndpointPort(Struct):
-    """The API type EndpointPort."""
+    """A port by name and number."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -37,7 +38,7 @@ class EndpointPort(Struct):
 
 
 class EndpointSubset(Struct):
-    """The API type EndpointSubset."""
+    """Addresses that share their ports, ready or not."""
 
     addresses: Annotated[tuple[EndpointAddress, ...], Tag(1, listType="atomic")] = ()
     notReadyAddresses: Annotated[tuple[EndpointAddress, ...], Tag(2, listType="atomic")] = ()
@@ -45,9 +46,28 @@ class EndpointSubset(Struct):
 
 
 class Endpoints(Object):
-    """The API type Endpoints."""
+    """The addresses of a service, all in one object; EndpointSlice does it better."""
 
     subsets: Annotated[tuple[EndpointSubset, ...], Tag(2, listType="atomic")] = ()
+
+
+def _endpoints(obj: Endpoints) -> str:
+    if not obj.subsets:
+        return NONE
+    found: list[str] = []
+    for subset in obj.subsets:
+        for port in subset.ports:
+            found += [_join(address.ip, port.port) for address in subset.addresses]
+        if not subset.ports:
+            found += [address.ip for address in subset.addresses]
+    return first_few(found)
+
+
+def _join(ip: str, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+
+
+COLUMNS = (NAME, column("Endpoints", _endpoints, "Ready addresses with their ports."), AGE)
 
 
 RESOURCE = Resource(
@@ -58,4 +78,5 @@ RESOURCE = Resource(
     type=Endpoints,
     singular="endpoints",
     short=("ep",),
+    columns=COLUMNS,
 )

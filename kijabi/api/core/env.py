@@ -1,4 +1,4 @@
-"""The env types of the core group."""
+"""The environment of containers: values, and where else they come from; read by the kubelet."""
 
 from typing import Annotated, ClassVar
 
@@ -10,7 +10,7 @@ from kijabi.api.struct import Struct, Tag
 
 
 class ConfigMapEnvSource(LocalObjectReference):
-    """The API type ConfigMapEnvSource."""
+    """All of a ConfigMap as variables."""
 
     INLINE: ClassVar[int] = 1
 
@@ -18,7 +18,7 @@ class ConfigMapEnvSource(LocalObjectReference):
 
 
 class SecretEnvSource(LocalObjectReference):
-    """The API type SecretEnvSource."""
+    """All of a Secret as variables."""
 
     INLINE: ClassVar[int] = 1
 
@@ -26,7 +26,7 @@ class SecretEnvSource(LocalObjectReference):
 
 
 class EnvFromSource(Struct):
-    """The API type EnvFromSource."""
+    """Many variables at once, with an optional prefix."""
 
     prefix: Annotated[str, Tag(1)] = ""
     configMapRef: Annotated[ConfigMapEnvSource | None, Tag(2)] = None
@@ -34,7 +34,7 @@ class EnvFromSource(Struct):
 
 
 class ConfigMapKeySelector(LocalObjectReference):
-    """The API type ConfigMapKeySelector."""
+    """One key of a ConfigMap."""
 
     ATOMIC: ClassVar[bool] = True
     INLINE: ClassVar[int] = 1
@@ -44,7 +44,7 @@ class ConfigMapKeySelector(LocalObjectReference):
 
 
 class SecretKeySelector(LocalObjectReference):
-    """The API type SecretKeySelector."""
+    """One key of a Secret."""
 
     ATOMIC: ClassVar[bool] = True
     INLINE: ClassVar[int] = 1
@@ -54,7 +54,7 @@ class SecretKeySelector(LocalObjectReference):
 
 
 class FileKeySelector(Struct):
-    """The API type FileKeySelector."""
+    """One key of a file in a volume that an init container wrote."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -65,7 +65,7 @@ class FileKeySelector(Struct):
 
 
 class ObjectFieldSelector(Struct):
-    """The API type ObjectFieldSelector."""
+    """A field of the pod itself, such as `metadata.name`."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -78,7 +78,7 @@ class ObjectFieldSelector(Struct):
 
 
 class ResourceFieldSelector(Struct):
-    """The API type ResourceFieldSelector."""
+    """A container's own request or limit, in units of a divisor."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -88,7 +88,7 @@ class ResourceFieldSelector(Struct):
 
 
 class EnvVarSource(Struct):
-    """The API type EnvVarSource."""
+    """Where a variable's value comes from; one member is set."""
 
     fieldRef: Annotated[ObjectFieldSelector | None, Tag(1)] = None
     resourceFieldRef: Annotated[ResourceFieldSelector | None, Tag(2)] = None
@@ -98,7 +98,7 @@ class EnvVarSource(Struct):
 
 
 class EnvVar(Struct):
-    """The API type EnvVar."""
+    """A variable, with its value or the source of it."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     value: Annotated[str, Tag(2)] = ""

@@ -1,31 +1,33 @@
-"""The event types of the core group."""
+"""What happened to an object, for people to read; written by every component."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import NAME, column, since
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import MicroTime, Object, Time
-from kijabi.api.resource import Resource
+from kijabi.api.resource import Column, Resource
 from kijabi.api.struct import Int32, Struct, Tag
 
 
 class EventSource(Struct):
-    """The API type EventSource."""
+    """The component that reports, and its host."""
 
     component: Annotated[str, Tag(1)] = ""
     host: Annotated[str, Tag(2)] = ""
 
 
 class EventSeries(Struct):
-    """The API type EventSeries."""
+    """How often an event happened, and when last."""
 
     count: Annotated[Int32, Tag(1)] = 0
     lastObservedTime: Annotated[MicroTime, Tag(2)] = MicroTime()
 
 
 class Event(Object):
-    """The API type Event."""
+    """A note about an object: reason, message, and how often."""
 
     involvedObject: Annotated[ObjectReference, Tag(2, required=True)] = field(default_factory=ObjectReference)
     reason: Annotated[str, Tag(3)] = ""
@@ -43,6 +45,61 @@ class Event(Object):
     reportingInstance: Annotated[str, Tag(15)] = field(default_factory=str)
 
 
+def _first(obj: Event) -> str:
+    return since(obj.firstTimestamp or obj.eventTime)
+
+
+def _last(obj: Event) -> str:
+    if obj.series is not None:
+        return since(obj.series.lastObservedTime)
+    return since(obj.lastTimestamp) if obj.lastTimestamp else _first(obj)
+
+
+def _count(obj: Event) -> int:
+    return obj.series.count if obj.series is not None else obj.count or 1
+
+
+def _object(obj: Event) -> str:
+    about = obj.involvedObject
+    return f"{about.kind.lower()}/{about.name}" if about.name else about.kind.lower()
+
+
+def _source(obj: Event) -> str:
+    component = obj.source.component or obj.reportingComponent
+    instance = obj.source.host or obj.reportingInstance
+    return f"{component}, {instance}" if instance else component
+
+
+COLUMNS = (
+    column("Last Seen", _last, "How long ago it happened last."),
+    column("Type", lambda obj: obj.type, "Normal or Warning."),
+    column("Reason", lambda obj: obj.reason, "What happened, in a word."),
+    column("Object", _object, "What it happened to."),
+    column("Subobject", lambda obj: obj.involvedObject.fieldPath, "Which part of that.", wide=True),
+    column("Source", _source, "Who says so.", wide=True),
+    column("Message", lambda obj: obj.message.strip(), "What happened, in a sentence."),
+    column("First Seen", _first, "How long ago it happened first.", wide=True),
+    column("Count", _count, "How often it happened.", wide=True),
+    Column(name="Name", cell=NAME.cell, format="name", description=NAME.description, priority=1),
+)
+
+
+_ABOUT = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+
+
+def _about(name: str) -> Callable[[Event], str]:
+    return lambda event: str(getattr(event.involvedObject, name))
+
+
+FIELDS: tuple[tuple[str, Callable[[Event], str]], ...] = (
+    *((f"involvedObject.{name}", _about(name)) for name in _ABOUT),
+    ("reason", lambda event: event.reason),
+    ("reportingComponent", lambda event: event.reportingComponent),
+    ("source", lambda event: event.source.component or event.reportingComponent),
+    ("type", lambda event: event.type),
+)
+
+
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -51,4 +108,6 @@ RESOURCE = Resource(
     type=Event,
     singular="event",
     short=("ev",),
+    columns=COLUMNS,
+    fields=FIELDS,
 )

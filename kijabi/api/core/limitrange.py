@@ -1,4 +1,4 @@
-"""The limitrange types of the core group."""
+"""Defaults and bounds for resources in a namespace; applied by the limit ranger at admission."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from kijabi.api.struct import Struct, Tag, empty_list
 
 
 class LimitRangeItem(Struct):
-    """The API type LimitRangeItem."""
+    """Least, most, defaults and the request-to-limit ratio for a container, a pod or a claim."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     max: Annotated[ResourceList, Tag(2)] = {}
@@ -31,7 +31,7 @@ class LimitRangeItem(Struct):
 
 
 class LimitRangeSpec(Struct):
-    """What is asked of a Limit Range."""
+    """The limits."""
 
     limits: Annotated[
         tuple[LimitRangeItem, ...],
@@ -40,7 +40,7 @@ class LimitRangeSpec(Struct):
 
 
 class LimitRange(Object):
-    """The API type LimitRange."""
+    """What one container, pod or claim in a namespace may ask for."""
 
     spec: Annotated[LimitRangeSpec, Tag(2)] = field(default_factory=LimitRangeSpec)
 

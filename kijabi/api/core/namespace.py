@@ -1,22 +1,23 @@
-"""The namespace types of the core group."""
+"""The rooms of the cluster; emptied and removed by the namespace controller."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct, Tag
 
 
 class NamespaceSpec(Struct):
-    """What is asked of a Namespace."""
+    """The finalizers that hold a terminating namespace back."""
 
     finalizers: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
 
 
 class NamespaceCondition(Struct):
-    """One condition of a Namespace."""
+    """What keeps a namespace from going away."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -26,7 +27,7 @@ class NamespaceCondition(Struct):
 
 
 class NamespaceStatus(Struct):
-    """What was last seen of a Namespace."""
+    """Active or Terminating, and the conditions."""
 
     phase: Annotated[str, Tag(1)] = ""
     conditions: Annotated[
@@ -40,7 +41,7 @@ class NamespaceStatus(Struct):
 
 
 class Namespace(Object):
-    """The API type Namespace."""
+    """A scope for names; what is in it goes with it."""
 
     spec: Annotated[NamespaceSpec, Tag(2)] = field(default_factory=NamespaceSpec)
     status: Annotated[NamespaceStatus, Tag(3)] = field(default_factory=NamespaceStatus)
@@ -49,6 +50,19 @@ class Namespace(Object):
         """Each namespace carries its name as a label, so that selectors can name it."""
         if self.metadata.name:
             self.metadata.labels["kubernetes.io/metadata.name"] = self.metadata.name
+
+
+COLUMNS = (NAME, column("Status", lambda obj: obj.status.phase, "Active, or Terminating while it is emptied."), AGE)
+
+
+def prepare(new: Namespace, old: Namespace | None) -> None:
+    """A namespace begins in use and with the finalizer that empties it; only `finalize` changes finalizers."""
+    if old is not None:
+        new.spec.finalizers = old.spec.finalizers
+        return
+    new.status.phase = "Active"
+    if "kubernetes" not in new.spec.finalizers:
+        new.spec.finalizers = (*new.spec.finalizers, "kubernetes")
 
 
 RESOURCE = Resource(
@@ -66,4 +80,7 @@ RESOURCE = Resource(
         Subresource(name="status", kind="Namespace", verbs=("get", "patch", "update"), type=Namespace),
     ),
     name_rule="label",
+    columns=COLUMNS,
+    prepare=prepare,
+    fields=(("status.phase", lambda namespace: namespace.status.phase),),
 )

@@ -1,9 +1,11 @@
-"""The node types of the core group."""
+"""A machine that runs pods; registered and reported by its kubelet."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, NONE, UNKNOWN, column
 from kijabi.api.core.nodestatus import NodeConfigSource, NodeStatus
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
@@ -11,7 +13,7 @@ from kijabi.api.struct import Struct, Tag
 
 
 class Taint(Struct):
-    """The API type Taint."""
+    """A mark that keeps pods away, or drives them out, unless they tolerate it."""
 
     key: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     value: Annotated[str, Tag(2)] = ""
@@ -20,13 +22,13 @@ class Taint(Struct):
 
 
 class NodePodPreemptionPolicy(Struct):
-    """The API type NodePodPreemptionPolicy."""
+    """Whether pods on this node may be evicted to make room for others."""
 
     disableResizePreemption: Annotated[tuple[str, ...], Tag(1, listType="set")] = ()
 
 
 class NodeSpec(Struct):
-    """What is asked of a Node."""
+    """The pod network, taints, and whether new pods may come."""
 
     podCIDR: Annotated[str, Tag(1)] = ""
     podCIDRs: Annotated[tuple[str, ...], Tag(7, listType="set", strategy="merge")] = ()
@@ -42,10 +44,52 @@ class NodeSpec(Struct):
 
 
 class Node(Object):
-    """The API type Node."""
+    """A machine of the cluster."""
 
     spec: Annotated[NodeSpec, Tag(2)] = field(default_factory=NodeSpec)
     status: Annotated[NodeStatus, Tag(3)] = field(default_factory=NodeStatus)
+
+
+def _status(obj: Node) -> str:
+    ready = next((each.status for each in obj.status.conditions if each.type == "Ready"), None)
+    shown = "Unknown" if ready is None else "Ready" if ready == "True" else "NotReady"
+    return f"{shown},SchedulingDisabled" if obj.spec.unschedulable else shown
+
+
+def _roles(obj: Node) -> str:
+    prefix, labels = "node-role.kubernetes.io/", obj.metadata.labels
+    roles = {key.removeprefix(prefix) for key in labels if key.startswith(prefix)}
+    roles.add(labels.get("kubernetes.io/role", ""))
+    return ",".join(sorted(roles - {""})) or NONE
+
+
+def _address(kind: str) -> Callable[[Node], str]:
+    return lambda obj: next((each.address for each in obj.status.addresses if each.type == kind), NONE)
+
+
+def _kernel(obj: Node) -> str:
+    info = obj.status.nodeInfo
+    suffix = f" ({info.architecture})" if info.architecture else ""
+    return f"{info.kernelVersion or UNKNOWN}{suffix}"
+
+
+COLUMNS = (
+    NAME,
+    column("Status", _status, "Whether it is ready and takes new pods."),
+    column("Roles", _roles, "What it is for."),
+    AGE,
+    column("Version", lambda obj: obj.status.nodeInfo.kubeletVersion, "The version of its kubelet."),
+    column("Internal-IP", _address("InternalIP"), "Its address in the cluster.", wide=True),
+    column("External-IP", _address("ExternalIP"), "Its address outside.", wide=True),
+    column("OS-Image", lambda obj: obj.status.nodeInfo.osImage or UNKNOWN, "Its operating system.", wide=True),
+    column("Kernel-Version", _kernel, "Its kernel.", wide=True),
+    column(
+        "Container-Runtime",
+        lambda obj: obj.status.nodeInfo.containerRuntimeVersion or UNKNOWN,
+        "What runs its containers.",
+        wide=True,
+    ),
+)
 
 
 RESOURCE = Resource(
@@ -65,4 +109,6 @@ RESOURCE = Resource(
         ),
         Subresource(name="status", kind="Node", verbs=("get", "patch", "update"), type=Node),
     ),
+    columns=COLUMNS,
+    fields=(("spec.unschedulable", lambda node: "true" if node.spec.unschedulable else "false"),),
 )

@@ -1,4 +1,4 @@
-"""The nodeselector types of the core group."""
+"""Terms that pick nodes; used by affinity, volumes and devices."""
 
 from typing import Annotated, ClassVar
 
@@ -8,7 +8,7 @@ from kijabi.api.struct import Struct, Tag, empty_list
 
 
 class NodeSelectorRequirement(Struct):
-    """The API type NodeSelectorRequirement."""
+    """A label key, an operator (In, NotIn, Exists, DoesNotExist, Gt, Lt) and values."""
 
     key: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     operator: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -16,7 +16,7 @@ class NodeSelectorRequirement(Struct):
 
 
 class NodeSelectorTerm(Struct):
-    """The API type NodeSelectorTerm."""
+    """Requirements on labels and fields, all of which must hold."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -25,7 +25,7 @@ class NodeSelectorTerm(Struct):
 
 
 class NodeSelector(Struct):
-    """The API type NodeSelector."""
+    """Terms, one of which must hold."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -36,7 +36,7 @@ class NodeSelector(Struct):
 
 
 class TopologySelectorLabelRequirement(Struct):
-    """The API type TopologySelectorLabelRequirement."""
+    """A label key and the values allowed for it."""
 
     key: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     values: Annotated[
@@ -46,7 +46,7 @@ class TopologySelectorLabelRequirement(Struct):
 
 
 class TopologySelectorTerm(Struct):
-    """The API type TopologySelectorTerm."""
+    """Requirements on topology labels, all of which must hold."""
 
     ATOMIC: ClassVar[bool] = True
 

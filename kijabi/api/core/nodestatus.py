@@ -1,4 +1,4 @@
-"""The nodestatus types of the core group."""
+"""What a kubelet reports of its node; read by the scheduler and the node lifecycle controller."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from kijabi.api.struct import Int32, Int64, Struct, Tag, empty_list
 
 
 class ConfigMapNodeConfigSource(Struct):
-    """The API type ConfigMapNodeConfigSource."""
+    """A ConfigMap that once configured a kubelet; kept for old objects."""
 
     namespace: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     name: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -21,13 +21,13 @@ class ConfigMapNodeConfigSource(Struct):
 
 
 class NodeConfigSource(Struct):
-    """The API type NodeConfigSource."""
+    """Where a kubelet once took its configuration from; kept for old objects."""
 
     configMap: Annotated[ConfigMapNodeConfigSource | None, Tag(2)] = None
 
 
 class NodeCondition(Struct):
-    """One condition of a Node."""
+    """Ready, MemoryPressure, DiskPressure, PIDPressure or NetworkUnavailable."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -38,32 +38,32 @@ class NodeCondition(Struct):
 
 
 class NodeAddress(Struct):
-    """The API type NodeAddress."""
+    """An address and its type, such as InternalIP or Hostname."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     address: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class DaemonEndpoint(Struct):
-    """The API type DaemonEndpoint."""
+    """A port."""
 
     Port: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
 
 
 class NodeDaemonEndpoints(Struct):
-    """The API type NodeDaemonEndpoints."""
+    """Where the kubelet listens."""
 
     kubeletEndpoint: Annotated[DaemonEndpoint, Tag(1)] = field(default_factory=DaemonEndpoint)
 
 
 class NodeSwapStatus(Struct):
-    """What was last seen of a Node Swap."""
+    """How much swap there is."""
 
     capacity: Annotated[Int64 | None, Tag(1)] = None
 
 
 class NodeSystemInfo(Struct):
-    """The API type NodeSystemInfo."""
+    """Ids and versions of machine, kernel, system, runtime and kubelet."""
 
     machineID: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     systemUUID: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -79,21 +79,21 @@ class NodeSystemInfo(Struct):
 
 
 class ContainerImage(Struct):
-    """The API type ContainerImage."""
+    """An image on the node: its names and its size."""
 
     names: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = field(default_factory=empty_list)
     sizeBytes: Annotated[Int64, Tag(2)] = 0
 
 
 class AttachedVolume(Struct):
-    """The API type AttachedVolume."""
+    """A volume that is attached to the node."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     devicePath: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class NodeConfigStatus(Struct):
-    """What was last seen of a Node Config."""
+    """The configuration sources of old kubelets."""
 
     assigned: Annotated[NodeConfigSource | None, Tag(1)] = None
     active: Annotated[NodeConfigSource | None, Tag(2)] = None
@@ -102,27 +102,27 @@ class NodeConfigStatus(Struct):
 
 
 class NodeRuntimeHandlerFeatures(Struct):
-    """The API type NodeRuntimeHandlerFeatures."""
+    """What a runtime handler can do."""
 
     recursiveReadOnlyMounts: Annotated[bool | None, Tag(1)] = None
     userNamespaces: Annotated[bool | None, Tag(2)] = None
 
 
 class NodeRuntimeHandler(Struct):
-    """The API type NodeRuntimeHandler."""
+    """A runtime handler by name; the empty name is the default."""
 
     name: Annotated[str, Tag(1)] = field(default_factory=str)
     features: Annotated[NodeRuntimeHandlerFeatures | None, Tag(2)] = None
 
 
 class NodeFeatures(Struct):
-    """The API type NodeFeatures."""
+    """What the runtime can do whatever the handler."""
 
     supplementalGroupsPolicy: Annotated[bool | None, Tag(1)] = None
 
 
 class NodeStatus(Struct):
-    """What was last seen of a Node."""
+    """Capacity, conditions, addresses, images and volumes of a node."""
 
     capacity: Annotated[ResourceList, Tag(1)] = {}
     allocatable: Annotated[ResourceList, Tag(2)] = {}

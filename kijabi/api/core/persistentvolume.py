@@ -1,9 +1,10 @@
-"""The persistentvolume types of the core group."""
+"""Storage of the cluster; bound to claims by the volume controller."""
 
 from typing import Annotated, ClassVar
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, UNSET, column
 from kijabi.api.core.nodeselector import NodeSelector
 from kijabi.api.core.reference import ObjectReference, SecretReference
 from kijabi.api.core.resources import ResourceList
@@ -29,20 +30,20 @@ from kijabi.api.core.volumevendor import (
     VsphereVirtualDiskVolumeSource,
 )
 from kijabi.api.defaults import round_up
-from kijabi.api.meta import Object, Time
+from kijabi.api.meta import Object, Time, time_now
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct, Tag
 
 
 class LocalVolumeSource(Struct):
-    """The API type LocalVolumeSource."""
+    """A disk or directory of one node."""
 
     path: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     fsType: Annotated[str | None, Tag(2)] = None
 
 
 class CSIPersistentVolumeSource(Struct):
-    """The API type CSIPersistentVolumeSource."""
+    """A volume of a CSI driver."""
 
     driver: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     volumeHandle: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -57,7 +58,7 @@ class CSIPersistentVolumeSource(Struct):
 
 
 class PersistentVolumeSource(Struct):
-    """The API type PersistentVolumeSource."""
+    """The storage behind a volume; one member is set."""
 
     gcePersistentDisk: Annotated[GCEPersistentDiskVolumeSource | None, Tag(1)] = None
     awsElasticBlockStore: Annotated[AWSElasticBlockStoreVolumeSource | None, Tag(2)] = None
@@ -84,13 +85,13 @@ class PersistentVolumeSource(Struct):
 
 
 class VolumeNodeAffinity(Struct):
-    """The API type VolumeNodeAffinity."""
+    """The nodes from which a volume can be reached."""
 
     required: Annotated[NodeSelector | None, Tag(1)] = None
 
 
 class PersistentVolumeSpec(PersistentVolumeSource):
-    """What is asked of a Persistent Volume."""
+    """Size, access, storage, claim, and what becomes of it after release."""
 
     INLINE: ClassVar[int] = 2
 
@@ -113,7 +114,7 @@ class PersistentVolumeSpec(PersistentVolumeSource):
 
 
 class PersistentVolumeStatus(Struct):
-    """What was last seen of a Persistent Volume."""
+    """Pending, Available, Bound, Released or Failed, and why."""
 
     phase: Annotated[str, Tag(1)] = ""
     message: Annotated[str, Tag(2)] = ""
@@ -126,10 +127,51 @@ class PersistentVolumeStatus(Struct):
 
 
 class PersistentVolume(Object):
-    """The API type PersistentVolume."""
+    """A piece of storage that outlives pods."""
 
     spec: Annotated[PersistentVolumeSpec, Tag(2)] = field(default_factory=PersistentVolumeSpec)
     status: Annotated[PersistentVolumeStatus, Tag(3)] = field(default_factory=PersistentVolumeStatus)
+
+
+def access_modes(modes: tuple[str, ...]) -> str:
+    """Access modes as people abbreviate them, in a fixed order: `RWO,ROX,RWX,RWOP`."""
+    short = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+    return ",".join(short[mode] for mode in short if mode in modes)
+
+
+def _claim(obj: PersistentVolume) -> str:
+    claim = obj.spec.claimRef
+    return f"{claim.namespace}/{claim.name}" if claim else ""
+
+
+def _class(obj: PersistentVolume) -> str:
+    return obj.metadata.annotations.get("volume.beta.kubernetes.io/storage-class", obj.spec.storageClassName)
+
+
+COLUMNS = (
+    NAME,
+    column("Capacity", lambda obj: str(obj.spec.capacity.get("storage", "0")), "How much it holds."),
+    column("Access Modes", lambda obj: access_modes(obj.spec.accessModes), "How it can be mounted."),
+    column("Reclaim Policy", lambda obj: obj.spec.persistentVolumeReclaimPolicy, "What happens after its claim."),
+    column("Status", lambda obj: "Terminating" if obj.metadata.deletionTimestamp else obj.status.phase, "Its phase."),
+    column("Claim", _claim, "The claim that has it."),
+    column("StorageClass", _class, "StorageClass of the pv."),
+    column("VolumeAttributesClass", lambda obj: _given(obj.spec.volumeAttributesClassName), "Its attributes' class."),
+    column("Reason", lambda obj: obj.status.reason, "Why it is so."),
+    AGE,
+    column("VolumeMode", lambda obj: _given(obj.spec.volumeMode), "File system or block device.", wide=True),
+)
+
+
+def _given(value: str | None) -> str:
+    return UNSET if value is None else value
+
+
+def prepare(new: PersistentVolume, old: PersistentVolume | None) -> None:
+    """A new volume is not yet available."""
+    if old is None:
+        new.status.phase = "Pending"
+        new.status.lastPhaseTransitionTime = time_now()
 
 
 RESOURCE = Resource(
@@ -149,4 +191,6 @@ RESOURCE = Resource(
             type=PersistentVolume,
         ),
     ),
+    columns=COLUMNS,
+    prepare=prepare,
 )

@@ -1,9 +1,10 @@
-"""The persistentvolumeclaim types of the core group."""
+"""Requests for storage; bound to volumes by the volume controller."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, UNSET, column
 from kijabi.api.core.reference import TypedLocalObjectReference, TypedObjectReference
 from kijabi.api.core.resources import ResourceList, VolumeResourceRequirements
 from kijabi.api.meta import LabelSelector, Object, Time
@@ -12,7 +13,7 @@ from kijabi.api.struct import Struct, Tag
 
 
 class PersistentVolumeClaimSpec(Struct):
-    """What is asked of a Persistent Volume Claim."""
+    """How much storage, of which class, with which access, from which source."""
 
     accessModes: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
     selector: Annotated[LabelSelector | None, Tag(4)] = None
@@ -34,7 +35,7 @@ class PersistentVolumeClaimSpec(Struct):
 
 
 class PersistentVolumeClaimCondition(Struct):
-    """One condition of a Persistent Volume Claim."""
+    """Resizing, FileSystemResizePending and their like."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -45,14 +46,14 @@ class PersistentVolumeClaimCondition(Struct):
 
 
 class ModifyVolumeStatus(Struct):
-    """What was last seen of a Modify Volume."""
+    """A change of a volume's attributes class under way."""
 
     targetVolumeAttributesClassName: Annotated[str, Tag(1)] = ""
     status: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class VolumeHealthCondition(Struct):
-    """One condition of a Volume Health."""
+    """One state that a storage driver reports of a volume."""
 
     status: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     reason: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -60,7 +61,7 @@ class VolumeHealthCondition(Struct):
 
 
 class VolumeHealthStatus(Struct):
-    """What was last seen of a Volume Health."""
+    """What storage drivers report of the volume's health."""
 
     healthConditions: Annotated[
         tuple[VolumeHealthCondition, ...],
@@ -70,7 +71,7 @@ class VolumeHealthStatus(Struct):
 
 
 class PersistentVolumeClaimStatus(Struct):
-    """What was last seen of a Persistent Volume Claim."""
+    """Phase, size and access of what was bound."""
 
     phase: Annotated[str, Tag(1)] = ""
     accessModes: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = ()
@@ -91,13 +92,50 @@ class PersistentVolumeClaimStatus(Struct):
 
 
 class PersistentVolumeClaim(Object):
-    """The API type PersistentVolumeClaim."""
+    """Asks for a volume and holds it."""
 
     spec: Annotated[PersistentVolumeClaimSpec, Tag(2)] = field(default_factory=PersistentVolumeClaimSpec)
     status: Annotated[
         PersistentVolumeClaimStatus,
         Tag(3),
     ] = field(default_factory=PersistentVolumeClaimStatus)
+
+
+def _modes(obj: PersistentVolumeClaim) -> str:
+    short = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+    return ",".join(short[mode] for mode in short if mode in obj.status.accessModes) if obj.spec.volumeName else ""
+
+
+def _class(obj: PersistentVolumeClaim) -> str:
+    beta = obj.metadata.annotations.get("volume.beta.kubernetes.io/storage-class")
+    return beta if beta is not None else obj.spec.storageClassName or ""
+
+
+def _given(value: str | None) -> str:
+    return UNSET if value is None else value
+
+
+COLUMNS = (
+    NAME,
+    column("Status", lambda obj: "Terminating" if obj.metadata.deletionTimestamp else obj.status.phase, "Its phase."),
+    column("Volume", lambda obj: obj.spec.volumeName, "The volume that it has."),
+    column(
+        "Capacity",
+        lambda obj: str(obj.status.capacity.get("storage", "0")) if obj.spec.volumeName else "",
+        "How much that holds.",
+    ),
+    column("Access Modes", _modes, "How it can be mounted."),
+    column("StorageClass", _class, "StorageClass of the pvc."),
+    column("VolumeAttributesClass", lambda obj: _given(obj.spec.volumeAttributesClassName), "Its attributes' class."),
+    AGE,
+    column("VolumeMode", lambda obj: _given(obj.spec.volumeMode), "File system or block device.", wide=True),
+)
+
+
+def prepare(new: PersistentVolumeClaim, old: PersistentVolumeClaim | None) -> None:
+    """A new claim is not yet bound."""
+    if old is None:
+        new.status.phase = "Pending"
 
 
 RESOURCE = Resource(
@@ -116,4 +154,6 @@ RESOURCE = Resource(
             type=PersistentVolumeClaim,
         ),
     ),
+    columns=COLUMNS,
+    prepare=prepare,
 )

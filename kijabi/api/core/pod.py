@@ -1,4 +1,4 @@
-"""The pod types of the core group."""
+"""The pod, the unit of work: placed by the scheduler, run by the kubelet."""
 
 from typing import Annotated, ClassVar
 
@@ -7,6 +7,7 @@ from msgspec import field
 from kijabi.api.core.affinity import Affinity, Toleration, TopologySpreadConstraint
 from kijabi.api.core.binding import Binding
 from kijabi.api.core.container import Container, EphemeralContainer
+from kijabi.api.core.pod_columns import COLUMNS
 from kijabi.api.core.podstatus import PodStatus
 from kijabi.api.core.reference import LocalObjectReference
 from kijabi.api.core.resources import ResourceList, ResourceRequirements
@@ -20,21 +21,21 @@ from kijabi.api.struct import Int32, Int64, Struct, Tag, empty_list
 
 
 class HostAlias(Struct):
-    """The API type HostAlias."""
+    """A line of /etc/hosts."""
 
     ip: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     hostnames: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = ()
 
 
 class PodDNSConfigOption(Struct):
-    """The API type PodDNSConfigOption."""
+    """A resolver option such as `ndots`, with its value."""
 
     name: Annotated[str, Tag(1)] = ""
     value: Annotated[str | None, Tag(2)] = None
 
 
 class PodDNSConfig(Struct):
-    """The API type PodDNSConfig."""
+    """Name servers, search domains and options besides those of the DNS policy."""
 
     nameservers: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
     searches: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = ()
@@ -42,25 +43,25 @@ class PodDNSConfig(Struct):
 
 
 class PodReadinessGate(Struct):
-    """The API type PodReadinessGate."""
+    """A condition, set by someone else, that must be true before the pod counts as ready."""
 
     conditionType: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class PodOS(Struct):
-    """The API type PodOS."""
+    """The operating system of the containers: linux or windows."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class PodSchedulingGate(Struct):
-    """The API type PodSchedulingGate."""
+    """A name that keeps the pod from being scheduled until it is removed."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class PodResourceClaim(Struct):
-    """The API type PodResourceClaim."""
+    """Devices by claim, or by the template of one; containers refer to it by name."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     resourceClaimName: Annotated[str | None, Tag(3)] = None
@@ -68,13 +69,13 @@ class PodResourceClaim(Struct):
 
 
 class PodSchedulingGroup(Struct):
-    """The API type PodSchedulingGroup."""
+    """The group of pods with which a pod is scheduled."""
 
     podGroupName: Annotated[str | None, Tag(1)] = None
 
 
 class EvictionResponder(Struct):
-    """The API type EvictionResponder."""
+    """Someone who wants a say when the pod is to be evicted."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -83,7 +84,7 @@ class EvictionResponder(Struct):
 
 
 class PodSpec(Struct):
-    """What is asked of a Pod."""
+    """The containers, their volumes and network, where they may run and how they end."""
 
     volumes: Annotated[
         tuple[Volume, ...],
@@ -187,7 +188,7 @@ class PodSpec(Struct):
 
 
 class Pod(Object):
-    """The API type Pod."""
+    """Containers that share a node, an address and volumes."""
 
     spec: Annotated[PodSpec, Tag(2)] = field(default_factory=PodSpec)
     status: Annotated[PodStatus, Tag(3)] = field(default_factory=PodStatus)
@@ -204,6 +205,20 @@ class Pod(Object):
                 port.hostPort = port.hostPort or port.containerPort
         if spec.enableServiceLinks is None:
             spec.enableServiceLinks = True
+
+
+FIELDS = (
+    ("spec.nodeName", lambda pod: pod.spec.nodeName),
+    ("spec.host", lambda pod: pod.spec.nodeName),
+    ("spec.restartPolicy", lambda pod: pod.spec.restartPolicy),
+    ("spec.schedulerName", lambda pod: pod.spec.schedulerName),
+    ("spec.serviceAccountName", lambda pod: pod.spec.serviceAccountName),
+    ("spec.hostNetwork", lambda pod: "true" if pod.spec.hostNetwork else "false"),
+    ("status.phase", lambda pod: pod.status.phase),
+    ("status.podIP", lambda pod: pod.status.podIPs[0].ip if pod.status.podIPs else ""),
+    ("status.podIPs", lambda pod: ""),  # upstream accepts it and never fills it
+    ("status.nominatedNodeName", lambda pod: pod.status.nominatedNodeName),
+)
 
 
 RESOURCE = Resource(
@@ -240,4 +255,6 @@ RESOURCE = Resource(
     ),
     has_generation=True,
     graceful=True,
+    fields=FIELDS,
+    columns=COLUMNS,
 )

@@ -1,4 +1,4 @@
-"""The podoptions types of the core group."""
+"""The options of pod, node and service subresources; they come as query parameters."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from kijabi.api.struct import Int32, Int64, Tag, empty_list
 
 
 class PodLogOptions(TypeMeta):
-    """The API type PodLogOptions."""
+    """Which log to read, from where on, how much, and whether to follow it."""
 
     container: Annotated[str, Tag(1)] = ""
     follow: Annotated[bool, Tag(2)] = False
@@ -24,7 +24,7 @@ class PodLogOptions(TypeMeta):
 
 
 class PodAttachOptions(TypeMeta):
-    """The API type PodAttachOptions."""
+    """Which container to attach to, with which streams."""
 
     stdin: Annotated[bool, Tag(1)] = False
     stdout: Annotated[bool, Tag(2)] = False
@@ -34,7 +34,7 @@ class PodAttachOptions(TypeMeta):
 
 
 class PodExecOptions(TypeMeta):
-    """The API type PodExecOptions."""
+    """Which command to run in which container, with which streams."""
 
     stdin: Annotated[bool, Tag(1)] = False
     stdout: Annotated[bool, Tag(2)] = False
@@ -48,24 +48,24 @@ class PodExecOptions(TypeMeta):
 
 
 class PodPortForwardOptions(TypeMeta):
-    """The API type PodPortForwardOptions."""
+    """The ports to forward."""
 
     ports: Annotated[tuple[Int32, ...], Tag(1, listType="atomic")] = ()
 
 
 class PodProxyOptions(TypeMeta):
-    """The API type PodProxyOptions."""
+    """The path behind a pod's proxy."""
 
     path: Annotated[str, Tag(1)] = ""
 
 
 class NodeProxyOptions(TypeMeta):
-    """The API type NodeProxyOptions."""
+    """The path behind a node's proxy."""
 
     path: Annotated[str, Tag(1)] = ""
 
 
 class ServiceProxyOptions(TypeMeta):
-    """The API type ServiceProxyOptions."""
+    """The path behind a service's proxy."""
 
     path: Annotated[str, Tag(1)] = ""

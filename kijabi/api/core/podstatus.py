@@ -1,4 +1,4 @@
-"""The podstatus types of the core group."""
+"""What a kubelet reports of a pod and its containers; read by controllers and people."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from kijabi.api.struct import Int32, Int64, Struct, Tag, empty_list
 
 
 class PodCondition(Struct):
-    """One condition of a Pod."""
+    """PodScheduled, Initialized, ContainersReady, Ready and their like."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     observedGeneration: Annotated[Int64, Tag(7)] = 0
@@ -24,32 +24,32 @@ class PodCondition(Struct):
 
 
 class HostIP(Struct):
-    """The API type HostIP."""
+    """An address of the pod's node."""
 
     ip: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class PodIP(Struct):
-    """The API type PodIP."""
+    """An address of the pod."""
 
     ip: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class ContainerStateWaiting(Struct):
-    """The API type ContainerStateWaiting."""
+    """Not started yet, and why."""
 
     reason: Annotated[str, Tag(1)] = ""
     message: Annotated[str, Tag(2)] = ""
 
 
 class ContainerStateRunning(Struct):
-    """The API type ContainerStateRunning."""
+    """Running, and since when."""
 
     startedAt: Annotated[Time, Tag(1)] = Time()
 
 
 class ContainerStateTerminated(Struct):
-    """The API type ContainerStateTerminated."""
+    """Ended: exit code, signal, reason, and from when to when it ran."""
 
     exitCode: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
     signal: Annotated[Int32, Tag(2)] = 0
@@ -61,7 +61,7 @@ class ContainerStateTerminated(Struct):
 
 
 class ContainerState(Struct):
-    """The API type ContainerState."""
+    """Where a container stands; one member is set, none means waiting."""
 
     waiting: Annotated[ContainerStateWaiting | None, Tag(1)] = None
     running: Annotated[ContainerStateRunning | None, Tag(2)] = None
@@ -69,19 +69,19 @@ class ContainerState(Struct):
 
 
 class ImageVolumeStatus(Struct):
-    """What was last seen of a Image Volume."""
+    """The image behind an image volume."""
 
     imageRef: Annotated[str, Tag(1, required=True)] = ""
 
 
 class VolumeStatus(Struct):
-    """What was last seen of a Volume."""
+    """What is known of a mounted volume beyond its mount."""
 
     image: Annotated[ImageVolumeStatus | None, Tag(1, gate="ImageVolumeWithDigest")] = None
 
 
 class VolumeMountStatus(Struct):
-    """What was last seen of a Volume Mount."""
+    """A mount as it was made."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     mountPath: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -91,7 +91,7 @@ class VolumeMountStatus(Struct):
 
 
 class LinuxContainerUser(Struct):
-    """The API type LinuxContainerUser."""
+    """The user and groups that the first process began with."""
 
     uid: Annotated[Int64, Tag(1, required=True)] = field(default_factory=int)
     gid: Annotated[Int64, Tag(2, required=True)] = field(default_factory=int)
@@ -99,13 +99,13 @@ class LinuxContainerUser(Struct):
 
 
 class ContainerUser(Struct):
-    """The API type ContainerUser."""
+    """The identity that the first process began with."""
 
     linux: Annotated[LinuxContainerUser | None, Tag(1)] = None
 
 
 class ContainerStatus(Struct):
-    """What was last seen of a Container."""
+    """A container's state, image, restarts, readiness and resources."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     state: Annotated[ContainerState, Tag(2)] = field(default_factory=ContainerState)
@@ -138,14 +138,14 @@ class ContainerStatus(Struct):
 
 
 class PodResourceClaimStatus(Struct):
-    """What was last seen of a Pod Resource Claim."""
+    """The claim that was made from a template."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     resourceClaimName: Annotated[str | None, Tag(2)] = None
 
 
 class ContainerExtendedResourceRequest(Struct):
-    """The API type ContainerExtendedResourceRequest."""
+    """Which device request stands behind a container's extended resource."""
 
     containerName: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     resourceName: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -153,7 +153,7 @@ class ContainerExtendedResourceRequest(Struct):
 
 
 class PodExtendedResourceClaimStatus(Struct):
-    """What was last seen of a Pod Extended Resource Claim."""
+    """The claim that was made for extended resources."""
 
     requestMappings: Annotated[
         tuple[ContainerExtendedResourceRequest, ...],
@@ -163,14 +163,14 @@ class PodExtendedResourceClaimStatus(Struct):
 
 
 class NodeAllocatableMappedResources(Struct):
-    """The API type NodeAllocatableMappedResources."""
+    """Node resources that a device claim stands for."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     quantity: Annotated[Quantity | None, Tag(2, required=True)] = None
 
 
 class NodeAllocatableOverheadResources(Struct):
-    """The API type NodeAllocatableOverheadResources."""
+    """Node resources that a device claim costs besides."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     perPod: Annotated[Quantity | None, Tag(2)] = None
@@ -178,7 +178,7 @@ class NodeAllocatableOverheadResources(Struct):
 
 
 class NodeAllocatableResourceClaimStatus(Struct):
-    """What was last seen of a Node Allocatable Resource Claim."""
+    """The node resources behind a device claim."""
 
     resourceClaimName: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     containers: Annotated[tuple[str, ...], Tag(2, listType="set")] = ()
@@ -193,7 +193,7 @@ class NodeAllocatableResourceClaimStatus(Struct):
 
 
 class PodVolumeHealth(Struct):
-    """The API type PodVolumeHealth."""
+    """The health of one of the pod's volumes."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     healthConditions: Annotated[
@@ -204,7 +204,7 @@ class PodVolumeHealth(Struct):
 
 
 class PodStatus(Struct):
-    """What was last seen of a Pod."""
+    """Phase, conditions, addresses and container states of a pod."""
 
     observedGeneration: Annotated[Int64, Tag(17)] = 0
     phase: Annotated[str, Tag(1)] = ""

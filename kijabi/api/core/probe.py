@@ -1,4 +1,4 @@
-"""The probe types of the core group."""
+"""Questions to a container: probes and lifecycle hooks; asked by the kubelet."""
 
 from typing import Annotated, ClassVar
 
@@ -8,20 +8,20 @@ from kijabi.api.struct import Int32, Int64, IntOrString, Struct, Tag
 
 
 class ExecAction(Struct):
-    """The API type ExecAction."""
+    """A command in the container; exit code 0 is success."""
 
     command: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
 
 
 class HTTPHeader(Struct):
-    """The API type HTTPHeader."""
+    """A header to send."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     value: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class HTTPGetAction(Struct):
-    """The API type HTTPGetAction."""
+    """An HTTP GET; 200 to 399 is success."""
 
     path: Annotated[str, Tag(1)] = ""
     port: Annotated[IntOrString, Tag(2, required=True)] = field(default_factory=int)
@@ -37,14 +37,14 @@ class HTTPGetAction(Struct):
 
 
 class TCPSocketAction(Struct):
-    """The API type TCPSocketAction."""
+    """A TCP connection; opening it is success."""
 
     port: Annotated[IntOrString, Tag(1, required=True)] = field(default_factory=int)
     host: Annotated[str, Tag(2)] = ""
 
 
 class GRPCAction(Struct):
-    """The API type GRPCAction."""
+    """A call of the gRPC health service; SERVING is success."""
 
     port: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
     service: Annotated[str | None, Tag(2, default="")] = None
@@ -52,7 +52,7 @@ class GRPCAction(Struct):
 
 
 class ProbeHandler(Struct):
-    """The API type ProbeHandler."""
+    """How to ask; one member is set."""
 
     exec: Annotated[ExecAction | None, Tag(1)] = None
     httpGet: Annotated[HTTPGetAction | None, Tag(2)] = None
@@ -61,7 +61,7 @@ class ProbeHandler(Struct):
 
 
 class Probe(ProbeHandler):
-    """The API type Probe."""
+    """How to ask, how often, and how many answers count."""
 
     INLINE: ClassVar[int] = 1
 
@@ -81,13 +81,13 @@ class Probe(ProbeHandler):
 
 
 class SleepAction(Struct):
-    """The API type SleepAction."""
+    """Waiting, in seconds."""
 
     seconds: Annotated[Int64, Tag(1, required=True)] = field(default_factory=int)
 
 
 class LifecycleHandler(Struct):
-    """The API type LifecycleHandler."""
+    """What to do at a moment of a container's life; one member is set."""
 
     exec: Annotated[ExecAction | None, Tag(1)] = None
     httpGet: Annotated[HTTPGetAction | None, Tag(2)] = None
@@ -96,7 +96,7 @@ class LifecycleHandler(Struct):
 
 
 class Lifecycle(Struct):
-    """The API type Lifecycle."""
+    """What to do after start and before stop, and the signal that stops."""
 
     postStart: Annotated[LifecycleHandler | None, Tag(1)] = None
     preStop: Annotated[LifecycleHandler | None, Tag(2)] = None

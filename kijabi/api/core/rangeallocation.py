@@ -1,4 +1,4 @@
-"""The rangeallocation types of the core group."""
+"""A range of numbers and which are taken, as a bitmap."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from kijabi.api.struct import Tag
 
 
 class RangeAllocation(Object):
-    """The API type RangeAllocation."""
+    """The bitmap of a range of addresses or ports."""
 
     range: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
     data: Annotated[bytes, Tag(3, required=True)] = field(default_factory=bytes)

@@ -1,4 +1,4 @@
-"""The reference types of the core group."""
+"""How core objects point to others."""
 
 from typing import Annotated, ClassVar
 
@@ -9,7 +9,7 @@ from kijabi.api.struct import Struct, Tag
 
 
 class ObjectReference(Struct):
-    """The API type ObjectReference."""
+    """Any object by kind, name, namespace and uid, or a part of it by fieldPath."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -23,7 +23,7 @@ class ObjectReference(Struct):
 
 
 class LocalObjectReference(Struct):
-    """The API type LocalObjectReference."""
+    """An object of a known kind by name, in the same namespace."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -31,7 +31,7 @@ class LocalObjectReference(Struct):
 
 
 class SecretReference(Struct):
-    """The API type SecretReference."""
+    """A Secret by name and namespace."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -40,7 +40,7 @@ class SecretReference(Struct):
 
 
 class TypedLocalObjectReference(Struct):
-    """The API type TypedLocalObjectReference."""
+    """An object by group, kind and name, in the same namespace."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -50,7 +50,7 @@ class TypedLocalObjectReference(Struct):
 
 
 class TypedObjectReference(Struct):
-    """The API type TypedObjectReference."""
+    """An object by group, kind and name, perhaps in another namespace."""
 
     apiGroup: Annotated[str | None, Tag(1)] = None
     kind: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -59,6 +59,6 @@ class TypedObjectReference(Struct):
 
 
 class SerializedReference(TypeMeta):
-    """The API type SerializedReference."""
+    """A reference wrapped as an object of its own."""
 
     reference: Annotated[ObjectReference, Tag(1)] = field(default_factory=ObjectReference)

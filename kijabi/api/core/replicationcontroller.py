@@ -1,10 +1,11 @@
-"""The replicationcontroller types of the core group."""
+"""A number of equal pods, the ancestor of ReplicaSet; acted on by its controller."""
 
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.autoscaling.scale import Scale
+from kijabi.api.columns import AGE, NAME, column, containers_of, label_text, number
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
@@ -12,7 +13,7 @@ from kijabi.api.struct import Int32, Int64, Struct, Tag
 
 
 class ReplicationControllerSpec(Struct):
-    """What is asked of a Replication Controller."""
+    """The pod template, its selector, and how many pods there should be."""
 
     replicas: Annotated[Int32 | None, Tag(1, default=1)] = None
     minReadySeconds: Annotated[Int32, Tag(4, default=0)] = 0
@@ -21,7 +22,7 @@ class ReplicationControllerSpec(Struct):
 
 
 class ReplicationControllerCondition(Struct):
-    """One condition of a Replication Controller."""
+    """ReplicaFailure, when pods could not be made or deleted."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     status: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -31,7 +32,7 @@ class ReplicationControllerCondition(Struct):
 
 
 class ReplicationControllerStatus(Struct):
-    """What was last seen of a Replication Controller."""
+    """How many pods exist, match the template, are ready and available."""
 
     replicas: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
     fullyLabeledReplicas: Annotated[Int32, Tag(2)] = 0
@@ -45,7 +46,7 @@ class ReplicationControllerStatus(Struct):
 
 
 class ReplicationController(Object):
-    """The API type ReplicationController."""
+    """Keeps a number of pods of one template running."""
 
     spec: Annotated[ReplicationControllerSpec, Tag(2)] = field(default_factory=ReplicationControllerSpec)
     status: Annotated[
@@ -58,6 +59,17 @@ class ReplicationController(Object):
         labels = self.spec.template.metadata.labels if self.spec.template else {}
         self.spec.selector = self.spec.selector or dict(labels)
         self.metadata.labels = self.metadata.labels or dict(labels)
+
+
+COLUMNS = (
+    NAME,
+    number("Desired", lambda obj: obj.spec.replicas or 0, "How many pods there should be."),
+    number("Current", lambda obj: obj.status.replicas, "How many pods there are."),
+    number("Ready", lambda obj: obj.status.readyReplicas, "How many pods are ready."),
+    AGE,
+    *containers_of(lambda obj: obj.spec.template.spec.containers if obj.spec.template else ()),
+    column("Selector", lambda obj: label_text(obj.spec.selector), "Labels that its pods have.", wide=True),
+)
 
 
 RESOURCE = Resource(
@@ -86,4 +98,6 @@ RESOURCE = Resource(
         ),
     ),
     has_generation=True,
+    columns=COLUMNS,
+    fields=(("status.replicas", lambda controller: str(controller.status.replicas)),),
 )

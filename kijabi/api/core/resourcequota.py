@@ -1,18 +1,20 @@
-"""The resourcequota types of the core group."""
+"""Bounds for all of a namespace together; checked at admission, counted by the quota controller."""
 
 from typing import Annotated, ClassVar
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.core.resources import ResourceList
 from kijabi.api.defaults import round_up
 from kijabi.api.meta import Object
+from kijabi.api.quantity import Quantity
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct, Tag
 
 
 class ScopedResourceSelectorRequirement(Struct):
-    """The API type ScopedResourceSelectorRequirement."""
+    """A scope, an operator and values."""
 
     scopeName: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     operator: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -20,7 +22,7 @@ class ScopedResourceSelectorRequirement(Struct):
 
 
 class ScopeSelector(Struct):
-    """The API type ScopeSelector."""
+    """Requirements on scopes, all of which must hold."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -28,7 +30,7 @@ class ScopeSelector(Struct):
 
 
 class ResourceQuotaSpec(Struct):
-    """What is asked of a Resource Quota."""
+    """The hard limits, and the scopes of objects they count."""
 
     hard: Annotated[ResourceList, Tag(1)] = {}
     scopes: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = ()
@@ -40,17 +42,31 @@ class ResourceQuotaSpec(Struct):
 
 
 class ResourceQuotaStatus(Struct):
-    """What was last seen of a Resource Quota."""
+    """The limits in force and what is used of them."""
 
     hard: Annotated[ResourceList, Tag(1)] = {}
     used: Annotated[ResourceList, Tag(2)] = {}
 
 
 class ResourceQuota(Object):
-    """The API type ResourceQuota."""
+    """What a namespace may use in all."""
 
     spec: Annotated[ResourceQuotaSpec, Tag(2)] = field(default_factory=ResourceQuotaSpec)
     status: Annotated[ResourceQuotaStatus, Tag(3)] = field(default_factory=ResourceQuotaStatus)
+
+
+def _amounts(obj: ResourceQuota, limits: bool) -> str:
+    hard, used = obj.status.hard, obj.status.used
+    shown = [name for name in sorted(hard) if name.startswith("limits.") == limits]
+    return ", ".join(f"{name}: {used.get(name, Quantity())}/{hard[name]}" for name in shown)
+
+
+COLUMNS = (
+    NAME,
+    column("Request", lambda obj: _amounts(obj, False), "What is used of what may be asked for."),
+    column("Limit", lambda obj: _amounts(obj, True), "What is used of what limits may add up to."),
+    AGE,
+)
 
 
 RESOURCE = Resource(
@@ -69,4 +85,5 @@ RESOURCE = Resource(
             type=ResourceQuota,
         ),
     ),
+    columns=COLUMNS,
 )

@@ -1,4 +1,4 @@
-"""The resources types of the core group."""
+"""Amounts of resources, and what containers ask and get of them."""
 
 from typing import Annotated
 
@@ -13,14 +13,14 @@ ResourceList = dict[str, Quantity]
 
 
 class ResourceClaim(Struct):
-    """The API type ResourceClaim."""
+    """Devices that a container uses, by the name of a claim of its pod."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     request: Annotated[str, Tag(2)] = ""
 
 
 class ResourceRequirements(Struct):
-    """The API type ResourceRequirements."""
+    """What is asked for (requests) and what must not be exceeded (limits)."""
 
     limits: Annotated[ResourceList, Tag(1)] = {}
     requests: Annotated[ResourceList, Tag(2)] = {}
@@ -36,7 +36,7 @@ class ResourceRequirements(Struct):
 
 
 class ResourceHealth(Struct):
-    """The API type ResourceHealth."""
+    """The health of one device."""
 
     resourceID: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     health: Annotated[str, Tag(2)] = ""
@@ -44,14 +44,14 @@ class ResourceHealth(Struct):
 
 
 class ResourceStatus(Struct):
-    """What was last seen of a Resource."""
+    """The health of the devices behind one resource."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     resources: Annotated[tuple[ResourceHealth, ...], Tag(2, listType="map", keys=("resourceID",))] = ()
 
 
 class VolumeResourceRequirements(Struct):
-    """The API type VolumeResourceRequirements."""
+    """How much storage is asked for, and the most that may be given."""
 
     limits: Annotated[ResourceList, Tag(1)] = {}
     requests: Annotated[ResourceList, Tag(2)] = {}

@@ -1,14 +1,15 @@
-"""The secret types of the core group."""
+"""Configuration that is to be kept quiet; pods read it as environment or files."""
 
 from typing import Annotated
 
+from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Tag
 
 
 class Secret(Object):
-    """The API type Secret."""
+    """Named byte strings, at most 1 MiB in all; stringData is a way to write them as text."""
 
     immutable: Annotated[bool | None, Tag(5)] = None
     data: Annotated[dict[str, bytes], Tag(2)] = {}
@@ -23,6 +24,14 @@ class Secret(Object):
         self.stringData = {}
 
 
+COLUMNS = (
+    NAME,
+    column("Type", lambda obj: obj.type, "What its keys mean to programs."),
+    column("Data", lambda obj: len(obj.data), "How many keys it holds."),
+    AGE,
+)
+
+
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -30,4 +39,6 @@ RESOURCE = Resource(
     plural="secrets",
     type=Secret,
     singular="secret",
+    columns=COLUMNS,
+    fields=(("type", lambda secret: secret.type),),
 )

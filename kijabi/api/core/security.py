@@ -1,4 +1,4 @@
-"""The security types of the core group."""
+"""Rights and confinement of containers; applied by the kubelet, judged at admission."""
 
 from typing import Annotated
 
@@ -8,14 +8,14 @@ from kijabi.api.struct import Int64, Struct, Tag
 
 
 class Capabilities(Struct):
-    """The API type Capabilities."""
+    """Linux capabilities to add and to drop."""
 
     add: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
     drop: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = ()
 
 
 class SELinuxOptions(Struct):
-    """The API type SELinuxOptions."""
+    """The labels of an SELinux context."""
 
     user: Annotated[str, Tag(1)] = ""
     role: Annotated[str, Tag(2)] = ""
@@ -24,7 +24,7 @@ class SELinuxOptions(Struct):
 
 
 class WindowsSecurityContextOptions(Struct):
-    """The API type WindowsSecurityContextOptions."""
+    """Identity and host access of Windows containers."""
 
     gmsaCredentialSpecName: Annotated[str | None, Tag(1)] = None
     gmsaCredentialSpec: Annotated[str | None, Tag(2)] = None
@@ -33,21 +33,21 @@ class WindowsSecurityContextOptions(Struct):
 
 
 class SeccompProfile(Struct):
-    """The API type SeccompProfile."""
+    """Which system calls are allowed: RuntimeDefault, Unconfined, or a file on the node."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     localhostProfile: Annotated[str | None, Tag(2)] = None
 
 
 class AppArmorProfile(Struct):
-    """The API type AppArmorProfile."""
+    """The AppArmor profile: RuntimeDefault, Unconfined, or one loaded on the node."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     localhostProfile: Annotated[str | None, Tag(2)] = None
 
 
 class SecurityContext(Struct):
-    """The API type SecurityContext."""
+    """Rights and confinement of one container; goes before the pod's."""
 
     capabilities: Annotated[Capabilities | None, Tag(1)] = None
     privileged: Annotated[bool | None, Tag(2)] = None
@@ -64,14 +64,14 @@ class SecurityContext(Struct):
 
 
 class Sysctl(Struct):
-    """The API type Sysctl."""
+    """A kernel parameter of the pod's namespaces."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     value: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class PodSecurityContext(Struct):
-    """The API type PodSecurityContext."""
+    """Rights and confinement of all containers of a pod."""
 
     seLinuxOptions: Annotated[SELinuxOptions | None, Tag(1)] = None
     windowsOptions: Annotated[WindowsSecurityContextOptions | None, Tag(8)] = None

@@ -1,16 +1,17 @@
-"""The service types of the core group."""
+"""A stable name and address for pods; followed by endpoints controllers, proxy and DNS."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, NONE, UNKNOWN, column, label_text
 from kijabi.api.meta import Condition, Object
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Int32, IntOrString, Struct, Tag
 
 
 class ServicePort(Struct):
-    """The API type ServicePort."""
+    """A port of the service, and the port of the pods behind it."""
 
     name: Annotated[str, Tag(1)] = ""
     protocol: Annotated[str, Tag(2, default="TCP")] = ""
@@ -25,19 +26,19 @@ class ServicePort(Struct):
 
 
 class ClientIPConfig(Struct):
-    """The API type ClientIPConfig."""
+    """How long a client stays with one pod."""
 
     timeoutSeconds: Annotated[Int32 | None, Tag(1)] = None
 
 
 class SessionAffinityConfig(Struct):
-    """The API type SessionAffinityConfig."""
+    """The settings of session affinity."""
 
     clientIP: Annotated[ClientIPConfig | None, Tag(1)] = None
 
 
 class ServiceSpec(Struct):
-    """What is asked of a Service."""
+    """The pods by selector, the ports, the addresses and the type."""
 
     ports: Annotated[
         tuple[ServicePort, ...],
@@ -83,7 +84,7 @@ class ServiceSpec(Struct):
 
 
 class PortStatus(Struct):
-    """What was last seen of a Port."""
+    """A port of a load balancer, and what is wrong with it."""
 
     port: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
     protocol: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -91,7 +92,7 @@ class PortStatus(Struct):
 
 
 class LoadBalancerIngress(Struct):
-    """The API type LoadBalancerIngress."""
+    """An address of a load balancer."""
 
     ip: Annotated[str, Tag(1)] = ""
     hostname: Annotated[str, Tag(2)] = ""
@@ -105,13 +106,13 @@ class LoadBalancerIngress(Struct):
 
 
 class LoadBalancerStatus(Struct):
-    """What was last seen of a Load Balancer."""
+    """Where a load balancer can be reached."""
 
     ingress: Annotated[tuple[LoadBalancerIngress, ...], Tag(1, listType="atomic")] = ()
 
 
 class ServiceStatus(Struct):
-    """What was last seen of a Service."""
+    """The load balancer and the conditions."""
 
     loadBalancer: Annotated[LoadBalancerStatus, Tag(1)] = field(default_factory=LoadBalancerStatus)
     conditions: Annotated[
@@ -121,10 +122,38 @@ class ServiceStatus(Struct):
 
 
 class Service(Object):
-    """The API type Service."""
+    """A name and an address for a set of pods."""
 
     spec: Annotated[ServiceSpec, Tag(2)] = field(default_factory=ServiceSpec)
     status: Annotated[ServiceStatus, Tag(3)] = field(default_factory=ServiceStatus)
+
+
+def _external(obj: Service) -> str:
+    spec = obj.spec
+    if spec.type == "ExternalName":
+        return spec.externalName
+    if spec.type in ("ClusterIP", "NodePort"):
+        return ",".join(spec.externalIPs) or NONE
+    if spec.type != "LoadBalancer":
+        return UNKNOWN
+    found = {each.ip or each.hostname for each in obj.status.loadBalancer.ingress}
+    return ",".join((*sorted(found - {""}), *spec.externalIPs)) or "<pending>"
+
+
+def _port(port: ServicePort) -> str:
+    node = f":{port.nodePort}" if port.nodePort > 0 else ""
+    return f"{port.port}{node}/{port.protocol}"
+
+
+COLUMNS = (
+    NAME,
+    column("Type", lambda obj: obj.spec.type, "Who can reach it."),
+    column("Cluster-IP", lambda obj: obj.spec.clusterIPs[0] if obj.spec.clusterIPs else NONE, "Its address inside."),
+    column("External-IP", _external, "Its addresses outside."),
+    column("Port(s)", lambda obj: ",".join(map(_port, obj.spec.ports)) or NONE, "Its ports, with those on the nodes."),
+    AGE,
+    column("Selector", lambda obj: label_text(obj.spec.selector), "Labels of the pods behind it.", wide=True),
+)
 
 
 RESOURCE = Resource(
@@ -145,4 +174,9 @@ RESOURCE = Resource(
         Subresource(name="status", kind="Service", verbs=("get", "patch", "update"), type=Service),
     ),
     name_rule="label1035",
+    columns=COLUMNS,
+    fields=(
+        ("spec.clusterIP", lambda service: service.spec.clusterIP),
+        ("spec.type", lambda service: service.spec.type),
+    ),
 )

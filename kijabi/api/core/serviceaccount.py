@@ -1,8 +1,9 @@
-"""The serviceaccount types of the core group."""
+"""Identities for pods; tokens are issued for them."""
 
 from typing import Annotated
 
 from kijabi.api.authentication.tokenrequest import TokenRequest
+from kijabi.api.columns import AGE, NAME
 from kijabi.api.core.reference import LocalObjectReference, ObjectReference
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource, Subresource
@@ -10,7 +11,7 @@ from kijabi.api.struct import Tag
 
 
 class ServiceAccount(Object):
-    """The API type ServiceAccount."""
+    """An identity in a namespace, and the pull secrets that come with it."""
 
     secrets: Annotated[
         tuple[ObjectReference, ...],
@@ -18,6 +19,11 @@ class ServiceAccount(Object):
     ] = ()
     imagePullSecrets: Annotated[tuple[LocalObjectReference, ...], Tag(3, listType="atomic")] = ()
     automountServiceAccountToken: Annotated[bool | None, Tag(4)] = None
+
+
+def prepare(new: ServiceAccount, _: ServiceAccount | None) -> None:
+    """Of the secrets only the names count."""
+    new.secrets = tuple(ObjectReference(name=reference.name) for reference in new.secrets)
 
 
 RESOURCE = Resource(
@@ -38,4 +44,6 @@ RESOURCE = Resource(
             type=TokenRequest,
         ),
     ),
+    columns=(NAME, AGE),
+    prepare=prepare,
 )

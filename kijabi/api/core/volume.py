@@ -1,4 +1,4 @@
-"""The volume types of the core group."""
+"""Volumes of pods: what can be mounted, and from where; set up by the kubelet."""
 
 from typing import Annotated, ClassVar
 
@@ -35,7 +35,7 @@ from kijabi.api.struct import Int32, Int64, Struct, Tag, empty_list
 
 
 class EmptyDirVolumeSource(Struct):
-    """The API type EmptyDirVolumeSource."""
+    """An empty directory that lives as long as the pod, on disk or in memory."""
 
     medium: Annotated[str, Tag(1)] = ""
     sizeLimit: Annotated[Quantity | None, Tag(2)] = None
@@ -43,7 +43,7 @@ class EmptyDirVolumeSource(Struct):
 
 
 class HostPathVolumeSource(Struct):
-    """The API type HostPathVolumeSource."""
+    """A path of the node."""
 
     path: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     type: Annotated[str | None, Tag(2)] = None
@@ -54,7 +54,7 @@ class HostPathVolumeSource(Struct):
 
 
 class KeyToPath(Struct):
-    """The API type KeyToPath."""
+    """A key, the file it becomes, and its mode."""
 
     key: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     path: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -63,7 +63,7 @@ class KeyToPath(Struct):
 
 
 class SecretVolumeSource(Struct):
-    """The API type SecretVolumeSource."""
+    """A Secret as files."""
 
     secretName: Annotated[str, Tag(1)] = ""
     items: Annotated[tuple[KeyToPath, ...], Tag(2, listType="atomic")] = ()
@@ -78,7 +78,7 @@ class SecretVolumeSource(Struct):
 
 
 class ConfigMapVolumeSource(LocalObjectReference):
-    """The API type ConfigMapVolumeSource."""
+    """A ConfigMap as files."""
 
     INLINE: ClassVar[int] = 1
 
@@ -94,7 +94,7 @@ class ConfigMapVolumeSource(LocalObjectReference):
 
 
 class DownwardAPIVolumeFile(Struct):
-    """The API type DownwardAPIVolumeFile."""
+    """A file with a field of the pod or a container's resources."""
 
     path: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     fieldRef: Annotated[ObjectFieldSelector | None, Tag(2)] = None
@@ -104,7 +104,7 @@ class DownwardAPIVolumeFile(Struct):
 
 
 class DownwardAPIVolumeSource(Struct):
-    """The API type DownwardAPIVolumeSource."""
+    """The pod's own fields as files."""
 
     items: Annotated[tuple[DownwardAPIVolumeFile, ...], Tag(1, listType="atomic")] = ()
     defaultMode: Annotated[Int32 | None, Tag(2)] = None
@@ -117,7 +117,7 @@ class DownwardAPIVolumeSource(Struct):
 
 
 class SecretProjection(LocalObjectReference):
-    """The API type SecretProjection."""
+    """A Secret's keys within a projected volume."""
 
     INLINE: ClassVar[int] = 1
 
@@ -126,13 +126,13 @@ class SecretProjection(LocalObjectReference):
 
 
 class DownwardAPIProjection(Struct):
-    """The API type DownwardAPIProjection."""
+    """The pod's own fields within a projected volume."""
 
     items: Annotated[tuple[DownwardAPIVolumeFile, ...], Tag(1, listType="atomic")] = ()
 
 
 class ConfigMapProjection(LocalObjectReference):
-    """The API type ConfigMapProjection."""
+    """A ConfigMap's keys within a projected volume."""
 
     INLINE: ClassVar[int] = 1
 
@@ -141,7 +141,7 @@ class ConfigMapProjection(LocalObjectReference):
 
 
 class ServiceAccountTokenProjection(Struct):
-    """The API type ServiceAccountTokenProjection."""
+    """A service account token, renewed in time, within a projected volume."""
 
     audience: Annotated[str, Tag(1)] = ""
     expirationSeconds: Annotated[Int64 | None, Tag(2)] = None
@@ -155,7 +155,7 @@ class ServiceAccountTokenProjection(Struct):
 
 
 class ClusterTrustBundleProjection(Struct):
-    """The API type ClusterTrustBundleProjection."""
+    """Trust anchors within a projected volume."""
 
     name: Annotated[str | None, Tag(1)] = None
     signerName: Annotated[str | None, Tag(2)] = None
@@ -166,7 +166,7 @@ class ClusterTrustBundleProjection(Struct):
 
 
 class PodCertificateProjection(Struct):
-    """The API type PodCertificateProjection."""
+    """A key and a certificate for the pod, renewed in time, within a projected volume."""
 
     signerName: Annotated[str, Tag(1, required=True)] = ""
     keyType: Annotated[str, Tag(2, required=True)] = ""
@@ -179,7 +179,7 @@ class PodCertificateProjection(Struct):
 
 
 class VolumeProjection(Struct):
-    """The API type VolumeProjection."""
+    """One source of a projected volume; one member is set."""
 
     secret: Annotated[SecretProjection | None, Tag(1)] = None
     downwardAPI: Annotated[DownwardAPIProjection | None, Tag(2)] = None
@@ -193,7 +193,7 @@ class VolumeProjection(Struct):
 
 
 class ProjectedVolumeSource(Struct):
-    """The API type ProjectedVolumeSource."""
+    """Several sources as files in one directory."""
 
     sources: Annotated[
         tuple[VolumeProjection, ...],
@@ -209,14 +209,14 @@ class ProjectedVolumeSource(Struct):
 
 
 class PersistentVolumeClaimVolumeSource(Struct):
-    """The API type PersistentVolumeClaimVolumeSource."""
+    """A claim of the same namespace."""
 
     claimName: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     readOnly: Annotated[bool, Tag(2)] = False
 
 
 class PersistentVolumeClaimTemplate(Struct):
-    """The API type PersistentVolumeClaimTemplate."""
+    """The claim that an ephemeral volume creates."""
 
     metadata: Annotated[ObjectMeta, Tag(1)] = field(default_factory=ObjectMeta)
     spec: Annotated[
@@ -226,13 +226,13 @@ class PersistentVolumeClaimTemplate(Struct):
 
 
 class EphemeralVolumeSource(Struct):
-    """The API type EphemeralVolumeSource."""
+    """A claim that lives as long as the pod."""
 
     volumeClaimTemplate: Annotated[PersistentVolumeClaimTemplate | None, Tag(1)] = None
 
 
 class ImageVolumeSource(Struct):
-    """The API type ImageVolumeSource."""
+    """The files of an image or artifact, read only."""
 
     reference: Annotated[str, Tag(1)] = ""
     pullPolicy: Annotated[str, Tag(2)] = ""
@@ -243,7 +243,7 @@ class ImageVolumeSource(Struct):
 
 
 class NFSVolumeSource(Struct):
-    """The API type NFSVolumeSource."""
+    """A path of an NFS server."""
 
     server: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     path: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -251,7 +251,7 @@ class NFSVolumeSource(Struct):
 
 
 class CSIVolumeSource(Struct):
-    """The API type CSIVolumeSource."""
+    """A volume of a CSI driver that lives as long as the pod."""
 
     driver: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     readOnly: Annotated[bool | None, Tag(2)] = None
@@ -261,7 +261,7 @@ class CSIVolumeSource(Struct):
 
 
 class VolumeSource(Struct):
-    """The API type VolumeSource."""
+    """What a volume is; one member is set."""
 
     hostPath: Annotated[HostPathVolumeSource | None, Tag(1)] = None
     emptyDir: Annotated[EmptyDirVolumeSource | None, Tag(2)] = None
@@ -296,7 +296,7 @@ class VolumeSource(Struct):
 
 
 class Volume(VolumeSource):
-    """The API type Volume."""
+    """A volume of a pod, by the name its containers mount."""
 
     INLINE: ClassVar[int] = 2
 

@@ -1,4 +1,4 @@
-"""The volumevendor types of the core group."""
+"""Volumes of particular makers and protocols; most are gone upstream and kept for their objects' sake."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from kijabi.api.struct import Int32, Struct, Tag, empty_list
 
 
 class GCEPersistentDiskVolumeSource(Struct):
-    """The API type GCEPersistentDiskVolumeSource."""
+    """A disk of Google Compute Engine."""
 
     pdName: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     fsType: Annotated[str, Tag(2)] = ""
@@ -18,7 +18,7 @@ class GCEPersistentDiskVolumeSource(Struct):
 
 
 class AWSElasticBlockStoreVolumeSource(Struct):
-    """The API type AWSElasticBlockStoreVolumeSource."""
+    """A disk of Amazon EBS."""
 
     volumeID: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     fsType: Annotated[str, Tag(2)] = ""
@@ -27,7 +27,7 @@ class AWSElasticBlockStoreVolumeSource(Struct):
 
 
 class GlusterfsPersistentVolumeSource(Struct):
-    """The API type GlusterfsPersistentVolumeSource."""
+    """A GlusterFS volume, with the namespace of its endpoints."""
 
     endpoints: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     path: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -36,7 +36,7 @@ class GlusterfsPersistentVolumeSource(Struct):
 
 
 class GlusterfsVolumeSource(Struct):
-    """The API type GlusterfsVolumeSource."""
+    """A GlusterFS volume."""
 
     endpoints: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     path: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -44,7 +44,7 @@ class GlusterfsVolumeSource(Struct):
 
 
 class RBDPersistentVolumeSource(Struct):
-    """The API type RBDPersistentVolumeSource."""
+    """A Ceph block image, with a secret from any namespace."""
 
     monitors: Annotated[
         tuple[str, ...],
@@ -60,7 +60,7 @@ class RBDPersistentVolumeSource(Struct):
 
 
 class RBDVolumeSource(Struct):
-    """The API type RBDVolumeSource."""
+    """A Ceph block image."""
 
     monitors: Annotated[
         tuple[str, ...],
@@ -76,7 +76,7 @@ class RBDVolumeSource(Struct):
 
 
 class ISCSIPersistentVolumeSource(Struct):
-    """The API type ISCSIPersistentVolumeSource."""
+    """An iSCSI disk, with a secret from any namespace."""
 
     targetPortal: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     iqn: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -92,7 +92,7 @@ class ISCSIPersistentVolumeSource(Struct):
 
 
 class ISCSIVolumeSource(Struct):
-    """The API type ISCSIVolumeSource."""
+    """An iSCSI disk."""
 
     targetPortal: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     iqn: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -108,7 +108,7 @@ class ISCSIVolumeSource(Struct):
 
 
 class CinderPersistentVolumeSource(Struct):
-    """The API type CinderPersistentVolumeSource."""
+    """An OpenStack disk, with a secret from any namespace."""
 
     volumeID: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     fsType: Annotated[str, Tag(2)] = ""
@@ -117,7 +117,7 @@ class CinderPersistentVolumeSource(Struct):
 
 
 class CinderVolumeSource(Struct):
-    """The API type CinderVolumeSource."""
+    """An OpenStack disk."""
 
     volumeID: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     fsType: Annotated[str, Tag(2)] = ""
@@ -126,7 +126,7 @@ class CinderVolumeSource(Struct):
 
 
 class CephFSPersistentVolumeSource(Struct):
-    """The API type CephFSPersistentVolumeSource."""
+    """A Ceph file system, with a secret from any namespace."""
 
     monitors: Annotated[
         tuple[str, ...],
@@ -140,7 +140,7 @@ class CephFSPersistentVolumeSource(Struct):
 
 
 class CephFSVolumeSource(Struct):
-    """The API type CephFSVolumeSource."""
+    """A Ceph file system."""
 
     monitors: Annotated[
         tuple[str, ...],
@@ -154,7 +154,7 @@ class CephFSVolumeSource(Struct):
 
 
 class FCVolumeSource(Struct):
-    """The API type FCVolumeSource."""
+    """A Fibre Channel disk."""
 
     targetWWNs: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
     lun: Annotated[Int32 | None, Tag(2)] = None
@@ -164,14 +164,14 @@ class FCVolumeSource(Struct):
 
 
 class FlockerVolumeSource(Struct):
-    """The API type FlockerVolumeSource."""
+    """A dataset of Flocker."""
 
     datasetName: Annotated[str, Tag(1)] = ""
     datasetUUID: Annotated[str, Tag(2)] = ""
 
 
 class FlexPersistentVolumeSource(Struct):
-    """The API type FlexPersistentVolumeSource."""
+    """A volume of a FlexVolume driver, with a secret from any namespace."""
 
     driver: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     fsType: Annotated[str, Tag(2)] = ""
@@ -181,7 +181,7 @@ class FlexPersistentVolumeSource(Struct):
 
 
 class FlexVolumeSource(Struct):
-    """The API type FlexVolumeSource."""
+    """A volume of a FlexVolume driver."""
 
     driver: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     fsType: Annotated[str, Tag(2)] = ""
@@ -191,7 +191,7 @@ class FlexVolumeSource(Struct):
 
 
 class AzureFilePersistentVolumeSource(Struct):
-    """The API type AzureFilePersistentVolumeSource."""
+    """An Azure file share, with a secret from any namespace."""
 
     secretName: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     shareName: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -200,7 +200,7 @@ class AzureFilePersistentVolumeSource(Struct):
 
 
 class AzureFileVolumeSource(Struct):
-    """The API type AzureFileVolumeSource."""
+    """An Azure file share."""
 
     secretName: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     shareName: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -208,7 +208,7 @@ class AzureFileVolumeSource(Struct):
 
 
 class VsphereVirtualDiskVolumeSource(Struct):
-    """The API type VsphereVirtualDiskVolumeSource."""
+    """A vSphere disk."""
 
     volumePath: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     fsType: Annotated[str, Tag(2)] = ""
@@ -217,7 +217,7 @@ class VsphereVirtualDiskVolumeSource(Struct):
 
 
 class QuobyteVolumeSource(Struct):
-    """The API type QuobyteVolumeSource."""
+    """A Quobyte volume."""
 
     registry: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     volume: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -228,7 +228,7 @@ class QuobyteVolumeSource(Struct):
 
 
 class AzureDiskVolumeSource(Struct):
-    """The API type AzureDiskVolumeSource."""
+    """An Azure disk."""
 
     diskName: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     diskURI: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -239,14 +239,14 @@ class AzureDiskVolumeSource(Struct):
 
 
 class PhotonPersistentDiskVolumeSource(Struct):
-    """The API type PhotonPersistentDiskVolumeSource."""
+    """A Photon disk."""
 
     pdID: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     fsType: Annotated[str, Tag(2)] = ""
 
 
 class PortworxVolumeSource(Struct):
-    """The API type PortworxVolumeSource."""
+    """A Portworx volume."""
 
     volumeID: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     fsType: Annotated[str, Tag(2)] = ""
@@ -254,7 +254,7 @@ class PortworxVolumeSource(Struct):
 
 
 class ScaleIOPersistentVolumeSource(Struct):
-    """The API type ScaleIOPersistentVolumeSource."""
+    """A ScaleIO volume, with a secret from any namespace."""
 
     gateway: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     system: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -269,7 +269,7 @@ class ScaleIOPersistentVolumeSource(Struct):
 
 
 class ScaleIOVolumeSource(Struct):
-    """The API type ScaleIOVolumeSource."""
+    """A ScaleIO volume."""
 
     gateway: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     system: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -284,7 +284,7 @@ class ScaleIOVolumeSource(Struct):
 
 
 class StorageOSPersistentVolumeSource(Struct):
-    """The API type StorageOSPersistentVolumeSource."""
+    """A StorageOS volume, with a secret from any namespace."""
 
     volumeName: Annotated[str, Tag(1)] = ""
     volumeNamespace: Annotated[str, Tag(2)] = ""
@@ -294,7 +294,7 @@ class StorageOSPersistentVolumeSource(Struct):
 
 
 class StorageOSVolumeSource(Struct):
-    """The API type StorageOSVolumeSource."""
+    """A StorageOS volume."""
 
     volumeName: Annotated[str, Tag(1)] = ""
     volumeNamespace: Annotated[str, Tag(2)] = ""
@@ -304,7 +304,7 @@ class StorageOSVolumeSource(Struct):
 
 
 class GitRepoVolumeSource(Struct):
-    """The API type GitRepoVolumeSource."""
+    """A directory with a clone of a repository in it."""
 
     repository: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     revision: Annotated[str, Tag(2)] = ""

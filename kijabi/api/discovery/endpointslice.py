@@ -1,9 +1,10 @@
-"""The endpointslice types of the discovery group."""
+"""The addresses behind a service, in slices; written by the endpoint slice controller, read by proxy and DNS."""
 
 from typing import Annotated, ClassVar
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, UNSET, column, first_few
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
@@ -11,7 +12,7 @@ from kijabi.api.struct import Int32, Struct, Tag, empty_list
 
 
 class EndpointConditions(Struct):
-    """The API type EndpointConditions."""
+    """Ready, serving, terminating; unknown counts as ready and serving."""
 
     ready: Annotated[bool | None, Tag(1)] = None
     serving: Annotated[bool | None, Tag(2)] = None
@@ -19,26 +20,26 @@ class EndpointConditions(Struct):
 
 
 class ForZone(Struct):
-    """The API type ForZone."""
+    """A zone that should use an endpoint."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class ForNode(Struct):
-    """The API type ForNode."""
+    """A node that should use an endpoint."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class EndpointHints(Struct):
-    """The API type EndpointHints."""
+    """Who should use an endpoint, for traffic that stays near."""
 
     forZones: Annotated[tuple[ForZone, ...], Tag(1, listType="atomic")] = ()
     forNodes: Annotated[tuple[ForNode, ...], Tag(2, listType="atomic")] = ()
 
 
 class Endpoint(Struct):
-    """The API type Endpoint."""
+    """The addresses of one pod, its state, and where it is."""
 
     addresses: Annotated[
         tuple[str, ...],
@@ -54,7 +55,7 @@ class Endpoint(Struct):
 
 
 class EndpointPort(Struct):
-    """The API type EndpointPort."""
+    """A port by name and number; no number means all ports."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -72,11 +73,40 @@ class EndpointPort(Struct):
 
 
 class EndpointSlice(Object):
-    """The API type EndpointSlice."""
+    """Up to 100 or so endpoints of a service, of one address family."""
 
     addressType: Annotated[str, Tag(4, required=True)] = field(default_factory=str)
     endpoints: Annotated[tuple[Endpoint, ...], Tag(2, listType="atomic")] = field(default_factory=empty_list)
     ports: Annotated[tuple[EndpointPort, ...], Tag(3, listType="atomic")] = field(default_factory=empty_list)
+
+
+def _ports(obj: EndpointSlice) -> str:
+    return first_few([_port(port) for port in obj.ports]) or UNSET
+
+
+def _port(port: EndpointPort) -> str:
+    if port.port is not None:
+        return str(port.port)
+    return "*" if port.name is None else port.name
+
+
+COLUMNS = (
+    NAME,
+    column("AddressType", lambda obj: obj.addressType, "IPv4, IPv6 or FQDN."),
+    column("Ports", _ports, "Ports of every endpoint."),
+    column(
+        "Endpoints",
+        lambda obj: first_few([address for each in obj.endpoints for address in each.addresses]) or UNSET,
+        "Addresses of the endpoints.",
+    ),
+    AGE,
+)
+
+
+def prepare(new: EndpointSlice, old: EndpointSlice | None) -> None:
+    """New labels count as a change of the slice."""
+    if old is not None and new.metadata.labels != old.metadata.labels:
+        new.metadata.generation = old.metadata.generation + 1
 
 
 RESOURCE = Resource(
@@ -87,4 +117,6 @@ RESOURCE = Resource(
     type=EndpointSlice,
     singular="endpointslice",
     has_generation=True,
+    columns=COLUMNS,
+    prepare=prepare,
 )

@@ -1,47 +1,48 @@
-"""The deviceclass types of the dra group."""
+"""Classes of devices; administrators define them, claims ask for them."""
 
 from typing import Annotated, ClassVar
 
 from msgspec import Raw, field
 
+from kijabi.api.columns import AGE, NAME
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import NO_JSON, Struct, Tag
 
 
 class CELDeviceSelector(Struct):
-    """The API type CELDeviceSelector."""
+    """A CEL expression over a device's attributes and capacity."""
 
     expression: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class DeviceSelector(Struct):
-    """The API type DeviceSelector."""
+    """How to pick devices; CEL is the only way."""
 
     cel: Annotated[CELDeviceSelector | None, Tag(1)] = None
 
 
 class OpaqueDeviceConfiguration(Struct):
-    """The API type OpaqueDeviceConfiguration."""
+    """Parameters that only the named driver understands."""
 
     driver: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     parameters: Annotated[Raw, Tag(2, required=True)] = NO_JSON
 
 
 class DeviceConfiguration(Struct):
-    """The API type DeviceConfiguration."""
+    """Configuration for devices; opaque is the only form."""
 
     opaque: Annotated[OpaqueDeviceConfiguration | None, Tag(1)] = None
 
 
 class DeviceClassConfiguration(DeviceConfiguration):
-    """The API type DeviceClassConfiguration."""
+    """Configuration that comes with a class."""
 
     INLINE: ClassVar[int] = 1
 
 
 class DeviceClassSpec(Struct):
-    """What is asked of a Device Class."""
+    """Which devices belong to the class, and their configuration."""
 
     selectors: Annotated[tuple[DeviceSelector, ...], Tag(1, listType="atomic")] = ()
     config: Annotated[tuple[DeviceClassConfiguration, ...], Tag(2, listType="atomic")] = ()
@@ -49,7 +50,7 @@ class DeviceClassSpec(Struct):
 
 
 class DeviceClass(Object):
-    """The API type DeviceClass."""
+    """A kind of device that claims can ask for."""
 
     spec: Annotated[DeviceClassSpec, Tag(2)] = field(default_factory=DeviceClassSpec)
 
@@ -63,4 +64,5 @@ RESOURCE = Resource(
     namespaced=False,
     singular="deviceclass",
     has_generation=True,
+    columns=(NAME, AGE),
 )

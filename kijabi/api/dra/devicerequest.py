@@ -1,4 +1,4 @@
-"""The devicerequest types of the dra group."""
+"""What a claim asks of devices; read by the scheduler's allocator."""
 
 from typing import Annotated, ClassVar
 
@@ -10,7 +10,7 @@ from kijabi.api.struct import Int64, Struct, Tag, empty_list
 
 
 class DeviceToleration(Struct):
-    """The API type DeviceToleration."""
+    """Device taints that do not keep a claim away."""
 
     key: Annotated[str, Tag(1)] = ""
     operator: Annotated[str, Tag(2, default="Equal")] = ""
@@ -20,13 +20,13 @@ class DeviceToleration(Struct):
 
 
 class CapacityRequirements(Struct):
-    """The API type CapacityRequirements."""
+    """How much of a shared device's capacity is asked for."""
 
     requests: Annotated[dict[str, Quantity], Tag(1)] = {}
 
 
 class ExactDeviceRequest(Struct):
-    """The API type ExactDeviceRequest."""
+    """Devices of one class, by selectors, count and capacity."""
 
     deviceClassName: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     selectors: Annotated[tuple[DeviceSelector, ...], Tag(2, listType="atomic")] = ()
@@ -41,7 +41,7 @@ class ExactDeviceRequest(Struct):
 
 
 class DeviceSubRequest(Struct):
-    """The API type DeviceSubRequest."""
+    """One of several acceptable alternatives."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     deviceClassName: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -56,7 +56,7 @@ class DeviceSubRequest(Struct):
 
 
 class DeviceRequest(Struct):
-    """The API type DeviceRequest."""
+    """Devices by name of the request: either exactly so, or the first available alternative."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     exactly: Annotated[ExactDeviceRequest | None, Tag(2)] = None
@@ -67,7 +67,7 @@ class DeviceRequest(Struct):
 
 
 class DeviceConstraint(Struct):
-    """The API type DeviceConstraint."""
+    """Devices must share an attribute's value, or differ in it."""
 
     requests: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
     matchAttribute: Annotated[str | None, Tag(2)] = None
@@ -75,7 +75,7 @@ class DeviceConstraint(Struct):
 
 
 class DeviceClaimConfiguration(DeviceConfiguration):
-    """The API type DeviceClaimConfiguration."""
+    """Configuration for the devices of some requests."""
 
     INLINE: ClassVar[int] = 2
 
@@ -83,7 +83,7 @@ class DeviceClaimConfiguration(DeviceConfiguration):
 
 
 class DeviceClaim(Struct):
-    """The API type DeviceClaim."""
+    """Requests, constraints over them, and configuration."""
 
     requests: Annotated[
         tuple[DeviceRequest, ...],

@@ -1,4 +1,4 @@
-"""The devicetaintrule types of the dra group."""
+"""Taints that administrators put on devices; followed by the device taint eviction controller."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from kijabi.api.struct import Struct, Tag
 
 
 class DeviceTaintSelector(Struct):
-    """The API type DeviceTaintSelector."""
+    """Devices by driver, pool and name."""
 
     driver: Annotated[str | None, Tag(2)] = None
     pool: Annotated[str | None, Tag(3)] = None
@@ -18,7 +18,7 @@ class DeviceTaintSelector(Struct):
 
 
 class DeviceTaint(Struct):
-    """The API type DeviceTaint."""
+    """A mark that keeps claims away from a device, or drives pods off it."""
 
     key: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     value: Annotated[str, Tag(2)] = ""
@@ -27,14 +27,14 @@ class DeviceTaint(Struct):
 
 
 class DeviceTaintRuleSpec(Struct):
-    """What is asked of a Device Taint Rule."""
+    """The devices and the taint."""
 
     deviceSelector: Annotated[DeviceTaintSelector | None, Tag(1)] = None
     taint: Annotated[DeviceTaint, Tag(2, required=True)] = field(default_factory=DeviceTaint)
 
 
 class DeviceTaintRuleStatus(Struct):
-    """What was last seen of a Device Taint Rule."""
+    """How far the eviction has come."""
 
     conditions: Annotated[
         tuple[Condition, ...],
@@ -43,7 +43,7 @@ class DeviceTaintRuleStatus(Struct):
 
 
 class DeviceTaintRule(Object):
-    """The API type DeviceTaintRule."""
+    """Puts a taint on all devices that a selector picks."""
 
     spec: Annotated[DeviceTaintRuleSpec, Tag(2, required=True)] = field(default_factory=DeviceTaintRuleSpec)
     status: Annotated[DeviceTaintRuleStatus, Tag(3)] = field(default_factory=DeviceTaintRuleStatus)

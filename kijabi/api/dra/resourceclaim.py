@@ -1,9 +1,10 @@
-"""The resourceclaim types of the dra group."""
+"""Claims to devices; allocated by the scheduler, used by pods."""
 
 from typing import Annotated, ClassVar
 
 from msgspec import Raw, field
 
+from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.core.nodeselector import NodeSelector
 from kijabi.api.dra.deviceclass import DeviceConfiguration
 from kijabi.api.dra.devicerequest import DeviceClaim, DeviceToleration
@@ -14,13 +15,13 @@ from kijabi.api.struct import NO_JSON, Struct, Tag, empty_list
 
 
 class ResourceClaimSpec(Struct):
-    """What is asked of a Resource Claim."""
+    """What is asked for."""
 
     devices: Annotated[DeviceClaim, Tag(1)] = field(default_factory=DeviceClaim)
 
 
 class DeviceRequestAllocationResult(Struct):
-    """The API type DeviceRequestAllocationResult."""
+    """The device that a request got."""
 
     request: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     driver: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -48,7 +49,7 @@ class DeviceRequestAllocationResult(Struct):
 
 
 class DeviceAllocationConfiguration(DeviceConfiguration):
-    """The API type DeviceAllocationConfiguration."""
+    """Configuration, and whether class or claim brought it."""
 
     INLINE: ClassVar[int] = 3
 
@@ -57,14 +58,14 @@ class DeviceAllocationConfiguration(DeviceConfiguration):
 
 
 class DeviceAllocationResult(Struct):
-    """The API type DeviceAllocationResult."""
+    """All devices that a claim got, and their configuration."""
 
     results: Annotated[tuple[DeviceRequestAllocationResult, ...], Tag(1, listType="atomic")] = ()
     config: Annotated[tuple[DeviceAllocationConfiguration, ...], Tag(2, listType="atomic")] = ()
 
 
 class AllocationResult(Struct):
-    """The API type AllocationResult."""
+    """What was allocated, when, and for which nodes."""
 
     devices: Annotated[DeviceAllocationResult, Tag(1)] = field(default_factory=DeviceAllocationResult)
     nodeSelector: Annotated[NodeSelector | None, Tag(3)] = None
@@ -75,7 +76,7 @@ class AllocationResult(Struct):
 
 
 class ResourceClaimConsumerReference(Struct):
-    """The API type ResourceClaimConsumerReference."""
+    """Who uses the claim, usually a pod."""
 
     apiGroup: Annotated[str, Tag(1)] = ""
     resource: Annotated[str, Tag(3, required=True)] = field(default_factory=str)
@@ -84,7 +85,7 @@ class ResourceClaimConsumerReference(Struct):
 
 
 class NetworkDeviceData(Struct):
-    """The API type NetworkDeviceData."""
+    """Interface, addresses and hardware address of a network device."""
 
     interfaceName: Annotated[str, Tag(1)] = ""
     ips: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = ()
@@ -92,7 +93,7 @@ class NetworkDeviceData(Struct):
 
 
 class AllocatedDeviceStatus(Struct):
-    """What was last seen of a Allocated Device."""
+    """What the driver reports of an allocated device."""
 
     driver: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     pool: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -107,7 +108,7 @@ class AllocatedDeviceStatus(Struct):
 
 
 class ResourceClaimStatus(Struct):
-    """What was last seen of a Resource Claim."""
+    """What was allocated, for whom it is reserved, and how its devices are."""
 
     allocation: Annotated[AllocationResult | None, Tag(1)] = None
     reservedFor: Annotated[
@@ -126,10 +127,22 @@ class ResourceClaimStatus(Struct):
 
 
 class ResourceClaim(Object):
-    """The API type ResourceClaim."""
+    """Asks for devices and holds them."""
 
     spec: Annotated[ResourceClaimSpec, Tag(2)] = field(default_factory=ResourceClaimSpec)
     status: Annotated[ResourceClaimStatus, Tag(3)] = field(default_factory=ResourceClaimStatus)
+
+
+def _state(obj: ResourceClaim) -> str:
+    states = ["deleted"] if obj.metadata.deletionTimestamp is not None else []
+    if obj.status.allocation is not None:
+        states += ["allocated", "reserved"] if obj.status.reservedFor else ["allocated"]
+    elif not states:
+        states.append("pending")
+    return ",".join(states)
+
+
+COLUMNS = (NAME, column("State", _state, "Whether it has devices and who uses them."), AGE)
 
 
 RESOURCE = Resource(
@@ -147,4 +160,5 @@ RESOURCE = Resource(
             type=ResourceClaim,
         ),
     ),
+    columns=COLUMNS,
 )

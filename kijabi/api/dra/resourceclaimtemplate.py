@@ -1,9 +1,10 @@
-"""The resourceclaimtemplate types of the dra group."""
+"""Claims to be: the claim controller stamps one for each pod."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME
 from kijabi.api.dra.resourceclaim import ResourceClaimSpec
 from kijabi.api.meta import Object, ObjectMeta
 from kijabi.api.resource import Resource
@@ -11,14 +12,14 @@ from kijabi.api.struct import Struct, Tag
 
 
 class ResourceClaimTemplateSpec(Struct):
-    """What is asked of a Resource Claim Template."""
+    """The metadata and spec that new claims get."""
 
     metadata: Annotated[ObjectMeta, Tag(1)] = field(default_factory=ObjectMeta)
     spec: Annotated[ResourceClaimSpec, Tag(2)] = field(default_factory=ResourceClaimSpec)
 
 
 class ResourceClaimTemplate(Object):
-    """The API type ResourceClaimTemplate."""
+    """A template for claims."""
 
     spec: Annotated[ResourceClaimTemplateSpec, Tag(2)] = field(default_factory=ResourceClaimTemplateSpec)
 
@@ -30,4 +31,5 @@ RESOURCE = Resource(
     plural="resourceclaimtemplates",
     type=ResourceClaimTemplate,
     singular="resourceclaimtemplate",
+    columns=(NAME, AGE),
 )

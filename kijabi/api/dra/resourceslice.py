@@ -1,9 +1,10 @@
-"""The resourceslice types of the dra group."""
+"""The devices there are; published by drivers, read by the scheduler's allocator."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.core.nodeselector import NodeSelector
 from kijabi.api.dra.devicetaintrule import DeviceTaint
 from kijabi.api.meta import Object
@@ -13,7 +14,7 @@ from kijabi.api.struct import Int64, Struct, Tag
 
 
 class ResourcePool(Struct):
-    """The API type ResourcePool."""
+    """The pool, its generation, and how many slices make it whole."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     generation: Annotated[Int64, Tag(2, required=True)] = field(default_factory=int)
@@ -21,7 +22,7 @@ class ResourcePool(Struct):
 
 
 class DeviceAttribute(Struct):
-    """The API type DeviceAttribute."""
+    """A typed value: number, flag, text, version, or a list of such."""
 
     int_: Annotated[Int64 | None, Tag(2)] = field(default=None, name="int")
     bool_: Annotated[bool | None, Tag(3)] = field(default=None, name="bool")
@@ -34,7 +35,7 @@ class DeviceAttribute(Struct):
 
 
 class CapacityRequestPolicyRange(Struct):
-    """The API type CapacityRequestPolicyRange."""
+    """The least, the most and the step of a request."""
 
     min: Annotated[Quantity | None, Tag(1, required=True)] = None
     max: Annotated[Quantity | None, Tag(2)] = None
@@ -42,7 +43,7 @@ class CapacityRequestPolicyRange(Struct):
 
 
 class CapacityRequestPolicy(Struct):
-    """The API type CapacityRequestPolicy."""
+    """Which amounts of a capacity may be asked for, and the default."""
 
     default: Annotated[Quantity | None, Tag(1)] = None
     validValues: Annotated[tuple[Quantity, ...], Tag(3, listType="atomic")] = ()
@@ -50,27 +51,27 @@ class CapacityRequestPolicy(Struct):
 
 
 class DeviceCapacity(Struct):
-    """The API type DeviceCapacity."""
+    """An amount that a device has, and how it may be shared."""
 
     value: Annotated[Quantity, Tag(1, required=True)] = field(default_factory=Quantity)
     requestPolicy: Annotated[CapacityRequestPolicy | None, Tag(2, gate="DRAConsumableCapacity")] = None
 
 
 class Counter(Struct):
-    """The API type Counter."""
+    """An amount that devices draw on together."""
 
     value: Annotated[Quantity, Tag(1, required=True)] = field(default_factory=Quantity)
 
 
 class DeviceCounterConsumption(Struct):
-    """The API type DeviceCounterConsumption."""
+    """What a device takes from the counters of a set."""
 
     counterSet: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     counters: Annotated[dict[str, Counter], Tag(2, required=True)] = {}
 
 
 class NodeAllocatableMapping(Struct):
-    """The API type NodeAllocatableMapping."""
+    """How a device's capacity counts as a node resource."""
 
     capacityKey: Annotated[str | None, Tag(1)] = None
     capacityMultiplier: Annotated[Quantity | None, Tag(2)] = None
@@ -78,21 +79,21 @@ class NodeAllocatableMapping(Struct):
 
 
 class NodeAllocatableOverhead(Struct):
-    """The API type NodeAllocatableOverhead."""
+    """What a device costs in a node resource."""
 
     perPod: Annotated[Quantity | None, Tag(1)] = None
     perContainer: Annotated[Quantity | None, Tag(2)] = None
 
 
 class NodeAllocatableResource(Struct):
-    """The API type NodeAllocatableResource."""
+    """A node resource that a device draws on."""
 
     mapping: Annotated[NodeAllocatableMapping | None, Tag(3)] = None
     overhead: Annotated[NodeAllocatableOverhead | None, Tag(4)] = None
 
 
 class Device(Struct):
-    """The API type Device."""
+    """A device with its attributes, capacity, taints, and where it can be used."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     attributes: Annotated[dict[str, DeviceAttribute], Tag(2)] = {}
@@ -125,14 +126,14 @@ class Device(Struct):
 
 
 class CounterSet(Struct):
-    """The API type CounterSet."""
+    """Counters that devices of a pool share, by name."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     counters: Annotated[dict[str, Counter], Tag(2, required=True)] = {}
 
 
 class ResourceSliceSpec(Struct):
-    """What is asked of a Resource Slice."""
+    """The driver, the pool, the nodes, and the devices."""
 
     driver: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     pool: Annotated[ResourcePool, Tag(2, required=True)] = field(default_factory=ResourcePool)
@@ -153,9 +154,18 @@ class ResourceSliceSpec(Struct):
 
 
 class ResourceSlice(Object):
-    """The API type ResourceSlice."""
+    """Some of the devices of a driver's pool."""
 
     spec: Annotated[ResourceSliceSpec, Tag(2, required=True)] = field(default_factory=ResourceSliceSpec)
+
+
+COLUMNS = (
+    NAME,
+    column("Node", lambda obj: obj.spec.nodeName or "", "The node that has the devices."),
+    column("Driver", lambda obj: obj.spec.driver, "The driver that knows them."),
+    column("Pool", lambda obj: obj.spec.pool.name, "The pool that they belong to."),
+    AGE,
+)
 
 
 RESOURCE = Resource(
@@ -167,4 +177,9 @@ RESOURCE = Resource(
     namespaced=False,
     singular="resourceslice",
     has_generation=True,
+    columns=COLUMNS,
+    fields=(
+        ("spec.nodeName", lambda piece: piece.spec.nodeName or ""),
+        ("spec.driver", lambda piece: piece.spec.driver),
+    ),
 )

@@ -1,25 +1,27 @@
-"""The event types of the events group."""
+"""What happened to an object (events.k8s.io): a view of the core Event."""
 
+from collections.abc import Callable
 from typing import Annotated
 
-from msgspec import field
+from msgspec import field, structs
 
+from kijabi.api.core import event as core
 from kijabi.api.core.event import EventSource
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import MicroTime, Object, Time
-from kijabi.api.resource import Resource
+from kijabi.api.resource import Column, Resource
 from kijabi.api.struct import Int32, Struct, Tag
 
 
 class EventSeries(Struct):
-    """The API type EventSeries."""
+    """How often an event happened, and when last."""
 
     count: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
     lastObservedTime: Annotated[MicroTime, Tag(2, required=True)] = MicroTime()
 
 
 class Event(Object):
-    """The API type Event."""
+    """A note about an object: action, reason, note, and how often."""
 
     eventTime: Annotated[MicroTime, Tag(2, required=True)] = MicroTime()
     series: Annotated[EventSeries | None, Tag(3)] = None
@@ -37,6 +39,71 @@ class Event(Object):
     deprecatedCount: Annotated[Int32, Tag(15)] = 0
 
 
+def up(event: Event) -> core.Event:
+    """The stored form, of the core group."""
+    series = event.series and core.EventSeries(event.series.count, event.series.lastObservedTime)
+    return core.Event(
+        metadata=event.metadata,
+        involvedObject=event.regarding,
+        reason=event.reason,
+        message=event.note,
+        source=event.deprecatedSource,
+        firstTimestamp=event.deprecatedFirstTimestamp,
+        lastTimestamp=event.deprecatedLastTimestamp,
+        count=event.deprecatedCount,
+        type=event.type,
+        eventTime=event.eventTime,
+        series=series,
+        action=event.action,
+        related=event.related,
+        reportingComponent=event.reportingController,
+        reportingInstance=event.reportingInstance,
+    )
+
+
+def down(event: core.Event) -> Event:
+    """The stored form as this group shows it."""
+    series = event.series and EventSeries(event.series.count, event.series.lastObservedTime)
+    return Event(
+        metadata=event.metadata,
+        eventTime=event.eventTime,
+        series=series,
+        reportingController=event.reportingComponent,
+        reportingInstance=event.reportingInstance,
+        action=event.action,
+        reason=event.reason,
+        regarding=event.involvedObject,
+        related=event.related,
+        note=event.message,
+        type=event.type,
+        deprecatedSource=event.source,
+        deprecatedFirstTimestamp=event.firstTimestamp,
+        deprecatedLastTimestamp=event.lastTimestamp,
+        deprecatedCount=event.count,
+    )
+
+
+def _about(name: str) -> Callable[[Event], str]:
+    return lambda event: str(getattr(event.regarding, name))
+
+
+FIELDS: tuple[tuple[str, Callable[[Event], str]], ...] = (
+    *((f"regarding.{name}", _about(name)) for name in ("kind", "namespace", "name", "uid", "apiVersion")),
+    ("regarding.resourceVersion", _about("resourceVersion")),
+    ("regarding.fieldPath", _about("fieldPath")),
+    ("reportingController", lambda event: event.reportingController),
+    ("reason", lambda event: event.reason),
+    ("type", lambda event: event.type),
+)
+
+
+def _seen(column: Column) -> Column:
+    return structs.replace(column, cell=lambda event: column.cell(up(event)))
+
+
+COLUMNS = tuple(_seen(column) for column in core.COLUMNS)
+
+
 RESOURCE = Resource(
     group="events.k8s.io",
     version="v1",
@@ -46,4 +113,8 @@ RESOURCE = Resource(
     singular="event",
     short=("ev",),
     stored_as=("", "v1", "Event"),
+    fields=FIELDS,
+    columns=COLUMNS,
+    up=up,
+    down=down,
 )

@@ -1,47 +1,48 @@
-"""The flowschema types of the flowcontrol group."""
+"""Which requests go to which priority level; read by the API server's flow control."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, NONE, column
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Int32, Struct, Tag, empty_list
 
 
 class PriorityLevelConfigurationReference(Struct):
-    """The API type PriorityLevelConfigurationReference."""
+    """A priority level by name."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class FlowDistinguisherMethod(Struct):
-    """The API type FlowDistinguisherMethod."""
+    """What tells flows apart: the user or the namespace."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class UserSubject(Struct):
-    """The API type UserSubject."""
+    """A user by name."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class GroupSubject(Struct):
-    """The API type GroupSubject."""
+    """A group by name."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class ServiceAccountSubject(Struct):
-    """The API type ServiceAccountSubject."""
+    """A service account by namespace and name."""
 
     namespace: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     name: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
 
 
 class Subject(Struct):
-    """The API type Subject."""
+    """Whose requests; kind says which member is set."""
 
     kind: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     user: Annotated[UserSubject | None, Tag(2)] = None
@@ -50,7 +51,7 @@ class Subject(Struct):
 
 
 class ResourcePolicyRule(Struct):
-    """The API type ResourcePolicyRule."""
+    """Requests on resources."""
 
     verbs: Annotated[
         tuple[str, ...],
@@ -69,7 +70,7 @@ class ResourcePolicyRule(Struct):
 
 
 class NonResourcePolicyRule(Struct):
-    """The API type NonResourcePolicyRule."""
+    """Requests on plain URLs."""
 
     verbs: Annotated[
         tuple[str, ...],
@@ -82,7 +83,7 @@ class NonResourcePolicyRule(Struct):
 
 
 class PolicyRulesWithSubjects(Struct):
-    """The API type PolicyRulesWithSubjects."""
+    """Whose requests, to what."""
 
     subjects: Annotated[
         tuple[Subject, ...],
@@ -93,7 +94,7 @@ class PolicyRulesWithSubjects(Struct):
 
 
 class FlowSchemaSpec(Struct):
-    """What is asked of a Flow Schema."""
+    """The rules, the priority level, and the rank among schemas."""
 
     priorityLevelConfiguration: Annotated[
         PriorityLevelConfigurationReference,
@@ -105,7 +106,7 @@ class FlowSchemaSpec(Struct):
 
 
 class FlowSchemaCondition(Struct):
-    """One condition of a Flow Schema."""
+    """Dangling, when the priority level does not exist."""
 
     type: Annotated[str, Tag(1, required=True)] = ""
     status: Annotated[str, Tag(2)] = ""
@@ -115,7 +116,7 @@ class FlowSchemaCondition(Struct):
 
 
 class FlowSchemaStatus(Struct):
-    """What was last seen of a Flow Schema."""
+    """The conditions."""
 
     conditions: Annotated[
         tuple[FlowSchemaCondition, ...],
@@ -124,10 +125,29 @@ class FlowSchemaStatus(Struct):
 
 
 class FlowSchema(Object):
-    """The API type FlowSchema."""
+    """Sorts requests into flows and gives them a priority level."""
 
     spec: Annotated[FlowSchemaSpec, Tag(2, required=True)] = field(default_factory=FlowSchemaSpec)
     status: Annotated[FlowSchemaStatus, Tag(3)] = field(default_factory=FlowSchemaStatus)
+
+
+def _method(obj: FlowSchema) -> str:
+    method = obj.spec.distinguisherMethod
+    return NONE if method is None else method.type
+
+
+def _dangling(obj: FlowSchema) -> str:
+    return next((each.status for each in obj.status.conditions if each.type == "Dangling"), "?")
+
+
+COLUMNS = (
+    NAME,
+    column("PriorityLevel", lambda obj: obj.spec.priorityLevelConfiguration.name, "Where its requests wait."),
+    column("MatchingPrecedence", lambda obj: obj.spec.matchingPrecedence, "Lower is asked first."),
+    column("DistinguisherMethod", _method, "What tells its flows apart."),
+    AGE,
+    column("MissingPL", _dangling, "Whether that priority level is missing."),
+)
 
 
 RESOURCE = Resource(
@@ -138,8 +158,7 @@ RESOURCE = Resource(
     type=FlowSchema,
     namespaced=False,
     singular="flowschema",
-    subresources=(
-        Subresource(name="status", kind="FlowSchema", verbs=("get", "patch", "update"), type=FlowSchema),
-    ),
+    subresources=(Subresource(name="status", kind="FlowSchema", verbs=("get", "patch", "update"), type=FlowSchema),),
     has_generation=True,
+    columns=COLUMNS,
 )

@@ -1,16 +1,18 @@
-"""The prioritylevelconfiguration types of the flowcontrol group."""
+"""How much of the server a class of requests gets; read by the API server's flow control."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, NONE, column
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Int32, Struct, Tag
 
 
 class QueuingConfiguration(Struct):
-    """The API type QueuingConfiguration."""
+    """How many queues there are, how long they are, and how flows are dealt over them."""
 
     queues: Annotated[Int32, Tag(1)] = field(default_factory=int)
     handSize: Annotated[Int32, Tag(2)] = field(default_factory=int)
@@ -18,14 +20,14 @@ class QueuingConfiguration(Struct):
 
 
 class LimitResponse(Struct):
-    """The API type LimitResponse."""
+    """What to do beyond the limit: queue or reject."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     queuing: Annotated[QueuingConfiguration | None, Tag(2)] = None
 
 
 class LimitedPriorityLevelConfiguration(Struct):
-    """The API type LimitedPriorityLevelConfiguration."""
+    """The share of seats, what may be lent and borrowed, and the response."""
 
     nominalConcurrencyShares: Annotated[Int32 | None, Tag(1)] = None
     limitResponse: Annotated[LimitResponse, Tag(2, required=True)] = field(default_factory=LimitResponse)
@@ -34,14 +36,14 @@ class LimitedPriorityLevelConfiguration(Struct):
 
 
 class ExemptPriorityLevelConfiguration(Struct):
-    """The API type ExemptPriorityLevelConfiguration."""
+    """The share that an exempt level takes into account; it is never limited."""
 
     nominalConcurrencyShares: Annotated[Int32 | None, Tag(1)] = None
     lendablePercent: Annotated[Int32 | None, Tag(2)] = None
 
 
 class PriorityLevelConfigurationSpec(Struct):
-    """What is asked of a Priority Level Configuration."""
+    """Limited or exempt, and the settings."""
 
     type: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     limited: Annotated[LimitedPriorityLevelConfiguration | None, Tag(2)] = None
@@ -49,7 +51,7 @@ class PriorityLevelConfigurationSpec(Struct):
 
 
 class PriorityLevelConfigurationCondition(Struct):
-    """One condition of a Priority Level Configuration."""
+    """One condition of a priority level."""
 
     type: Annotated[str, Tag(1, required=True)] = ""
     status: Annotated[str, Tag(2)] = ""
@@ -59,7 +61,7 @@ class PriorityLevelConfigurationCondition(Struct):
 
 
 class PriorityLevelConfigurationStatus(Struct):
-    """What was last seen of a Priority Level Configuration."""
+    """The conditions."""
 
     conditions: Annotated[
         tuple[PriorityLevelConfigurationCondition, ...],
@@ -68,7 +70,7 @@ class PriorityLevelConfigurationStatus(Struct):
 
 
 class PriorityLevelConfiguration(Object):
-    """The API type PriorityLevelConfiguration."""
+    """A class of requests and its share of the server."""
 
     spec: Annotated[
         PriorityLevelConfigurationSpec,
@@ -78,6 +80,30 @@ class PriorityLevelConfiguration(Object):
         PriorityLevelConfigurationStatus,
         Tag(3),
     ] = field(default_factory=PriorityLevelConfigurationStatus)
+
+
+def _queuing(name: str) -> Callable[[PriorityLevelConfiguration], int | str]:
+    def read(obj: PriorityLevelConfiguration) -> int | str:
+        limited = obj.spec.limited
+        queuing = limited.limitResponse.queuing if limited else None
+        return NONE if queuing is None else int(getattr(queuing, name))
+
+    return read
+
+
+def _shares(obj: PriorityLevelConfiguration) -> int | str | None:
+    return NONE if obj.spec.limited is None else obj.spec.limited.nominalConcurrencyShares
+
+
+COLUMNS = (
+    NAME,
+    column("Type", lambda obj: obj.spec.type, "Whether requests are limited."),
+    column("NominalConcurrencyShares", _shares, "Its share of the server."),
+    column("Queues", _queuing("queues"), "How many queues it has."),
+    column("HandSize", _queuing("handSize"), "How many of them a flow may use."),
+    column("QueueLengthLimit", _queuing("queueLengthLimit"), "How many requests a queue takes."),
+    AGE,
+)
 
 
 RESOURCE = Resource(
@@ -97,4 +123,5 @@ RESOURCE = Resource(
         ),
     ),
     has_generation=True,
+    columns=COLUMNS,
 )

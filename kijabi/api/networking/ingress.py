@@ -1,9 +1,10 @@
-"""The ingress types of the networking group."""
+"""HTTP routes from outside to services; acted on by ingress controllers."""
 
 from typing import Annotated, ClassVar
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, NONE, column
 from kijabi.api.core.reference import TypedLocalObjectReference
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource, Subresource
@@ -11,7 +12,7 @@ from kijabi.api.struct import Int32, Struct, Tag, empty_list
 
 
 class ServiceBackendPort(Struct):
-    """The API type ServiceBackendPort."""
+    """A service's port by name or number."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -20,28 +21,28 @@ class ServiceBackendPort(Struct):
 
 
 class IngressServiceBackend(Struct):
-    """The API type IngressServiceBackend."""
+    """A service and its port."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     port: Annotated[ServiceBackendPort, Tag(2)] = field(default_factory=ServiceBackendPort)
 
 
 class IngressBackend(Struct):
-    """The API type IngressBackend."""
+    """Where requests go: a service, or another object of the namespace."""
 
     service: Annotated[IngressServiceBackend | None, Tag(4)] = None
     resource: Annotated[TypedLocalObjectReference | None, Tag(3)] = None
 
 
 class IngressTLS(Struct):
-    """The API type IngressTLS."""
+    """Hosts, and the Secret with their certificate."""
 
     hosts: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
     secretName: Annotated[str, Tag(2)] = ""
 
 
 class HTTPIngressPath(Struct):
-    """The API type HTTPIngressPath."""
+    """A path, how it matches, and where it leads."""
 
     path: Annotated[str, Tag(1)] = ""
     pathType: Annotated[str | None, Tag(3, required=True)] = None
@@ -49,7 +50,7 @@ class HTTPIngressPath(Struct):
 
 
 class HTTPIngressRuleValue(Struct):
-    """The API type HTTPIngressRuleValue."""
+    """The paths of a host."""
 
     paths: Annotated[
         tuple[HTTPIngressPath, ...],
@@ -58,13 +59,13 @@ class HTTPIngressRuleValue(Struct):
 
 
 class IngressRuleValue(Struct):
-    """The API type IngressRuleValue."""
+    """What a rule does; HTTP is the only form."""
 
     http: Annotated[HTTPIngressRuleValue | None, Tag(1)] = None
 
 
 class IngressRule(IngressRuleValue):
-    """The API type IngressRule."""
+    """A host and its paths."""
 
     INLINE: ClassVar[int] = 2
 
@@ -72,7 +73,7 @@ class IngressRule(IngressRuleValue):
 
 
 class IngressSpec(Struct):
-    """What is asked of a Ingress."""
+    """The class, the rules, certificates and the backend for everything else."""
 
     ingressClassName: Annotated[str | None, Tag(4)] = None
     defaultBackend: Annotated[IngressBackend | None, Tag(1)] = None
@@ -81,7 +82,7 @@ class IngressSpec(Struct):
 
 
 class IngressPortStatus(Struct):
-    """What was last seen of a Ingress Port."""
+    """A port of a load balancer, and what is wrong with it."""
 
     port: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
     protocol: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -89,7 +90,7 @@ class IngressPortStatus(Struct):
 
 
 class IngressLoadBalancerIngress(Struct):
-    """The API type IngressLoadBalancerIngress."""
+    """An address of a load balancer."""
 
     ip: Annotated[str, Tag(1)] = ""
     hostname: Annotated[str, Tag(2)] = ""
@@ -97,13 +98,13 @@ class IngressLoadBalancerIngress(Struct):
 
 
 class IngressLoadBalancerStatus(Struct):
-    """What was last seen of a Ingress Load Balancer."""
+    """Where the load balancer can be reached."""
 
     ingress: Annotated[tuple[IngressLoadBalancerIngress, ...], Tag(1, listType="atomic")] = ()
 
 
 class IngressStatus(Struct):
-    """What was last seen of a Ingress."""
+    """The load balancer."""
 
     loadBalancer: Annotated[
         IngressLoadBalancerStatus,
@@ -112,10 +113,32 @@ class IngressStatus(Struct):
 
 
 class Ingress(Object):
-    """The API type Ingress."""
+    """Routes HTTP requests by host and path to services."""
 
     spec: Annotated[IngressSpec, Tag(2)] = field(default_factory=IngressSpec)
     status: Annotated[IngressStatus, Tag(3)] = field(default_factory=IngressStatus)
+
+
+def _hosts(obj: Ingress) -> str:
+    found = [rule.host for rule in obj.spec.rules[:3] if rule.host]
+    if len(found) == 3 and len(obj.spec.rules) > 3:
+        return f"{','.join(found)} + {len(obj.spec.rules) - 3} more..."
+    return ",".join([rule.host for rule in obj.spec.rules if rule.host][:3]) or "*"
+
+
+def _addresses(obj: Ingress) -> str:
+    found = {each.ip or each.hostname for each in obj.status.loadBalancer.ingress}
+    return ",".join(sorted(found - {""}))
+
+
+COLUMNS = (
+    NAME,
+    column("Class", lambda obj: NONE if obj.spec.ingressClassName is None else obj.spec.ingressClassName, "Its class."),
+    column("Hosts", _hosts, "Hosts that it is for."),
+    column("Address", _addresses, "Where it is reached."),
+    column("Ports", lambda obj: "80, 443" if obj.spec.tls else "80", "Ports of the hosts."),
+    AGE,
+)
 
 
 RESOURCE = Resource(
@@ -126,8 +149,7 @@ RESOURCE = Resource(
     type=Ingress,
     singular="ingress",
     short=("ing",),
-    subresources=(
-        Subresource(name="status", kind="Ingress", verbs=("get", "patch", "update"), type=Ingress),
-    ),
+    subresources=(Subresource(name="status", kind="Ingress", verbs=("get", "patch", "update"), type=Ingress),),
     has_generation=True,
+    columns=COLUMNS,
 )

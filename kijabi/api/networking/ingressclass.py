@@ -1,16 +1,17 @@
-"""The ingressclass types of the networking group."""
+"""Which controller serves which ingresses."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, NONE, column
 from kijabi.api.meta import Object
-from kijabi.api.resource import Resource
+from kijabi.api.resource import Column, Resource
 from kijabi.api.struct import Struct, Tag
 
 
 class IngressClassParametersReference(Struct):
-    """The API type IngressClassParametersReference."""
+    """The object with a controller's parameters."""
 
     apiGroup: Annotated[str | None, Tag(1)] = None
     kind: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -25,16 +26,37 @@ class IngressClassParametersReference(Struct):
 
 
 class IngressClassSpec(Struct):
-    """What is asked of a Ingress Class."""
+    """The controller and its parameters."""
 
     controller: Annotated[str, Tag(1)] = ""
     parameters: Annotated[IngressClassParametersReference | None, Tag(2)] = None
 
 
 class IngressClass(Object):
-    """The API type IngressClass."""
+    """A class of ingresses and their controller."""
 
     spec: Annotated[IngressClassSpec, Tag(2)] = field(default_factory=IngressClassSpec)
+
+
+def _name(obj: IngressClass) -> str:
+    default = obj.metadata.annotations.get("ingressclass.kubernetes.io/is-default-class") == "true"
+    return f"{obj.metadata.name} (default)" if default else obj.metadata.name
+
+
+def _parameters(obj: IngressClass) -> str:
+    found = obj.spec.parameters
+    if found is None:
+        return NONE
+    group = "" if found.apiGroup is None else f".{found.apiGroup}"
+    return f"{found.kind}{group}/{found.name}"
+
+
+COLUMNS = (
+    Column(name="Name", cell=_name, format="name", description=NAME.description),
+    column("Controller", lambda obj: obj.spec.controller, "Who handles its ingresses."),
+    column("Parameters", _parameters, "What configures it."),
+    AGE,
+)
 
 
 RESOURCE = Resource(
@@ -46,4 +68,5 @@ RESOURCE = Resource(
     namespaced=False,
     singular="ingressclass",
     has_generation=True,
+    columns=COLUMNS,
 )

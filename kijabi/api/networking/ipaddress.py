@@ -1,16 +1,17 @@
-"""The ipaddress types of the networking group."""
+"""An address that a service uses; written by the API server's allocator."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, NONE, column
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Struct, Tag
 
 
 class ParentReference(Struct):
-    """The API type ParentReference."""
+    """The object that uses the address."""
 
     group: Annotated[str, Tag(1)] = ""
     resource: Annotated[str, Tag(2, required=True)] = ""
@@ -19,15 +20,26 @@ class ParentReference(Struct):
 
 
 class IPAddressSpec(Struct):
-    """What is asked of a IP Address."""
+    """Who uses it."""
 
     parentRef: Annotated[ParentReference | None, Tag(1, required=True)] = None
 
 
 class IPAddress(Object):
-    """The API type IPAddress."""
+    """One address in use; its name is the address."""
 
     spec: Annotated[IPAddressSpec, Tag(2, required=True)] = field(default_factory=IPAddressSpec)
+
+
+def _parent(obj: IPAddress) -> str:
+    parent = obj.spec.parentRef
+    if parent is None:
+        return NONE
+    resource = f"{parent.resource}.{parent.group}".rstrip(".").lower()
+    return "/".join(part for part in (resource, parent.namespace, parent.name) if part)
+
+
+COLUMNS = (NAME, column("ParentRef", _parent, "The object that has the address."), AGE)
 
 
 RESOURCE = Resource(
@@ -40,4 +52,5 @@ RESOURCE = Resource(
     singular="ipaddress",
     short=("ip",),
     name_rule="none",
+    columns=COLUMNS,
 )

@@ -1,16 +1,17 @@
-"""The networkpolicy types of the networking group."""
+"""Who may talk to whom; enforced by the pod network."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, column, selector_text
 from kijabi.api.meta import LabelSelector, Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Int32, IntOrString, Struct, Tag
 
 
 class NetworkPolicyPort(Struct):
-    """The API type NetworkPolicyPort."""
+    """A port, or a range of them, of a protocol."""
 
     protocol: Annotated[str | None, Tag(1)] = None
     port: Annotated[IntOrString | None, Tag(2)] = None
@@ -23,14 +24,14 @@ class NetworkPolicyPort(Struct):
 
 
 class IPBlock(Struct):
-    """The API type IPBlock."""
+    """A network, less some parts of it."""
 
     cidr: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     except_: Annotated[tuple[str, ...], Tag(2, listType="atomic")] = field(default=(), name="except")
 
 
 class NetworkPolicyPeer(Struct):
-    """The API type NetworkPolicyPeer."""
+    """Pods, namespaces, or a block of addresses."""
 
     podSelector: Annotated[LabelSelector | None, Tag(1)] = None
     namespaceSelector: Annotated[LabelSelector | None, Tag(2)] = None
@@ -38,7 +39,7 @@ class NetworkPolicyPeer(Struct):
 
 
 class NetworkPolicyIngressRule(Struct):
-    """The API type NetworkPolicyIngressRule."""
+    """Traffic that may come in: from whom, to which ports."""
 
     ports: Annotated[tuple[NetworkPolicyPort, ...], Tag(1, listType="atomic")] = ()
     from_: Annotated[
@@ -48,14 +49,14 @@ class NetworkPolicyIngressRule(Struct):
 
 
 class NetworkPolicyEgressRule(Struct):
-    """The API type NetworkPolicyEgressRule."""
+    """Traffic that may go out: to whom, to which ports."""
 
     ports: Annotated[tuple[NetworkPolicyPort, ...], Tag(1, listType="atomic")] = ()
     to: Annotated[tuple[NetworkPolicyPeer, ...], Tag(2, listType="atomic")] = ()
 
 
 class NetworkPolicySpec(Struct):
-    """What is asked of a Network Policy."""
+    """The pods, and what may come in and go out."""
 
     podSelector: Annotated[LabelSelector, Tag(1)] = field(default_factory=LabelSelector)
     ingress: Annotated[tuple[NetworkPolicyIngressRule, ...], Tag(2, listType="atomic")] = ()
@@ -69,9 +70,16 @@ class NetworkPolicySpec(Struct):
 
 
 class NetworkPolicy(Object):
-    """The API type NetworkPolicy."""
+    """Confines the traffic of the pods that it selects to what it lists."""
 
     spec: Annotated[NetworkPolicySpec, Tag(2)] = field(default_factory=NetworkPolicySpec)
+
+
+COLUMNS = (
+    NAME,
+    column("Pod-Selector", lambda obj: selector_text(obj.spec.podSelector), "Labels of the pods that it is about."),
+    AGE,
+)
 
 
 RESOURCE = Resource(
@@ -83,4 +91,5 @@ RESOURCE = Resource(
     singular="networkpolicy",
     short=("netpol",),
     has_generation=True,
+    columns=COLUMNS,
 )

@@ -1,22 +1,23 @@
-"""The servicecidr types of the networking group."""
+"""Address ranges for services; read by the API server's allocator."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.meta import Condition, Object
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct, Tag
 
 
 class ServiceCIDRSpec(Struct):
-    """What is asked of a Service CIDR."""
+    """The ranges."""
 
     cidrs: Annotated[tuple[str, ...], Tag(1, listType="atomic")] = ()
 
 
 class ServiceCIDRStatus(Struct):
-    """What was last seen of a Service CIDR."""
+    """The conditions."""
 
     conditions: Annotated[
         tuple[Condition, ...],
@@ -25,10 +26,13 @@ class ServiceCIDRStatus(Struct):
 
 
 class ServiceCIDR(Object):
-    """The API type ServiceCIDR."""
+    """A range from which services get their addresses."""
 
     spec: Annotated[ServiceCIDRSpec, Tag(2)] = field(default_factory=ServiceCIDRSpec)
     status: Annotated[ServiceCIDRStatus, Tag(3)] = field(default_factory=ServiceCIDRStatus)
+
+
+COLUMNS = (NAME, column("CIDRs", lambda obj: ",".join(obj.spec.cidrs), "Ranges of addresses."), AGE)
 
 
 RESOURCE = Resource(
@@ -39,7 +43,6 @@ RESOURCE = Resource(
     type=ServiceCIDR,
     namespaced=False,
     singular="servicecidr",
-    subresources=(
-        Subresource(name="status", kind="ServiceCIDR", verbs=("get", "patch", "update"), type=ServiceCIDR),
-    ),
+    subresources=(Subresource(name="status", kind="ServiceCIDR", verbs=("get", "patch", "update"), type=ServiceCIDR),),
+    columns=COLUMNS,
 )

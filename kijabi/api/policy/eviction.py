@@ -1,4 +1,4 @@
-"""The eviction types of the policy group."""
+"""A polite request to delete a pod, subject to disruption budgets. Posted to `pods/NAME/eviction`."""
 
 from typing import Annotated
 
@@ -7,6 +7,6 @@ from kijabi.api.struct import Tag
 
 
 class Eviction(Object):
-    """The API type Eviction."""
+    """Asks for a pod to be deleted if its budget allows it."""
 
     deleteOptions: Annotated[DeleteOptions | None, Tag(2)] = None

@@ -1,16 +1,17 @@
-"""The poddisruptionbudget types of the policy group."""
+"""How many pods may be down on purpose; counted by its controller, honoured by eviction."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, column, number
 from kijabi.api.meta import Condition, LabelSelector, Object, Time
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Int32, Int64, IntOrString, Struct, Tag
 
 
 class PodDisruptionBudgetSpec(Struct):
-    """What is asked of a Pod Disruption Budget."""
+    """The pods, and how many must stay or may go."""
 
     minAvailable: Annotated[IntOrString | None, Tag(1)] = None
     selector: Annotated[LabelSelector | None, Tag(2, strategy="replace")] = None
@@ -19,7 +20,7 @@ class PodDisruptionBudgetSpec(Struct):
 
 
 class PodDisruptionBudgetStatus(Struct):
-    """What was last seen of a Pod Disruption Budget."""
+    """How many are healthy and may go now, and which are on their way."""
 
     observedGeneration: Annotated[Int64, Tag(1)] = 0
     disruptedPods: Annotated[dict[str, Time], Tag(2)] = {}
@@ -34,10 +35,23 @@ class PodDisruptionBudgetStatus(Struct):
 
 
 class PodDisruptionBudget(Object):
-    """The API type PodDisruptionBudget."""
+    """Bounds how many pods are down by choice at once."""
 
     spec: Annotated[PodDisruptionBudgetSpec, Tag(2)] = field(default_factory=PodDisruptionBudgetSpec)
     status: Annotated[PodDisruptionBudgetStatus, Tag(3)] = field(default_factory=PodDisruptionBudgetStatus)
+
+
+COLUMNS = (
+    NAME,
+    column("Min Available", lambda obj: _or_none(obj.spec.minAvailable), "How many pods must stay available."),
+    column("Max Unavailable", lambda obj: _or_none(obj.spec.maxUnavailable), "How many pods may be away."),
+    number("Allowed Disruptions", lambda obj: obj.status.disruptionsAllowed, "How many may be evicted now."),
+    AGE,
+)
+
+
+def _or_none(value: int | str | None) -> str:
+    return "N/A" if value is None else str(value)
 
 
 RESOURCE = Resource(
@@ -57,4 +71,5 @@ RESOURCE = Resource(
         ),
     ),
     has_generation=True,
+    columns=COLUMNS,
 )

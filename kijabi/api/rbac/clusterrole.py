@@ -1,4 +1,4 @@
-"""The clusterrole types of the rbac group."""
+"""Permissions for the whole cluster, or for many namespaces; read by the RBAC authorizer."""
 
 from typing import Annotated
 
@@ -11,13 +11,13 @@ from kijabi.api.struct import Struct, Tag, empty_list
 
 
 class AggregationRule(Struct):
-    """The API type AggregationRule."""
+    """Selectors of cluster roles whose rules are added to this one."""
 
     clusterRoleSelectors: Annotated[tuple[LabelSelector, ...], Tag(1, listType="atomic")] = ()
 
 
 class ClusterRole(Object):
-    """The API type ClusterRole."""
+    """Permissions that a binding can grant everywhere or in one namespace."""
 
     rules: Annotated[tuple[PolicyRule, ...], Tag(2, listType="atomic")] = field(default_factory=empty_list)
     aggregationRule: Annotated[AggregationRule | None, Tag(3)] = None

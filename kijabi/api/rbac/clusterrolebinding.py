@@ -1,17 +1,17 @@
-"""The clusterrolebinding types of the rbac group."""
+"""Permissions granted in the whole cluster; read by the RBAC authorizer."""
 
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.meta import Object
-from kijabi.api.rbac.rolebinding import RoleRef, Subject
+from kijabi.api.rbac.rolebinding import COLUMNS, RoleRef, Subject
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Tag
 
 
 class ClusterRoleBinding(Object):
-    """The API type ClusterRoleBinding."""
+    """Grants a cluster role to users, groups and service accounts, everywhere."""
 
     subjects: Annotated[tuple[Subject, ...], Tag(2, listType="atomic")] = ()
     roleRef: Annotated[RoleRef, Tag(3, required=True)] = field(default_factory=RoleRef)
@@ -26,4 +26,5 @@ RESOURCE = Resource(
     namespaced=False,
     singular="clusterrolebinding",
     name_rule="path",
+    columns=COLUMNS,
 )

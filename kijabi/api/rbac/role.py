@@ -1,4 +1,4 @@
-"""The role types of the rbac group."""
+"""Permissions in one namespace; read by the RBAC authorizer."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from kijabi.api.struct import Struct, Tag, empty_list
 
 
 class PolicyRule(Struct):
-    """The API type PolicyRule."""
+    """Verbs on resources, perhaps only with certain names, or on plain URLs."""
 
     verbs: Annotated[
         tuple[str, ...],
@@ -23,7 +23,7 @@ class PolicyRule(Struct):
 
 
 class Role(Object):
-    """The API type Role."""
+    """Permissions in one namespace."""
 
     rules: Annotated[tuple[PolicyRule, ...], Tag(2, listType="atomic")] = field(default_factory=empty_list)
 

@@ -1,16 +1,18 @@
-"""The rolebinding types of the rbac group."""
+"""Permissions granted in one namespace; read by the RBAC authorizer."""
 
-from typing import Annotated, ClassVar
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Struct, Tag
 
 
 class Subject(Struct):
-    """The API type Subject."""
+    """A user, a group or a service account."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -26,7 +28,7 @@ class Subject(Struct):
 
 
 class RoleRef(Struct):
-    """The API type RoleRef."""
+    """The role or cluster role that is granted; it cannot be changed."""
 
     ATOMIC: ClassVar[bool] = True
 
@@ -40,10 +42,29 @@ class RoleRef(Struct):
 
 
 class RoleBinding(Object):
-    """The API type RoleBinding."""
+    """Grants a role to users, groups and service accounts in one namespace."""
 
     subjects: Annotated[tuple[Subject, ...], Tag(2, listType="atomic")] = ()
     roleRef: Annotated[RoleRef, Tag(3, required=True)] = field(default_factory=RoleRef)
+
+
+def _subjects(kind: str) -> Callable[[Any], str]:
+    return lambda obj: ", ".join(subject.name for subject in obj.subjects if subject.kind == kind)
+
+
+def _accounts(obj: Any) -> str:
+    found = [subject for subject in obj.subjects if subject.kind == "ServiceAccount"]
+    return ", ".join(f"{subject.namespace}/{subject.name}" for subject in found)
+
+
+COLUMNS = (
+    NAME,
+    column("Role", lambda obj: f"{obj.roleRef.kind}/{obj.roleRef.name}", "The role that it gives."),
+    AGE,
+    column("Users", _subjects("User"), "Users who get it.", wide=True),
+    column("Groups", _subjects("Group"), "Groups that get it.", wide=True),
+    column("ServiceAccounts", _accounts, "Service accounts that get it.", wide=True),
+)
 
 
 RESOURCE = Resource(
@@ -54,4 +75,5 @@ RESOURCE = Resource(
     type=RoleBinding,
     singular="rolebinding",
     name_rule="path",
+    columns=COLUMNS,
 )

@@ -1,4 +1,4 @@
-"""The workload types of the scheduling group."""
+"""How groups of pods are scheduled together (scheduling.k8s.io/v1alpha3, as far as Job uses it)."""
 
 from typing import Annotated
 
@@ -8,51 +8,51 @@ from kijabi.api.struct import Int32, Struct, Tag
 
 
 class WorkloadPodGroupBasicSchedulingPolicy(Struct):
-    """The API type WorkloadPodGroupBasicSchedulingPolicy."""
+    """Each pod for itself."""
 
 
 class WorkloadPodGroupGangSchedulingPolicy(Struct):
-    """The API type WorkloadPodGroupGangSchedulingPolicy."""
+    """At least so many at once, or none."""
 
     minCount: Annotated[Int32 | None, Tag(1)] = None
 
 
 class WorkloadPodGroupSchedulingPolicy(Struct):
-    """The API type WorkloadPodGroupSchedulingPolicy."""
+    """Basic or gang; one member is set."""
 
     basic: Annotated[WorkloadPodGroupBasicSchedulingPolicy | None, Tag(1)] = None
     gang: Annotated[WorkloadPodGroupGangSchedulingPolicy | None, Tag(2)] = None
 
 
 class TopologyConstraint(Struct):
-    """The API type TopologyConstraint."""
+    """Pods must share the value of a topology label."""
 
     key: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class WorkloadPodGroupSchedulingConstraints(Struct):
-    """The API type WorkloadPodGroupSchedulingConstraints."""
+    """Where the pods of a group may be, relative to one another."""
 
     topology: Annotated[tuple[TopologyConstraint, ...], Tag(1, listType="atomic")] = ()
 
 
 class WorkloadPodGroupSingleDisruptionMode(Struct):
-    """The API type WorkloadPodGroupSingleDisruptionMode."""
+    """Pods may be disrupted one by one."""
 
 
 class WorkloadPodGroupAllDisruptionMode(Struct):
-    """The API type WorkloadPodGroupAllDisruptionMode."""
+    """Pods are disrupted all together."""
 
 
 class WorkloadPodGroupDisruptionMode(Struct):
-    """The API type WorkloadPodGroupDisruptionMode."""
+    """Single or all; one member is set."""
 
     single: Annotated[WorkloadPodGroupSingleDisruptionMode | None, Tag(1)] = None
     all: Annotated[WorkloadPodGroupAllDisruptionMode | None, Tag(2)] = None
 
 
 class WorkloadPodGroupResourceClaim(Struct):
-    """The API type WorkloadPodGroupResourceClaim."""
+    """Devices that the pods of a group share."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     resourceClaimName: Annotated[str | None, Tag(2)] = None

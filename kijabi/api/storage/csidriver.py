@@ -1,23 +1,25 @@
-"""The csidriver types of the storage group."""
+"""What a CSI driver can do; registered by its installer, read by kubelet and controllers."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, NONE, UNSET, column
 from kijabi.api.meta import Object
-from kijabi.api.resource import Resource
+from kijabi.api.resource import Column, Resource
 from kijabi.api.struct import Int64, Struct, Tag
 
 
 class TokenRequest(Struct):
-    """The API type TokenRequest."""
+    """An audience for which the driver wants the pod's token, and for how long."""
 
     audience: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     expirationSeconds: Annotated[Int64 | None, Tag(2)] = None
 
 
 class CSIDriverSpec(Struct):
-    """What is asked of a CSI Driver."""
+    """Whether it attaches, what it wants to know of pods, and which modes it supports."""
 
     attachRequired: Annotated[bool | None, Tag(1)] = None
     podInfoOnMount: Annotated[bool | None, Tag(2)] = None
@@ -49,9 +51,29 @@ class CSIDriverSpec(Struct):
 
 
 class CSIDriver(Object):
-    """The API type CSIDriver."""
+    """A storage driver of the cluster, by name."""
 
     spec: Annotated[CSIDriverSpec, Tag(2, required=True)] = field(default_factory=CSIDriverSpec)
+
+
+def _audiences(obj: CSIDriver) -> str:
+    return ",".join(each.audience for each in obj.spec.tokenRequests) if obj.spec.tokenRequests else UNSET
+
+
+def _flag(name: str, read: Callable[[CSIDriver], bool | None], text: str) -> Column:
+    return column(name, lambda obj: bool(read(obj)), text, type="boolean")
+
+
+COLUMNS = (
+    NAME,
+    _flag("AttachRequired", lambda obj: obj.spec.attachRequired is not False, "Whether volumes are attached."),
+    _flag("PodInfoOnMount", lambda obj: obj.spec.podInfoOnMount, "Whether it is told about the pod."),
+    _flag("StorageCapacity", lambda obj: obj.spec.storageCapacity, "Whether it publishes capacity."),
+    column("TokenRequests", _audiences, "Audiences of the tokens that it gets."),
+    _flag("RequiresRepublish", lambda obj: obj.spec.requiresRepublish, "Whether it is called again and again."),
+    column("Modes", lambda obj: ",".join(obj.spec.volumeLifecycleModes) or NONE, "Volumes that it makes."),
+    AGE,
+)
 
 
 RESOURCE = Resource(
@@ -62,4 +84,5 @@ RESOURCE = Resource(
     type=CSIDriver,
     namespaced=False,
     singular="csidriver",
+    columns=COLUMNS,
 )

@@ -1,22 +1,23 @@
-"""The csinode types of the storage group."""
+"""The CSI drivers of a node; written by its kubelet."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, number
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Int32, Struct, Tag, empty_list
 
 
 class VolumeNodeResources(Struct):
-    """The API type VolumeNodeResources."""
+    """How many volumes of the driver fit."""
 
     count: Annotated[Int32 | None, Tag(1)] = None
 
 
 class CSINodeDriver(Struct):
-    """The API type CSINodeDriver."""
+    """A driver on the node: its name for the node, and its topology keys."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     nodeID: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -25,7 +26,7 @@ class CSINodeDriver(Struct):
 
 
 class CSINodeSpec(Struct):
-    """What is asked of a CSI Node."""
+    """The drivers."""
 
     drivers: Annotated[
         tuple[CSINodeDriver, ...],
@@ -34,7 +35,7 @@ class CSINodeSpec(Struct):
 
 
 class StorageHealthCondition(Struct):
-    """One condition of a Storage Health."""
+    """One state that a driver reports of its storage."""
 
     status: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     reason: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
@@ -45,14 +46,14 @@ class StorageHealthCondition(Struct):
 
 
 class StorageHealth(Struct):
-    """The API type StorageHealth."""
+    """The health of a driver's storage."""
 
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     healthConditions: Annotated[tuple[StorageHealthCondition, ...], Tag(2, listType="atomic")] = ()
 
 
 class CSINodeStatus(Struct):
-    """What was last seen of a CSI Node."""
+    """The health of all drivers' storage as seen from the node."""
 
     storageHealth: Annotated[
         tuple[StorageHealth, ...],
@@ -61,10 +62,13 @@ class CSINodeStatus(Struct):
 
 
 class CSINode(Object):
-    """The API type CSINode."""
+    """What CSI drivers report of a node."""
 
     spec: Annotated[CSINodeSpec, Tag(2, required=True)] = field(default_factory=CSINodeSpec)
     status: Annotated[CSINodeStatus, Tag(3)] = field(default_factory=CSINodeStatus)
+
+
+COLUMNS = (NAME, number("Drivers", lambda obj: len(obj.spec.drivers), "How many drivers it has."), AGE)
 
 
 RESOURCE = Resource(
@@ -75,7 +79,6 @@ RESOURCE = Resource(
     type=CSINode,
     namespaced=False,
     singular="csinode",
-    subresources=(
-        Subresource(name="status", kind="CSINode", verbs=("get", "patch", "update"), type=CSINode),
-    ),
+    subresources=(Subresource(name="status", kind="CSINode", verbs=("get", "patch", "update"), type=CSINode),),
+    columns=COLUMNS,
 )

@@ -1,9 +1,10 @@
-"""The csistoragecapacity types of the storage group."""
+"""How much storage is left; written by CSI drivers, read by the scheduler."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import NAME, UNSET, column
 from kijabi.api.meta import LabelSelector, Object
 from kijabi.api.quantity import Quantity
 from kijabi.api.resource import Resource
@@ -11,12 +12,19 @@ from kijabi.api.struct import Tag
 
 
 class CSIStorageCapacity(Object):
-    """The API type CSIStorageCapacity."""
+    """The capacity of a storage class in one part of the topology."""
 
     nodeTopology: Annotated[LabelSelector | None, Tag(2)] = None
     storageClassName: Annotated[str, Tag(3, required=True)] = field(default_factory=str)
     capacity: Annotated[Quantity | None, Tag(4)] = None
     maximumVolumeSize: Annotated[Quantity | None, Tag(5)] = None
+
+
+COLUMNS = (
+    NAME,
+    column("StorageClassName", lambda obj: obj.storageClassName, "The class of the volumes."),
+    column("Capacity", lambda obj: UNSET if obj.capacity is None else str(obj.capacity), "How much there is."),
+)
 
 
 RESOURCE = Resource(
@@ -26,4 +34,5 @@ RESOURCE = Resource(
     plural="csistoragecapacities",
     type=CSIStorageCapacity,
     singular="csistoragecapacity",
+    columns=COLUMNS,
 )

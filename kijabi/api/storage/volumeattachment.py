@@ -1,24 +1,25 @@
-"""The volumeattachment types of the storage group."""
+"""A volume that is to be attached to a node; written by the attach controller."""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.core.persistentvolume import PersistentVolumeSpec
 from kijabi.api.meta import Object, Time
-from kijabi.api.resource import Resource, Subresource
+from kijabi.api.resource import Column, Resource, Subresource
 from kijabi.api.struct import Int32, Struct, Tag
 
 
 class VolumeAttachmentSource(Struct):
-    """The API type VolumeAttachmentSource."""
+    """The volume, by name or spelled out."""
 
     persistentVolumeName: Annotated[str | None, Tag(1)] = None
     inlineVolumeSpec: Annotated[PersistentVolumeSpec | None, Tag(2)] = None
 
 
 class VolumeAttachmentSpec(Struct):
-    """What is asked of a Volume Attachment."""
+    """The driver, the volume and the node."""
 
     attacher: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     source: Annotated[
@@ -29,7 +30,7 @@ class VolumeAttachmentSpec(Struct):
 
 
 class VolumeError(Struct):
-    """The API type VolumeError."""
+    """An error, its code, and when it came."""
 
     time: Annotated[Time, Tag(1)] = Time()
     message: Annotated[str, Tag(2)] = ""
@@ -37,7 +38,7 @@ class VolumeError(Struct):
 
 
 class VolumeAttachmentStatus(Struct):
-    """What was last seen of a Volume Attachment."""
+    """Whether it is attached, and the last errors."""
 
     attached: Annotated[bool, Tag(1, required=True)] = field(default_factory=bool)
     attachmentMetadata: Annotated[dict[str, str], Tag(2)] = {}
@@ -46,10 +47,20 @@ class VolumeAttachmentStatus(Struct):
 
 
 class VolumeAttachment(Object):
-    """The API type VolumeAttachment."""
+    """The wish to attach a volume to a node, and whether it is."""
 
     spec: Annotated[VolumeAttachmentSpec, Tag(2, required=True)] = field(default_factory=VolumeAttachmentSpec)
     status: Annotated[VolumeAttachmentStatus, Tag(3)] = field(default_factory=VolumeAttachmentStatus)
+
+
+COLUMNS = (
+    NAME,
+    Column(name="Attacher", cell=lambda obj: obj.spec.attacher, format="name", description="Who attaches it."),
+    column("PV", lambda obj: obj.spec.source.persistentVolumeName or "", "The volume."),
+    column("Node", lambda obj: obj.spec.nodeName, "The node."),
+    column("Attached", lambda obj: obj.status.attached, "Whether it is attached.", type="boolean"),
+    AGE,
+)
 
 
 RESOURCE = Resource(
@@ -68,4 +79,5 @@ RESOURCE = Resource(
             type=VolumeAttachment,
         ),
     ),
+    columns=COLUMNS,
 )

@@ -1,4 +1,4 @@
-"""The storageversionmigration types of the storagemigration group."""
+"""Rewriting stored objects in the current version; acted on by its controller."""
 
 from typing import Annotated
 
@@ -10,13 +10,13 @@ from kijabi.api.struct import Struct, Tag
 
 
 class StorageVersionMigrationSpec(Struct):
-    """What is asked of a Storage Version Migration."""
+    """The resource to rewrite."""
 
     resource: Annotated[GroupResource, Tag(1, required=True)] = field(default_factory=GroupResource)
 
 
 class StorageVersionMigrationStatus(Struct):
-    """What was last seen of a Storage Version Migration."""
+    """How far it has come."""
 
     conditions: Annotated[
         tuple[Condition, ...],
@@ -26,7 +26,7 @@ class StorageVersionMigrationStatus(Struct):
 
 
 class StorageVersionMigration(Object):
-    """The API type StorageVersionMigration."""
+    """The order to rewrite all objects of a resource."""
 
     spec: Annotated[StorageVersionMigrationSpec, Tag(2)] = field(default_factory=StorageVersionMigrationSpec)
     status: Annotated[
