@@ -1,1 +1,6 @@
-"""The admissionregistration API group: one module a kind."""
+"""admissionregistration.k8s.io/v1: who looks at writes before they are stored.
+
+Webhooks: `mutatingwebhookconfiguration.py`, `validatingwebhookconfiguration.py`, with `webhookclient.py` for how to
+reach them. Policies in CEL: `mutatingadmissionpolicy.py`, `validatingadmissionpolicy.py` and the bindings that put
+them into effect. `policyrules.py` has what all of them use to say which writes they match.
+"""

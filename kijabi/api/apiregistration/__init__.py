@@ -1,1 +1,1 @@
-"""The apiregistration API group: one module a kind."""
+"""apiregistration.k8s.io/v1: group versions and who serves them (`apiservice.py`)."""

@@ -1,1 +1,1 @@
-"""The batch API group: one module a kind."""
+"""batch/v1: work that ends. `job.py` runs it, `cronjob.py` starts jobs by the clock."""

@@ -1,1 +1,1 @@
-"""The coordination API group: one module a kind."""
+"""coordination.k8s.io/v1: locks and heartbeats (`lease.py`)."""

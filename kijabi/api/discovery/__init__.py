@@ -1,1 +1,1 @@
-"""The discovery API group: one module a kind."""
+"""discovery.k8s.io/v1: the addresses behind services (`endpointslice.py`)."""

@@ -1,1 +1,1 @@
-"""The node API group: one module a kind."""
+"""node.k8s.io/v1: ways to run pods (`runtimeclass.py`)."""

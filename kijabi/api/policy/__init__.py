@@ -1,1 +1,1 @@
-"""The policy API group: one module a kind."""
+"""policy/v1: disruption on purpose, bounded by `poddisruptionbudget.py` and asked for by `eviction.py`."""

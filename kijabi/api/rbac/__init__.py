@@ -1,1 +1,4 @@
-"""The rbac API group: one module a kind."""
+"""rbac.authorization.k8s.io/v1: permissions.
+
+`role.py` and `clusterrole.py` say what, `rolebinding.py` and `clusterrolebinding.py` say who.
+"""

@@ -1,1 +1,5 @@
-"""The storage API group: one module a kind."""
+"""storage.k8s.io/v1: storage classes and CSI.
+
+`storageclass.py` and `volumeattributesclass.py` are what claims ask for; `csidriver.py`, `csinode.py`,
+`csistoragecapacity.py` and `volumeattachment.py` are what drivers, kubelets and the attach controller tell one another.
+"""

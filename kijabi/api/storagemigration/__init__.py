@@ -1,1 +1,1 @@
-"""The storagemigration API group: one module a kind."""
+"""storagemigration.k8s.io/v1: rewriting stored objects (`storageversionmigration.py`)."""
