@@ -25,6 +25,9 @@ from kijabi.client.transport import Request, Response, Transport
 T = TypeVar("T", bound=Object)
 
 JSON = "application/json"
+# What a metadata-only client accepts; a list is of another kind.
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 PATCH_TYPES = {
     "json": "application/json-patch+json",
     "merge": "application/merge-patch+json",
@@ -80,14 +83,30 @@ class Client:
     `ConnectionLost` when there was none within `timeout` seconds.
     """
 
-    def __init__(self, transport: Transport, *, user_agent: str = "kijabi", timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        user_agent: str = "kijabi",
+        timeout: float = TIMEOUT,
+        metadata_of: Resource | None = None,
+    ) -> None:
         self.transport = transport
         self._timeout = timeout
-        self._headers = {"user-agent": user_agent, "accept": JSON}
+        self._headers = {"user-agent": user_agent, "accept": METADATA if metadata_of is not None else JSON}
+        self._only = metadata_of
+
+    def metadata_of(self, resource: Resource) -> Client:
+        """A client of one resource, of the catalog or not, to be called with PartialObjectMetadata as type."""
+        agent = self._headers["user-agent"]
+        return Client(self.transport, user_agent=agent, timeout=self._timeout, metadata_of=resource)
+
+    def _resource(self, cls: type[Struct]) -> Resource:
+        return self._only if self._only is not None else catalog.by_type(cls)
 
     async def get(self, cls: type[T], name: str, namespace: str = "") -> T:
         """One object, as it is now."""
-        resource = catalog.by_type(cls)
+        resource = self._resource(cls)
         return self._decode(cls, resource, await self._call("GET", resource_path(resource, namespace, name)))
 
     async def list(
@@ -106,7 +125,7 @@ class Client:
 
         Raises Expired when `cont` or `resource_version` is too old.
         """
-        resource = catalog.by_type(cls)
+        resource = self._resource(cls)
         query = _query(
             labelSelector=labels,
             fieldSelector=fields,
@@ -114,7 +133,8 @@ class Client:
             limit=str(limit) if limit else "",
             **{"continue": cont},
         )
-        answer = await self._call("GET", resource_path(resource, namespace), query=query)
+        accept = METADATA_LIST if self._only is not None else JSON
+        answer = await self._call("GET", resource_path(resource, namespace), query=query, accept=accept)
         found = frames.decode(_List, answer.body)
         items = tuple(self._fill(codec.decode(cls, bytes(raw)), resource) for raw in found.items or ())
         meta = found.metadata
@@ -124,7 +144,7 @@ class Client:
         """Create it in the namespace that its metadata names; the stored object. Raises AlreadyExists,
         Invalid.
         """
-        resource = catalog.by_type(type(obj))
+        resource = self._resource(type(obj))
         path = resource_path(resource, obj.metadata.namespace)
         return self._decode(type(obj), resource, await self._send("POST", path, obj))
 
@@ -137,7 +157,7 @@ class Client:
         return await self._put(obj, "status")
 
     async def _put(self, obj: T, sub: str) -> T:
-        resource = catalog.by_type(type(obj))
+        resource = self._resource(type(obj))
         path = resource_path(resource, obj.metadata.namespace, obj.metadata.name, sub)
         return self._decode(type(obj), resource, await self._send("PUT", path, obj))
 
@@ -152,7 +172,7 @@ class Client:
         subresource: str = "",
     ) -> T:
         """Change part of an object. patch: a mapping (a list of operations for `json`), or JSON bytes."""
-        resource = catalog.by_type(cls)
+        resource = self._resource(cls)
         body = patch if isinstance(patch, bytes) else msgspec.json.encode(patch)
         path = resource_path(resource, namespace, name, subresource)
         answer = await self._call("PATCH", path, body=body, content_type=PATCH_TYPES[type])
@@ -174,7 +194,7 @@ class Client:
         propagation: Background, Foreground or Orphan. Raises Conflict if uid or resource_version is not the
         object's.
         """
-        resource = catalog.by_type(cls)
+        resource = self._resource(cls)
         body = _delete_options(grace, propagation, uid, resource_version)
         await self._call("DELETE", resource_path(resource, namespace, name), body=body)
 
@@ -189,7 +209,7 @@ class Client:
         propagation: str = "",
     ) -> None:
         """Delete what the selectors match in a namespace."""
-        path = resource_path(catalog.by_type(cls), namespace)
+        path = resource_path(self._resource(cls), namespace)
         query = _query(labelSelector=labels, fieldSelector=fields)
         await self._call("DELETE", path, query=query, body=_delete_options(grace, propagation, "", ""))
 
@@ -212,7 +232,7 @@ class Client:
         Expired when the resource version is too old. ConnectionLost when nothing came for so long that the
         peer must be gone.
         """
-        resource = catalog.by_type(cls)
+        resource = self._resource(cls)
         query = _query(
             watch="true",
             allowWatchBookmarks="true",
@@ -272,11 +292,12 @@ class Client:
         query: tuple[tuple[str, str], ...] = (),
         body: bytes = b"",
         content_type: str = JSON,
+        accept: str = "",
     ) -> Response:
         headers = {"content-type": content_type} if body else {}
-        return await self.request_raw(
-            Request(method=method, path=path, query=query, headers=headers, body=body)
-        )
+        if accept:
+            headers["accept"] = accept
+        return await self.request_raw(Request(method=method, path=path, query=query, headers=headers, body=body))
 
     def _decode(self, cls: type[T], resource: Resource, answer: Response) -> T:
         return self._fill(codec.decode(cls, answer.body), resource)
