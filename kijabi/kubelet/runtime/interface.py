@@ -11,7 +11,6 @@ its own and the kubelet's restart: `list_sandboxes` and `list_containers` are th
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Literal, Protocol
 
@@ -247,6 +246,21 @@ class ContainerEvent(msgspec.Struct, frozen=True):
     container_id: str = ""
 
 
+class ByteReader(Protocol):
+    """Where bytes come from, such as asyncio.StreamReader: up to n of them, b"" at the end."""
+
+    async def read(self, n: int = -1, /) -> bytes: ...
+
+
+class ByteWriter(Protocol):
+    """Where bytes go, such as asyncio.StreamWriter: `drain` waits while too many are on their way."""
+
+    def write(self, data: bytes, /) -> None: ...
+    async def drain(self) -> None: ...
+    def write_eof(self) -> None: ...
+    def close(self) -> None: ...
+
+
 class ExecSession(Protocol):
     """A running command or an attached container, with its streams.
 
@@ -255,9 +269,9 @@ class ExecSession(Protocol):
     `close` ends the session, and kills the command if it still runs.
     """
 
-    stdin: asyncio.StreamWriter | None
-    stdout: asyncio.StreamReader
-    stderr: asyncio.StreamReader | None
+    stdin: ByteWriter | None
+    stdout: ByteReader
+    stderr: ByteReader | None
 
     async def resize(self, width: int, height: int) -> None: ...
     async def wait(self) -> int: ...
@@ -302,7 +316,7 @@ class Runtime(Protocol):
         self, container_id: str, command: tuple[str, ...], *, stdin: bool, tty: bool
     ) -> ExecSession: ...
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ExecSession: ...
-    async def connect(self, sandbox_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self, sandbox_id: str, port: int) -> tuple[ByteReader, ByteWriter]:
         """A TCP connection to localhost:port inside the sandbox's network namespace (port-forward)."""
         ...
 
