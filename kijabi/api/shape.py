@@ -54,12 +54,18 @@ class Field(msgspec.Struct, frozen=True):
 @cache
 def fields(cls: type[Struct]) -> dict[str, Field]:
     """The members of a type by JSON name, inherited ones first."""
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints: dict[str, Any] = {}
+    owners: dict[str, type[Struct]] = {}
+    for base in reversed(cls.__mro__):
+        own = inspect.get_annotations(base)
+        hints |= own
+        owners = dict.fromkeys(own, base) | owners
+    if any(isinstance(hints[attribute], str) for attribute in cls.__struct_fields__):
+        hints = typing.get_type_hints(cls, include_extras=True)
     found: dict[str, Field] = {}
     for attribute, name in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
         tag, shape = _read(hints[attribute])
-        owner = next(base for base in reversed(cls.__mro__) if attribute in inspect.get_annotations(base))
-        found[name] = Field(name, attribute, tag or Tag(), shape, owner)
+        found[name] = Field(name, attribute, tag or Tag(), shape, owners[attribute])
     return found
 
 
