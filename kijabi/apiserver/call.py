@@ -1,4 +1,4 @@
-"""One request on its way to a handler: what came in, who asks, and the two things every handler does with it.
+"""One request on its way to a handler: what came in, who asks, and what every handler does with it.
 
 `server.py` makes it after authorisation and gives it to a verb of `registry.py` or to a handler in
 `subresources/`.
@@ -9,15 +9,34 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+import yaml
+
+from kijabi.api import codec
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct
-from kijabi.apiserver.attributes import Answer, Operation, Peer, RequestInfo, UserInfo
+from kijabi.apiserver import body, negotiate
+from kijabi.apiserver.attributes import Answer, Attributes, Operation, Peer, RequestInfo, UserInfo
+from kijabi.apiserver.negotiate import Media
+from kijabi.apiserver.options import WriteOptions
 from kijabi.client.transport import Request, Response
 
 T = TypeVar("T", bound=Struct)
 
 
-class Call(Protocol):
+class Chain(Protocol):
+    """Admission as a whole: all plug-ins in order."""
+
+    async def mutate(self, attrs: Attributes) -> None:
+        """Let every plug-in change `attrs.object`, or raise an ApiError to refuse."""
+        ...
+
+    async def validate(self, attrs: Attributes) -> None:
+        """Let every plug-in look at the final object; raises an ApiError to refuse."""
+        ...
+
+
+class Call(msgspec.Struct, kw_only=True, eq=False):
     """A request that may proceed. `resource` is a subresource's parent, `sub` its declaration or None."""
 
     request: Request
@@ -25,26 +44,66 @@ class Call(Protocol):
     user: UserInfo
     info: RequestInfo
     resource: Resource
-    sub: Subresource | None
-    warnings: list[str]
+    admission: Chain
+    sub: Subresource | None = None
+    media: Media = Media()
+    options: WriteOptions = msgspec.field(default_factory=WriteOptions)
+    warnings: list[str] = msgspec.field(default_factory=list)
 
     def body(self, cls: type[T]) -> T:
         """The request body as `cls`: JSON, YAML or protobuf by Content-Type; fieldValidation is applied.
 
         Raises BadRequest, UnsupportedMediaType.
         """
-        ...
+        return body.decode(self.request, cls, self.expected(cls), self.options.validation, self.warnings)
+
+    def expected(self, cls: type[Struct]) -> body.Expected:
+        """The kind and apiVersion that objects of `cls` must have here."""
+        resource, sub = self.resource, self.sub
+        if cls is resource.type or sub is None:
+            return body.Expected(resource.kind, resource.api_version)
+        group, version = sub.group or resource.group, sub.version or resource.version
+        return body.Expected(sub.kind, f"{group}/{version}" if group else version)
 
     def respond(self, obj: Struct, status: int = 200) -> Response:
         """`obj` in the representation that the client accepts. apiVersion and kind must be filled in."""
-        ...
+        return encode(self.media, obj, status)
+
+    def warn(self, text: str) -> None:
+        """Send the client a Warning header."""
+        body.add_warning(self.warnings, text)
+
+    def attributes(self, operation: Operation, obj: Any, old: Any = None) -> Attributes:
+        """What admission sees of this call; its warnings go to the client."""
+        info = self.info
+        return Attributes(
+            user=self.user, resource=self.resource, operation=operation, namespace=info.namespace, name=info.name,
+            subresource=info.subresource, object=obj, old=old, options=self.options,
+            dry_run=self.options.dry_run, warnings=self.warnings,
+        )  # fmt: skip
 
     async def admit(self, operation: Operation, obj: Any, old: Any = None) -> None:
         """Put a subresource's body through mutating, then validating admission (TokenRequest, exec as CONNECT).
 
         Raises what a plug-in raises (Forbidden, Invalid …).
         """
-        ...
+        attrs = self.attributes(operation, obj, old)
+        await self.admission.mutate(attrs)
+        await self.admission.validate(attrs)
+
+
+def encode(media: Media, obj: Any, status: int = 200) -> Response:
+    """A Struct, or a Status in wire form, as a whole answer in a negotiated form."""
+    data = codec.encode(obj) if isinstance(obj, Struct) else msgspec.json.encode(obj)
+    return encoded(media, data, status)
+
+
+def encoded(media: Media, data: bytes, status: int = 200) -> Response:
+    """JSON bytes as a whole answer in a negotiated form (YAML is made from them)."""
+    if media.type == negotiate.YAML:
+        text = yaml.dump(msgspec.json.decode(data), Dumper=yaml.CSafeDumper, sort_keys=True)
+        return Response(status=status, headers={"Content-Type": negotiate.YAML}, body=text.encode())
+    return Response(status=status, headers={"Content-Type": negotiate.JSON}, body=data)
 
 
 # A handler of one subresource, or of a resource that is not stored (reviews): `handlers` in `app.py` maps

@@ -1,0 +1,214 @@
+"""Puts the API server together: store, caches, registry, security, pages, background tasks.
+
+`cmd` builds an App with `secured` and serves it with `http.Http`; the simulation builds one with `open_to_all` and
+calls `app.api.handle`. `start` loads the caches and makes the default objects; `run` is the server's own work for as
+long as it lives.
+"""
+
+from __future__ import annotations
+
+import gc
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from kijabi.api import catalog
+from kijabi.apiserver.admission.chain import Chain, plugins
+from kijabi.apiserver.attributes import Authenticator, Authorizer, Peer, UserInfo
+from kijabi.apiserver.authn import oidc
+from kijabi.apiserver.authn.certificates import CertificateAuthenticator
+from kijabi.apiserver.authn.chain import Authentication
+from kijabi.apiserver.authn.serviceaccounts import TokenAuthenticator
+from kijabi.apiserver.authn.tokens import Keys
+from kijabi.apiserver.authz.node import Graph, NodeAuthorizer
+from kijabi.apiserver.authz.rbac import Rbac
+from kijabi.apiserver.authz.union import AlwaysAllow, Union
+from kijabi.apiserver.bootstrap import Bootstrap
+from kijabi.apiserver.call import Handler
+from kijabi.apiserver.discovery import Discovery
+from kijabi.apiserver.metrics import Metrics
+from kijabi.apiserver.openapi import OpenApi
+from kijabi.apiserver.plain import Page, Plain
+from kijabi.apiserver.reading import Reading
+from kijabi.apiserver.registry import Registry
+from kijabi.apiserver.routes import Routes, is_stored
+from kijabi.apiserver.server import ApiServer
+from kijabi.apiserver.storage import Storage
+from kijabi.apiserver.subresources.backend import Dial, dial
+from kijabi.apiserver.subresources.kubelets import Kubelets, Tls
+from kijabi.apiserver.subresources.log import Logs
+from kijabi.apiserver.subresources.proxy import Proxies
+from kijabi.apiserver.subresources.reviews import Reviews
+from kijabi.apiserver.subresources.streams import Streams
+from kijabi.apiserver.subresources.token import TokenRequests
+from kijabi.apiserver.watchcache import Caches
+from kijabi.client.transport import Request
+from kijabi.store.interface import Store
+
+GC_THRESHOLDS = (50_000, 20, 50)  # objects are never part of cycles: look for those seldom
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the cluster is. advertise, port: how pods and nodes reach this server; node_ports: first and last."""
+
+    service_cidr: str = "10.96.0.0/16"
+    node_ports: tuple[int, int] = (30000, 32767)
+    advertise: str = "127.0.0.1"
+    port: int = 6443
+    issuer: str = "https://kubernetes.default.svc.cluster.local"
+
+    @property
+    def service_ip(self) -> str:
+        """The address of the kubernetes Service: the first of the range."""
+        return str(ipaddress.ip_network(self.service_cidr)[1])
+
+
+class Security(NamedTuple):
+    """Who may do what: the parts that decide."""
+
+    authenticator: Authenticator
+    authorizer: Authorizer
+    admission: Chain
+    handlers: Mapping[tuple[str, str], Handler]
+    pages: Mapping[str, Page] = {}
+
+
+class Anybody:
+    """Everybody is the administrator: for simulations and tests that are not about access."""
+
+    async def authenticate(self, request: Request, peer: Peer) -> UserInfo | None:
+        """See Authenticator."""
+        return UserInfo("kubernetes-admin", groups=("system:masters", "system:authenticated"))
+
+
+def open_to_all(caches: Caches, open_: Dial = dial) -> Security:
+    """No authentication or authorisation, but all admission. Call it when the caches are loaded.
+
+    open_: how kubelets are reached, over plain HTTP.
+    """
+    rbac = Rbac()
+    rbac.start(caches)
+    authorizer = AlwaysAllow()
+    kubelets = Kubelets(caches, lambda: None, open_)
+    handlers = {**Reviews(authorizer, rbac, None).handlers(), **stream_handlers(kubelets, authorizer)}
+    return Security(Anybody(), authorizer, Chain(plugins(caches, rbac, authorizer)), handlers)
+
+
+def stream_handlers(kubelets: Kubelets, authorizer: Authorizer) -> dict[tuple[str, str], Handler]:
+    """What is passed on to kubelets, pods and services."""
+    streams, proxies = Streams(kubelets, authorizer), Proxies(kubelets)
+    return {
+        ("pods", "log"): Logs(kubelets).get,
+        ("pods", "exec"): streams.exec,
+        ("pods", "attach"): streams.attach,
+        ("pods", "portforward"): streams.portforward,
+        ("pods", "proxy"): proxies.pod,
+        ("services", "proxy"): proxies.service,
+        ("nodes", "proxy"): proxies.node,
+    }
+
+
+class Files(NamedTuple):
+    """What `secured` reads. client_ca: who signs client certificates; keys of service-account tokens; the pair that
+    kubelets know this server by, and who signs theirs."""
+
+    client_ca: Path
+    account_key: Path
+    account_public: Path
+    kubelet_tls: Tls
+
+
+def secured(caches: Caches, settings: Settings, files: Files) -> Security:
+    """Authentication by certificate and token, Node and RBAC authorisation. Call it when the caches are loaded."""
+    graph, rbac = Graph(), Rbac()
+    graph.start(caches)
+    rbac.start(caches)
+    authorizer = Union((NodeAuthorizer(graph), rbac))
+    keys = Keys.from_files(files.account_key, files.account_public)
+    audiences = (settings.issuer,)
+    server = f"https://{settings.advertise}:{settings.port}"
+    tokens = TokenAuthenticator(keys, caches, settings.issuer, audiences)
+    certificates = CertificateAuthenticator.from_file(files.client_ca)
+    kubelets = Kubelets(caches, files.kubelet_tls)
+    handlers: dict[tuple[str, str], Handler] = {
+        **Reviews(authorizer, rbac, tokens).handlers(),
+        ("serviceaccounts", "token"): TokenRequests(keys, caches, settings.issuer, audiences).create,
+        **stream_handlers(kubelets, authorizer),
+    }
+    return Security(
+        Authentication(certificates, tokens, authorizer),
+        authorizer,
+        Chain(plugins(caches, rbac, authorizer)),
+        handlers,
+        {
+            oidc.CONFIGURATION_PATH: lambda: oidc.configuration(settings.issuer, server),
+            oidc.KEYS_PATH: lambda: oidc.key_set(keys),
+        },
+    )
+
+
+class App:
+    """One API server. `await start(...)`, then `run()`; `api` answers requests."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.settings = settings
+        self.store = store
+        stored = [resource for resource in catalog.RESOURCES if is_stored(resource)]
+        self.caches = Caches(store, stored)
+        self.storage = Storage(store, self.caches)
+        self.routes = Routes(catalog.RESOURCES, self.caches)
+        self.discovery = Discovery(self.routes, f"{settings.advertise}:{settings.port}")
+        self.openapi = OpenApi(self.routes)
+        self.metrics = Metrics()
+        self.api: ApiServer
+
+    async def load(self) -> None:
+        """Read the store."""
+        await self.caches.load()
+
+    async def start(self, security: Security) -> None:
+        """Serve with these protections, and make the default objects. `run` must be under way."""
+        checks = {"ping": lambda: "", "store": self._store_problem}
+        plain = Plain(self.discovery, self.openapi, self.metrics, checks, {"watch-cache": self._cache_problem})
+        for path, page in security.pages.items():
+            plain.add(path, page)
+        registry = Registry(self.storage, security.authorizer)
+        self.api = ApiServer(
+            self.routes,
+            Reading(self.store, self.caches),
+            registry,
+            authenticator=security.authenticator,
+            authorizer=security.authorizer,
+            admission=security.admission,
+            plain=plain,
+            handlers=security.handlers,
+            metrics=self.metrics,
+        )
+        settings = self.settings
+        await Bootstrap(
+            self.storage,
+            address=settings.advertise,
+            port=settings.port,
+            service_ip=settings.service_ip,
+            service_cidr=settings.service_cidr,
+        ).ensure()
+
+    def _store_problem(self) -> str:
+        return ""
+
+    def _cache_problem(self) -> str:
+        return "" if self.caches.ready else "not loaded yet"
+
+    async def run(self) -> None:
+        """The server's own work, until the store is closed or it is cancelled."""
+        await self.caches.run()
+
+
+def tune_memory() -> None:
+    """Objects are shared trees without cycles: let the garbage collector look seldom, and not at what is there."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)

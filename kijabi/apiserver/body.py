@@ -1,0 +1,201 @@
+"""Request bodies: JSON, YAML or protobuf into a typed object, with the errors and warnings that Kubernetes gives.
+
+`call.Call.body` comes here for objects and `deletion.py` for DeleteOptions; the decoding itself is `api/codec.py`'s
+and `api/protobuf.py`'s. Texts follow k8s.io/apiserver `pkg/endpoints/handlers` (transformDecodeError).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import yaml
+
+from kijabi.api import catalog, codec, protobuf
+from kijabi.api.gotext import quote
+from kijabi.api.meta import DeleteOptions
+from kijabi.api.struct import Struct
+from kijabi.apiserver.negotiate import PROTOBUF, YAML, body_type
+from kijabi.apiserver.options import Validation
+from kijabi.base.errors import BadRequest
+from kijabi.client.transport import Request
+
+T = TypeVar("T", bound=Struct)
+
+SUMMARY = 30  # bytes of an unreadable body that an error shows
+MAX_WARNING = 256  # characters of one warning
+MAX_WARNINGS = 4096  # characters of all warnings of one request
+MAX_YAML_DEPTH = 200
+MAX_YAML_NODES = 200_000
+_SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
+
+
+class Expected(NamedTuple):
+    """What kind of object belongs here."""
+
+    kind: str
+    api_version: str
+
+    @property
+    def version(self) -> str:
+        """`v1` of `apps/v1`."""
+        return self.api_version.rpartition("/")[2]
+
+
+class _Ids(msgspec.Struct):
+    kind: Any = ""
+    apiVersion: Any = ""
+
+
+_IDS = msgspec.json.Decoder(_Ids)
+
+
+def decode(request: Request, cls: type[T], expected: Expected, directive: Validation, warnings: list[str]) -> T:
+    """The body as `cls`. directive is fieldValidation: what it finds becomes warnings or a BadRequest.
+
+    Raises BadRequest, UnsupportedMediaType.
+    """
+    kind = body_type(request)
+    data = request.body
+    if kind == PROTOBUF:
+        return _from_protobuf(data, cls, expected)
+    if kind == YAML:
+        data = yaml_to_json(data, expected)
+    return from_json(data, cls, expected, directive, warnings)
+
+
+def from_json(data: bytes, cls: type[T], expected: Expected, directive: Validation, warnings: list[str]) -> T:
+    """JSON into `cls`, as `decode` does it."""
+    problems: list[str] = []
+    try:
+        if directive == "Ignore":
+            obj = codec.decode(cls, data)
+        else:
+            obj, problems = codec.decode_strict(cls, data)
+    except BadRequest as problem:
+        raise _undecodable(data, expected, problem.message) from None
+    _check_ids(getattr(obj, "kind", ""), getattr(obj, "apiVersion", ""), expected)
+    if problems and directive == "Strict":
+        text = f"strict decoding error: {', '.join(problems)}"
+        raise BadRequest(_cannot(expected.kind, expected.version, expected.kind, text))
+    for problem_text in problems:
+        add_warning(warnings, problem_text)
+    return obj
+
+
+def _from_protobuf(data: bytes, cls: type[T], expected: Expected) -> T:
+    try:
+        api_version, kind, raw = protobuf.decode_unknown(data)
+        _check_ids(kind, api_version, expected)
+        return protobuf.decode(cls, raw)
+    except BadRequest as problem:
+        if problem.message.startswith((expected.kind, "the API version")):
+            raise
+        raise _undecodable(data, expected, problem.message) from None
+    except ValueError as problem:
+        raise _undecodable(data, expected, str(problem)) from None
+
+
+def delete_options(request: Request) -> DeleteOptions:
+    """DeleteOptions in the body of a DELETE, under any group's apiVersion. Raises BadRequest."""
+    kind, data = body_type(request), request.body
+    if kind == PROTOBUF:
+        try:
+            _, name, raw = protobuf.decode_unknown(data)
+            wanted = protobuf.decode(DeleteOptions, raw)
+        except ValueError as problem:
+            raise BadRequest(str(problem)) from None
+    else:
+        expected = Expected("DeleteOptions", "v1")
+        wanted = codec.decode(DeleteOptions, yaml_to_json(data, expected) if kind == YAML else data)
+        name = wanted.kind
+    if name not in ("", "DeleteOptions"):
+        raise BadRequest("decoded object cannot be converted to DeleteOptions")
+    return wanted
+
+
+def _undecodable(data: bytes, expected: Expected, reason: str) -> BadRequest:
+    """The BadRequest for a body that does not decode: naming its kind if that much can be read."""
+    try:
+        ids = _IDS.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        ids = _Ids()
+    if isinstance(ids.kind, str) and isinstance(ids.apiVersion, str) and ids.kind:
+        return BadRequest(_cannot(ids.kind, ids.apiVersion.rpartition("/")[2], expected.kind, reason))
+    return BadRequest(
+        f"the object provided is unrecognized (must be of type {expected.kind}): {reason} ({summary(data)})"
+    )
+
+
+def _cannot(kind: str, version: str, wanted: str, reason: str) -> str:
+    return f"{kind} in version {quote(version)} cannot be handled as a {wanted}: {reason}"
+
+
+def summary(data: bytes) -> str:
+    """The start of a body, as errors show it: text if it looks like JSON, else hexadecimal."""
+    if not data:
+        return "<empty>"
+    more = " ..." if len(data) > SUMMARY else ""
+    start = data[:SUMMARY]
+    return (start.decode(errors="replace") if data[:1] == b"{" else start.hex()) + more
+
+
+def _check_ids(kind: str, api_version: str, expected: Expected) -> None:
+    """The object must be of the kind that belongs here; what it leaves out counts as right."""
+    if kind in ("", expected.kind) and api_version in ("", expected.api_version):
+        return
+    kind, api_version = kind or expected.kind, api_version or expected.api_version
+    group, _, version = api_version.rpartition("/")
+    if catalog.by_kind(group, version, kind) is None:
+        reason = f"no kind {quote(kind)} is registered for version {quote(api_version)} {_SCHEME}"
+        raise BadRequest(_cannot(kind, version, expected.kind, reason))
+    if kind != expected.kind:
+        here = f"v{expected.version.removeprefix('v')}.{expected.kind}"
+        reason = f"converting ({version}.{kind}) to ({here}): unknown conversion"
+        raise BadRequest(_cannot(kind, version, expected.kind, reason))
+    raise BadRequest(
+        f"the API version in the data ({api_version}) does not match the expected API version "
+        f"({expected.api_version})"
+    )
+
+
+def yaml_to_json(data: bytes, expected: Expected) -> bytes:
+    """A YAML document as JSON. Raises BadRequest; aliases that blow up and deep nesting are refused."""
+    try:
+        events = 0
+        depth = 0
+        for event in yaml.parse(data, Loader=yaml.CSafeLoader):
+            events += 1
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if events > MAX_YAML_NODES or depth > MAX_YAML_DEPTH or isinstance(event, yaml.AliasEvent):
+                raise BadRequest("error converting YAML to JSON: the document is too complex")
+        return msgspec.json.encode(yaml.load(data, Loader=_JsonLoader))
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, UnicodeDecodeError) as problem:
+        text = " ".join(str(problem).split())
+        raise _undecodable(data, expected, f"error converting YAML to JSON: yaml: {text}") from None
+
+
+class _JsonLoader(yaml.CSafeLoader):
+    """Safe YAML whose dates stay text and whose keys are text, as in JSON."""
+
+
+_JsonLoader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def add_warning(warnings: list[str], text: str) -> None:
+    """Queue a warning for the client, cut to what fits in headers."""
+    text = text[:MAX_WARNING]
+    if text not in warnings and sum(map(len, warnings)) + len(text) <= MAX_WARNINGS:
+        warnings.append(text)
+
+
+def header(text: str) -> str:
+    """A `Warning` header: 299 is `Miscellaneous Persistent Warning` (RFC 7234)."""
+    clean = "".join(char if char.isprintable() else " " for char in text)
+    return f'299 - "{clean}"'.replace("\\", "\\\\") if '"' not in clean else f"299 - {quote(clean)}"

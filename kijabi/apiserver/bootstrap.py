@@ -1,0 +1,148 @@
+"""What every cluster has from its first moment: namespaces, the kubernetes Service, priority classes, default roles.
+
+`app.py` calls `ensure` once the caches are loaded, at every start: what is missing is made, what a cluster must have
+right (the address behind the kubernetes Service, rights of default roles) is mended, everything else is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kijabi.api import catalog, codec
+from kijabi.api.core.endpoints import EndpointAddress, EndpointPort, Endpoints, EndpointSubset
+from kijabi.api.core.namespace import Namespace
+from kijabi.api.core.service import Service, ServicePort, ServiceSpec
+from kijabi.api.discovery.endpointslice import Endpoint, EndpointConditions, EndpointSlice
+from kijabi.api.discovery.endpointslice import EndpointPort as SlicePort
+from kijabi.api.meta import ObjectMeta
+from kijabi.api.networking.servicecidr import ServiceCIDR, ServiceCIDRSpec
+from kijabi.api.scheduling.priorityclass import PriorityClass
+from kijabi.apiserver import metadata
+from kijabi.apiserver.authz import defaults
+from kijabi.apiserver.registry import key_of
+from kijabi.apiserver.storage import Changed, Storage
+from kijabi.apiserver.strategy import prepare
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+Mend = Callable[[Any, Any], bool]
+
+
+def never(there: Any, wanted: Any) -> bool:
+    """What is there stays as it is."""
+    return False
+
+
+class Bootstrap:
+    """Makes the default objects. address and port: where the API server is reached; cidr: of Services."""
+
+    def __init__(self, storage: Storage, *, address: str, port: int, service_ip: str, service_cidr: str) -> None:
+        self.storage = storage
+        self.address = address
+        self.port = port
+        self.service_ip = service_ip
+        self.service_cidr = service_cidr
+
+    async def ensure(self) -> None:
+        """Make and mend everything; idempotent."""
+        for name in NAMESPACES:
+            labels = {"kubernetes.io/metadata.name": name}
+            await self.place(Namespace(metadata=ObjectMeta(name=name, labels=labels)))
+        for value, name, text in (
+            (2000000000, "system-cluster-critical", "cluster"),
+            (2000001000, "system-node-critical", "node"),
+        ):
+            description = f"Used for system critical pods that must run in the cluster, but can be moved to another {text}."
+            if text == "node":
+                description = "Used for system critical pods that must not be moved from their current node."
+            meta = ObjectMeta(name=name)
+            await self.place(PriorityClass(metadata=meta, value=value, description=description))
+        for default in defaults.all_defaults():
+            await self.place(codec.clone(default), defaults.mended)
+        await self._service()
+
+    async def _service(self) -> None:
+        """The kubernetes Service and what is behind it."""
+        cidr = ServiceCIDR(metadata=ObjectMeta(name="kubernetes"), spec=ServiceCIDRSpec(cidrs=(self.service_cidr,)))
+        await self.place(cidr)
+        labels = {"component": "apiserver", "provider": "kubernetes"}
+        service = Service(
+            metadata=ObjectMeta(name="kubernetes", namespace="default", labels=labels),
+            spec=ServiceSpec(
+                clusterIP=self.service_ip,
+                clusterIPs=(self.service_ip,),
+                type="ClusterIP",
+                ports=(ServicePort(name="https", port=443, protocol="TCP", targetPort=self.port),),
+            ),
+        )
+        await self.place(service, mend_service)
+        endpoints = Endpoints(
+            metadata=ObjectMeta(
+                name="kubernetes", namespace="default", labels={"endpointslice.kubernetes.io/skip-mirror": "true"}
+            ),
+            subsets=(
+                EndpointSubset(
+                    addresses=(EndpointAddress(ip=self.address),),
+                    ports=(EndpointPort(name="https", port=self.port, protocol="TCP"),),
+                ),
+            ),
+        )
+        await self.place(endpoints, mend_endpoints)
+        points = EndpointSlice(
+            metadata=ObjectMeta(
+                name="kubernetes", namespace="default", labels={"kubernetes.io/service-name": "kubernetes"}
+            ),
+            addressType="IPv4",
+            endpoints=(Endpoint(addresses=(self.address,), conditions=EndpointConditions(ready=True)),),
+            ports=(SlicePort(name="https", port=self.port, protocol="TCP"),),
+        )
+        await self.place(points, mend_slice)
+
+    async def place(self, wanted: Any, mend: Mend = never) -> None:
+        """Create an object, or mend the one that is there; whoever else does the same at the moment is right too."""
+        resource = catalog.by_type(type(wanted))
+        cache = self.storage.caches.of(resource)
+        hook = self.storage.hooks.get(resource.qualified)
+        await self.storage.caches.fresh()
+        item = cache.get(key_of(wanted))
+        try:
+            if item is None:
+                metadata.begin_create(wanted)
+                resource.defaults(wanted)
+                prepare(resource, wanted, None)
+                metadata.count_generation(resource, wanted, None)
+                if hook is not None:
+                    hook.prepare(wanted, None)
+                effects = self.storage.effects(cache, wanted, None)
+                await self.storage.put(cache, key_of(wanted), wanted, 0, effects)
+                return
+            there = codec.clone(item.obj)
+            if mend(there, wanted):
+                resource.defaults(there)
+                metadata.count_generation(resource, there, item.obj)
+                effects = self.storage.effects(cache, there, item.obj)
+                await self.storage.put(cache, item.key, there, item.revision, effects)
+        except Changed:
+            return
+
+
+def mend_service(there: Service, wanted: Service) -> bool:
+    """The port behind the kubernetes Service follows the server's."""
+    if there.spec.ports and there.spec.ports[0].targetPort == wanted.spec.ports[0].targetPort:
+        return False
+    there.spec.ports = wanted.spec.ports
+    return True
+
+
+def mend_endpoints(there: Endpoints, wanted: Endpoints) -> bool:
+    """The Endpoints are the server's address."""
+    changed = there.subsets != wanted.subsets
+    there.subsets = wanted.subsets
+    return changed
+
+
+def mend_slice(there: EndpointSlice, wanted: EndpointSlice) -> bool:
+    """The EndpointSlice is the server's address."""
+    changed = (there.endpoints, there.ports) != (wanted.endpoints, wanted.ports)
+    there.endpoints, there.ports = wanted.endpoints, wanted.ports
+    return changed

@@ -1,0 +1,197 @@
+"""The representations an object, a list or a watch event can be sent in: whole, metadata only, or rows of a table.
+
+A Form turns `watchcache.Item`s into bytes. `reading.py` picks one by content negotiation (`pick`), watchers encode
+each event with it once for all clients that want the same form. Whole objects are not encoded again: the stored
+bytes get their apiVersion, kind and resourceVersion put in front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import msgspec
+
+from kijabi.api import codec
+from kijabi.api.resource import Resource
+from kijabi.apiserver import table
+from kijabi.apiserver.negotiate import Media
+from kijabi.apiserver.watchcache import Item
+
+_encode = msgspec.json.Encoder().encode
+INITIAL_END = {"k8s.io/initial-events-end": "true"}
+
+
+class Form(Protocol):
+    """One representation. Forms with equal keys give equal bytes, so encoded events can be shared by key."""
+
+    key: Any
+
+    def object(self, item: Item, revision: int) -> bytes:
+        """One object, as a whole answer or inside a watch event, with this resourceVersion."""
+        ...
+
+    def frame(self, kind: str, item: Item, revision: int, first: bool) -> bytes:
+        """One watch event with its newline. first: whether it is the first that its watcher sees."""
+        ...
+
+    def bookmark(self, revision: int, initial_end: bool) -> bytes:
+        """A BOOKMARK event; initial_end marks the one that ends the initial events of a watch."""
+        ...
+
+    def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
+        """A list; meta is its ListMeta in wire form."""
+        ...
+
+
+def _event(kind: str, body: bytes) -> bytes:
+    return b'{"type":"%b","object":%b}\n' % (kind.encode(), body)
+
+
+def _bookmark_meta(revision: int, initial_end: bool) -> dict[str, Any]:
+    meta: dict[str, Any] = {"resourceVersion": str(revision)}
+    if initial_end:
+        meta["annotations"] = INITIAL_END
+    return meta
+
+
+class Whole:
+    """Objects as they are stored."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.key: Any = ("object", resource.api_version)
+        kind, version = _encode(resource.kind), _encode(resource.api_version)
+        self.head = b'{"kind":%b,"apiVersion":%b,"metadata":{"resourceVersion":"' % (kind, version)
+        self.list_head = b'{"kind":%b,"apiVersion":%b,"metadata":' % (
+            _encode(resource.kind + "List"),
+            version,
+        )
+        self.item_head = b'{"metadata":{"resourceVersion":"'
+        self.ids = {"kind": resource.kind, "apiVersion": resource.api_version}
+
+    def object(self, item: Item, revision: int) -> bytes:
+        """See Form."""
+        return b'%b%d",%b' % (self.head, revision, item.tail())
+
+    def wire(self, value: bytes, revision: int) -> bytes:
+        """As `object`, for stored bytes that are in no cache yet."""
+        return b'%b%d",%b' % (self.head, revision, value[value.index(b'"metadata":{') + 12 :])
+
+    def frame(self, kind: str, item: Item, revision: int, first: bool) -> bytes:
+        """See Form."""
+        return b'{"type":"%b","object":%b%d",%b}\n' % (kind.encode(), self.head, revision, item.tail())
+
+    def bookmark(self, revision: int, initial_end: bool) -> bytes:
+        """See Form."""
+        return _event("BOOKMARK", _encode({**self.ids, "metadata": _bookmark_meta(revision, initial_end)}))
+
+    def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
+        """See Form. Items leave out kind and apiVersion, as in typed Go lists."""
+        head = self.item_head
+        body = b",".join([b'%b%d",%b' % (head, item.revision, item.tail()) for item in items])
+        return b'%b%b,"items":[%b]}' % (self.list_head, _encode(meta), body)
+
+
+class Viewed(Whole):
+    """Objects of another version or group than the stored one: converted, then encoded."""
+
+    def __init__(self, resource: Resource, down: Callable[[Any], Any]) -> None:
+        super().__init__(resource)
+        self.down = down
+
+    def object(self, item: Item, revision: int) -> bytes:
+        """See Form."""
+        obj = self.down(item.obj)
+        unversioned = msgspec.structs.replace(obj.metadata, resourceVersion="")
+        return self.wire(codec.encode(msgspec.structs.replace(obj, metadata=unversioned)), revision)
+
+    def frame(self, kind: str, item: Item, revision: int, first: bool) -> bytes:
+        """See Form."""
+        return _event(kind, self.object(item, revision))
+
+    def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
+        """See Form."""
+        bodies = b",".join([self.object(item, item.revision) for item in items])
+        return b'%b%b,"items":[%b]}' % (self.list_head, _encode(meta), bodies)
+
+
+class Partial:
+    """Metadata only: PartialObjectMetadata (k8s.io/apimachinery `pkg/apis/meta/v1`)."""
+
+    def __init__(self, version: str) -> None:
+        self.key: Any = ("partial", version)
+        self.ids = {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}"}
+        self.head = b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/%b","metadata":' % version.encode()
+
+    def object(self, item: Item, revision: int) -> bytes:
+        """See Form."""
+        meta = item.obj.metadata
+        if meta.resourceVersion != str(revision):
+            meta = msgspec.structs.replace(meta, resourceVersion=str(revision))
+        return b"%b%b}" % (self.head, codec.encode(meta))
+
+    def frame(self, kind: str, item: Item, revision: int, first: bool) -> bytes:
+        """See Form."""
+        return _event(kind, self.object(item, revision))
+
+    def bookmark(self, revision: int, initial_end: bool) -> bytes:
+        """See Form."""
+        return _event("BOOKMARK", _encode({**self.ids, "metadata": _bookmark_meta(revision, initial_end)}))
+
+    def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
+        """See Form."""
+        bodies = b",".join([self.object(item, item.revision) for item in items])
+        ids = b'"kind":"PartialObjectMetadataList","apiVersion":%b' % _encode(self.ids["apiVersion"])
+        return b'{%b,"metadata":%b,"items":[%b]}' % (ids, _encode(meta), bodies)
+
+
+class Rows:
+    """Rows of a Table, with each row's object whole, as metadata, or left out."""
+
+    def __init__(self, resource: Resource, version: str, include: str, whole: Whole) -> None:
+        self.key: Any = ("table", version, include, whole.key)
+        self.columns = table.columns(resource)
+        self.definitions = _encode(table.definitions(self.columns))
+        self.version = version.encode()
+        self.inner: Whole | Partial | None = Partial(version)
+        if include == "Object":
+            self.inner = whole
+        elif include == "None":
+            self.inner = None
+
+    def _row(self, item: Item, revision: int) -> bytes:
+        cells = _encode(table.cells(self.columns, item.obj))
+        inner = self.inner.object(item, revision) if self.inner is not None else b"null"
+        return b'{"cells":%b,"object":%b}' % (cells, inner)
+
+    def _table(self, rows: bytes, meta: dict[str, Any], columns: bool = True) -> bytes:
+        definitions = self.definitions if columns else b"[]"
+        return b'{"kind":"Table","apiVersion":"meta.k8s.io/%b","metadata":%b,"columnDefinitions":%b,"rows":[%b]}' % (
+            self.version, _encode(meta), definitions, rows,
+        )  # fmt: skip
+
+    def object(self, item: Item, revision: int) -> bytes:
+        """See Form."""
+        return self._table(self._row(item, revision), {"resourceVersion": str(revision)})
+
+    def frame(self, kind: str, item: Item, revision: int, first: bool) -> bytes:
+        """See Form. Only the first event of a watch carries the column definitions."""
+        row = self._row(item, revision)
+        return _event(kind, self._table(row, {"resourceVersion": str(revision)}, columns=first))
+
+    def bookmark(self, revision: int, initial_end: bool) -> bytes:
+        """See Form."""
+        return _event("BOOKMARK", self._table(b"", _bookmark_meta(revision, initial_end)))
+
+    def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
+        """See Form."""
+        return self._table(b",".join([self._row(item, item.revision) for item in items]), meta)
+
+
+def pick(resource: Resource, whole: Whole, media: Media, include: str) -> Form:
+    """The form that a client negotiated. include: its `includeObject` parameter, for tables."""
+    if media.convert == "Table":
+        return Rows(resource, media.version, include, whole)
+    if media.convert:
+        return Partial(media.version)
+    return whole

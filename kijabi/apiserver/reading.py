@@ -1,0 +1,251 @@
+"""The read path: get, list and watch, answered from the watch caches with the resourceVersion rules of Kubernetes.
+
+`server.py` calls a verb here after authorisation. The caches are exact (`Caches.fresh`), so the most recent state is
+always at hand; only later pages of a paged list and lists at an exact resourceVersion go to the store's history.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, Literal
+
+import msgspec
+
+from kijabi.api import codec, status, validation
+from kijabi.apiserver import options, table
+from kijabi.apiserver.call import Call, encoded
+from kijabi.apiserver.forms import Form, pick
+from kijabi.apiserver.negotiate import JSON
+from kijabi.apiserver.options import ListOptions
+from kijabi.apiserver.routes import Served
+from kijabi.apiserver.watch import Selection, WatchAnswer, Watcher
+from kijabi.apiserver.watchcache import Cache, Caches, Item
+from kijabi.base.errors import BadRequest, Expired, MethodNotAllowed
+from kijabi.client.transport import Response
+from kijabi.store.interface import Compacted, FutureRevision, Store
+
+HISTORY_PAGE = 500  # entries read at once from the store's history
+LATEST = -1  # revision in a token that continues an expired list with the newest state
+
+_LIST_EXPIRED = "The resourceVersion for the provided list is too old."
+_CONTINUE_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+    "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+    "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+    "modified, or deleted between the time the first chunk was returned and now may show up in the list."
+)
+
+
+class ContinueExpired(Expired):
+    """A list cannot go on as it began; `token` goes on with the newest state."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(_CONTINUE_EXPIRED)
+        self.token = token
+
+
+class _Token(msgspec.Struct):
+    v: Literal["meta.k8s.io/v1"]
+    rv: int
+    start: str
+
+
+_TOKEN = msgspec.json.Decoder(_Token)
+
+
+class Reading:
+    """Gets, lists and watches of any resource."""
+
+    def __init__(self, store: Store, caches: Caches) -> None:
+        self.store = store
+        self.caches = caches
+
+    async def get(self, call: Call, served: Served, key: str) -> Response:
+        """One object. Raises NotFound, or Timeout for a resourceVersion that has not been reached."""
+        cache, request = served.cache, call.request
+        assert cache is not None
+        await self.caches.fresh()
+        if request.query:
+            self._check_version(options.parse_query_version(request.param("resourceVersion")))
+        item = cache.get(key)
+        if item is None:
+            raise status.not_found(served.resource, call.info.name)
+        form = self._form(call, served)
+        return encoded(call.media, form.object(item, item.revision))
+
+    def _form(self, call: Call, served: Served) -> Form:
+        if not call.media.convert:
+            return served.whole
+        include = call.request.param("includeObject")
+        if include not in table.INCLUDE:
+            text = "must be 'Metadata', 'Object', 'None', or empty"
+            error = validation.invalid("includeObject", include, text)
+            raise status.invalid("TableOptions.meta.k8s.io", "", [error])
+        return pick(served.resource, served.whole, call.media, include)
+
+    def _check_version(self, version: int | None) -> None:
+        if version is not None and version > self.caches.revision:
+            raise status.too_large_version(version, self.caches.revision)
+
+    # List
+
+    async def list(self, call: Call, served: Served) -> Response:
+        """A list, or a page of one. Raises Expired, BadRequest, Invalid, Timeout."""
+        form, items, meta = await self.select(call, served)
+        return encoded(call.media, form.list(items, meta))
+
+    async def select(self, call: Call, served: Served) -> tuple[Form, Iterable[Item], dict[str, Any]]:
+        """What a list gives: its form, its items, its metadata. Read the items before you await anything."""
+        cache = served.cache
+        assert cache is not None
+        wanted = options.list_options(call.request, call.info)
+        form = self._form(call, served)
+        selection = Selection(served.resource, cache, namespace_of(call, served), wanted.labels, wanted.fields)
+        await self.caches.fresh()
+        revision, start = self._where(wanted)
+        if revision and not self._current(cache, revision):
+            items, meta = await self._from_history(cache, selection, wanted, revision, start)
+        else:
+            items, meta = self._from_cache(cache, selection, wanted, revision, start)
+        return form, items, meta
+
+    def _where(self, wanted: ListOptions) -> tuple[int, str]:
+        """(revision or 0 for the newest, first key) of a list."""
+        if wanted.token:
+            if wanted.version:
+                raise BadRequest("specifying resource version is not allowed when using continue")
+            revision, start = parse_token(wanted.token)
+            self._check_version(revision)
+            return max(0, revision), start
+        self._check_version(wanted.version)
+        if wanted.version and wanted.match == "Exact":
+            return wanted.version, ""
+        if wanted.version and wanted.limit and not wanted.match:
+            return wanted.version, ""  # the older meaning of version and limit: exactly this one
+        return 0, ""
+
+    def _current(self, cache: Cache, revision: int) -> bool:
+        """Whether the cache holds the resource as it was at this revision."""
+        return cache.changed <= revision
+
+    def _from_cache(
+        self, cache: Cache, selection: Selection, wanted: ListOptions, revision: int, start: str
+    ) -> tuple[Iterable[Item], dict[str, Any]]:
+        meta: dict[str, Any] = {"resourceVersion": str(revision or self.caches.revision)}
+        found = selection.of(cache, start)
+        if not wanted.limit:
+            return found, meta
+        items = list(islice(found, wanted.limit + 1))
+        if len(items) > wanted.limit:
+            following = items.pop().key
+            meta["continue"] = make_token(int(meta["resourceVersion"]), items[-1].key + "\0")
+            if selection.everything:
+                meta["remainingItemCount"] = cache.count(selection.namespace, following)
+        return items, meta
+
+    async def _from_history(
+        self, cache: Cache, selection: Selection, wanted: ListOptions, revision: int, start: str
+    ) -> tuple[Iterable[Item], dict[str, Any]]:
+        """As `_from_cache`, at an older revision."""
+        prefix, scope = cache.prefix, f"{selection.namespace}/" if selection.namespace else ""
+        first, end = prefix + max(start, scope), prefix[:-1] + "0"
+        if scope:
+            end = f"{prefix}{selection.namespace}0"
+        items: list[Item] = []
+        meta: dict[str, Any] = {"resourceVersion": str(revision)}
+        while True:
+            try:
+                page = await self.store.range(first, end, revision=revision, limit=HISTORY_PAGE)
+            except Compacted:
+                if wanted.token:
+                    raise ContinueExpired(make_token(LATEST, start)) from None
+                raise Expired(_LIST_EXPIRED) from None
+            except FutureRevision as future:
+                raise status.too_large_version(revision, future.current) from None
+            for place, entry in enumerate(page.entries):
+                item = decode_entry(cache, entry.key, entry.value, entry.revision)
+                if not selection.matches(item):
+                    continue
+                if wanted.limit and len(items) == wanted.limit:
+                    meta["continue"] = make_token(revision, items[-1].key + "\0")
+                    if selection.everything:
+                        meta["remainingItemCount"] = page.count - place
+                    return items, meta
+                items.append(item)
+            if not page.more:
+                return items, meta
+            first = page.entries[-1].key + "\0"
+
+    # Watch
+
+    async def watch(self, call: Call, served: Served) -> WatchAnswer:
+        """A stream of events from a resourceVersion on, or from the current state. Raises Expired, BadRequest."""
+        cache = served.cache
+        assert cache is not None
+        wanted = options.list_options(call.request, call.info)
+        if "watch" not in served.resource.verbs:
+            raise MethodNotAllowed(status.method_not_supported(served.resource, "watch").message)
+        form = self._form(call, served)
+        selection = Selection(served.resource, cache, namespace_of(call, served), wanted.labels, wanted.fields)
+        await self.caches.fresh()
+        self._check_version(wanted.version)
+        watcher = Watcher(cache, selection, form, lambda: self.caches.revision)
+        if wanted.version and not wanted.initial_events:
+            self._resume(cache, watcher, wanted.version)
+        elif wanted.initial_events is False:
+            watcher.seen = self.caches.revision
+        else:
+            bookmark = bool(wanted.initial_events and wanted.bookmarks)
+            watcher.begin(tuple(selection.of(cache)), self.caches.revision, bookmark)
+        cache.attach(watcher)
+        watcher.schedule(float(wanted.timeout), wanted.bookmarks)
+        return WatchAnswer(watcher=watcher, headers={"Content-Type": JSON})
+
+    def _resume(self, cache: Cache, watcher: Watcher, after: int) -> None:
+        """Offer the history since a revision, that point excluded."""
+        if after < cache.floor:
+            raise Expired(f"too old resource version: {after} ({cache.floor})")
+        watcher.seen = after
+        for event in cache.history:
+            if event.revision > after:
+                watcher.offer(event)
+
+
+def namespace_of(call: Call, served: Served) -> str:
+    """The namespace that a list is of: none for what has none."""
+    return call.info.namespace if served.resource.namespaced else ""
+
+
+def decode_entry(cache: Cache, key: str, value: bytes, revision: int) -> Item:
+    """An Item from the store's history."""
+    obj = codec.decode(cache.cls, value)
+    obj.metadata.resourceVersion = str(revision)  # type: ignore[attr-defined]
+    own = key[len(cache.prefix) :]
+    namespace, _, name = own.rpartition("/")
+    return Item(own, namespace, name, obj, value, revision)
+
+
+def make_token(revision: int, start: str) -> str:
+    """A continue token: where the next page begins, and at which revision."""
+    data = msgspec.json.encode(_Token("meta.k8s.io/v1", revision, start))
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def parse_token(text: str) -> tuple[int, str]:
+    """(revision, start key) of a continue token. Raises BadRequest."""
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True)
+        token = _TOKEN.decode(data)
+    except (binascii.Error, msgspec.MsgspecError, ValueError) as problem:
+        raise BadRequest(f"continue key is not valid: {problem}") from None
+    if token.rv == 0 or token.rv < LATEST:
+        raise BadRequest("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not token.start:
+        raise BadRequest("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)")
+    segments = token.start.rstrip("\0").split("/")
+    if any(part in ("", ".", "..") for part in segments):
+        raise BadRequest(f"continue key is not valid: {token.start}")
+    return token.rv, token.start

@@ -1,0 +1,309 @@
+"""The write path: what happens to an object between the request that carries it and the store.
+
+`server.py` calls a verb here after authorisation; `storage.py` takes the result. `create` reads as the list of steps
+that every write goes through; `change` is the same for what exists already, and serves updates, patches and
+subresources alike. Deletion is in `deletion.py`, reading in `reading.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kijabi.api import codec, status, validation
+from kijabi.api.resource import FieldError, Resource
+from kijabi.apiserver import metadata
+from kijabi.apiserver.attributes import Attributes, Authorizer, RequestInfo
+from kijabi.apiserver.denial import forbidden
+from kijabi.apiserver.call import Call, encoded
+from kijabi.apiserver.deletion import Deletion
+from kijabi.apiserver.forms import pick
+from kijabi.apiserver.routes import Served
+from kijabi.apiserver.storage import Changed, Storage, Stored
+from kijabi.apiserver.strategy import prepare, prepare_status
+from kijabi.apiserver.watchcache import ROOT, Cache, Item
+from kijabi.base.errors import ApiError, Conflict
+from kijabi.client.transport import Response
+
+MAX_ATTEMPTS = 16  # of a write that states no resourceVersion, while others write the same object
+Make = Callable[[Item | None], Any]
+
+
+class Registry:
+    """Creates, updates and patches objects of any resource."""
+
+    def __init__(self, storage: Storage, authorizer: Authorizer) -> None:
+        self.storage = storage
+        self.caches = storage.caches
+        self.authorizer = authorizer
+        self.deletion = Deletion(storage)
+
+    async def create(self, call: Call, served: Served) -> Response:
+        """POST: decode, default, mutating admission, validate, validating admission, store. 201."""
+        obj = call.body(served.resource.type)
+        metadata.match_namespace(obj, namespace_of(call))
+        stored = await self.insert(call, served, obj)
+        return self.respond(call, served, stored, 201)
+
+    async def insert(self, call: Call, served: Served, obj: Any) -> Stored:
+        """The steps of `create` after decoding. Raises AlreadyExists, Invalid, or what admission raises."""
+        resource, admission = served.resource, call.admission
+        refuse_version(obj)
+        metadata.begin_create(obj)
+        warn_owners(call, obj)
+        resource.defaults(obj)
+        attrs = call.attributes("CREATE", obj)
+        attrs.name = attrs.name or obj.metadata.name
+        await admission.mutate(attrs)
+        warn_owners(call, obj)
+        prepare(resource, obj, None)
+        metadata.count_generation(resource, obj, None)
+        return await self._store_new(call, served, obj, attrs)
+
+    async def _store_new(self, call: Call, served: Served, obj: Any, attrs: Attributes) -> Stored:
+        """Name, allocate, validate and write a new object; again if its generated name or allocation was taken."""
+        resource, cache = served.resource, served.cache
+        assert cache is not None
+        base = obj.metadata.generateName if not obj.metadata.name else ""
+        hook = self.storage.hooks.get(cache.resource.qualified)
+        pristine = codec.clone(obj) if hook is not None else obj
+        for attempt in range(metadata.NAME_ATTEMPTS):
+            if hook is not None and attempt:
+                await self.caches.fresh()
+                obj = attrs.object = codec.clone(pristine)
+            if base:
+                obj.metadata.name = metadata.generated(base)
+            if hook is not None:
+                hook.prepare(obj, None)
+            self.check(call, served, obj, None)
+            attrs.name = obj.metadata.name
+            await call.admission.validate(attrs)
+            try:
+                return await self._put_new(call, served, obj)
+            except Changed as changed:
+                if changed.own and not base:
+                    raise self._exists(served, obj) from None
+        raise status.generate_name_conflict(resource, obj.metadata.name)
+
+    async def _put_new(self, call: Call, served: Served, obj: Any) -> Stored:
+        """Write a new object, or only pretend to (dryRun). Raises Changed."""
+        cache, target = stored_form(served, obj)
+        key = key_of(target)
+        if not call.options.dry_run:
+            return await self.storage.put(cache, key, target, 0, self.storage.effects(cache, target, None))
+        await self.caches.fresh()
+        if cache.get(key) is not None:
+            raise Changed(own=True)
+        return Stored(target, self.storage.encode(cache, target), 0)
+
+    def _exists(self, served: Served, obj: Any) -> ApiError:
+        error = status.already_exists(served.resource, obj.metadata.name)
+        assert served.cache is not None
+        item = served.cache.get(key_of(obj))
+        if item is not None and item.obj.metadata.deletionTimestamp is not None:
+            error.message = f"object is being deleted: {error.message}"
+        return error
+
+    async def update(self, call: Call, served: Served) -> Response:
+        """PUT of an object or its status: 200, or 201 where the kind may be created by it."""
+        first = [call.body(served.resource.type)]  # errors of the body come before those of the object
+
+        def make(_: Item | None) -> Any:
+            obj = first.pop() if first else call.body(served.resource.type)
+            metadata.match_namespace(obj, namespace_of(call))
+            metadata.match_name(obj, call.info.name)
+            return obj
+
+        return await self.change(call, served, make)
+
+    async def change(self, call: Call, served: Served, make: Make) -> Response:
+        """Replace an object by what `make` makes of it, and answer with the result; as `modify` does."""
+        stored, created = await self.modify(call, served, make)
+        return self.respond(call, served, stored, 201 if created else 200)
+
+    async def modify(self, call: Call, served: Served, make: Make) -> tuple[Stored, bool]:
+        """Replace an object by what `make` makes of it, again and again until nobody comes between.
+
+        Whether it was created by this comes along. Raises NotFound, Conflict, Invalid, or what admission raises.
+        """
+        cache = served.cache
+        assert cache is not None
+        key = key_in(call)
+        for _ in range(MAX_ATTEMPTS):
+            await self.caches.fresh()
+            item = cache.get(key)
+            if item is None:
+                return await self._create_by_update(call, served, make), True
+            old = self.view(served, item.obj)
+            new = make(item)
+            versioned = settle_version(served.resource, new, old, item)
+            await self._revise(call, served, new, old)
+            try:
+                return await self._store_change(call, served, item, new, old), False
+            except Changed as changed:
+                if versioned and changed.own:
+                    raise status.conflict(served.resource, call.info.name) from None
+        raise status.conflict(served.resource, call.info.name)
+
+    async def _revise(self, call: Call, served: Served, new: Any, old: Any) -> None:
+        """The steps between decoding and storing, for an object that exists."""
+        resource, admission = served.resource, call.admission
+        version = new.metadata.resourceVersion
+        hook = self.storage.hooks.get(resource.qualified)
+        warn_owners(call, new)
+        resource.defaults(new)
+        attrs = call.attributes("UPDATE", new, old)
+        await admission.mutate(attrs)
+        warn_owners(call, new)
+        metadata.begin_update(resource, new, old)
+        sub = call.info.subresource
+        if sub == "status":
+            prepare_status(resource, new, old)
+        else:
+            prepare(resource, new, old)
+            if hook is not None:
+                hook.prepare(new, old)
+        metadata.count_generation(resource, new, old)
+        new.metadata.resourceVersion = version
+        self.check(call, served, new, old)
+        await admission.validate(attrs)
+
+    async def _store_change(self, call: Call, served: Served, item: Item, new: Any, old: Any) -> Stored:
+        cache = served.cache
+        assert cache is not None
+        _, target = stored_form(served, new)
+        if self.deletion.finished(cache.resource, target, item.obj):
+            if not call.options.dry_run:
+                await self.deletion.remove(cache, item)
+            return Stored(target, self.storage.encode(cache, target), item.revision)
+        effects = self.storage.effects(cache, target, item.obj)
+        target.metadata.resourceVersion = item.obj.metadata.resourceVersion
+        target.kind, target.apiVersion = item.obj.kind, item.obj.apiVersion
+        if target == item.obj:
+            return Stored(item.obj, item.value, item.revision)
+        if call.options.dry_run:
+            return Stored(target, self.storage.encode(cache, target), item.revision)
+        return await self.storage.put(cache, item.key, target, item.revision, effects)
+
+    async def _create_by_update(self, call: Call, served: Served, make: Make) -> Stored:
+        """PUT of what does not exist: for a few kinds it creates, if the user may create as well."""
+        resource, name = served.resource, call.info.name
+        if not resource.create_on_update or call.info.subresource or call.request.method == "PATCH":
+            raise status.not_found(resource, name)
+        new = make(None)
+        if new.metadata.uid:
+            raise uid_conflict(resource, name, new.metadata.uid, "")
+        info = call.info
+        wanted = RequestInfo(
+            verb="create", path=info.path, is_resource=True, group=info.group, version=info.version,
+            resource=info.resource, namespace=info.namespace, name=name,
+        )  # fmt: skip
+        decision = await self.authorizer.authorize(call.user, wanted)
+        if not decision.allowed:
+            raise forbidden(call.user, wanted, decision.reason)
+        new.metadata.resourceVersion = ""
+        return await self.insert(call, served, new)
+
+    def check(self, call: Call, served: Served, new: Any, old: Any | None) -> None:
+        """Validate an object; raises Invalid with everything that is wrong, else sends its warnings."""
+        resource = served.resource
+        errors: list[FieldError] = []
+        own = new.metadata
+        if old is None:
+            namespaced, rule = resource.namespaced, resource.name_rule
+            errors.extend(validation.validate_metadata(own, namespaced=namespaced, name_rule=rule))
+            errors.extend(resource.validate(new))
+        else:
+            errors.extend(validation.validate_metadata_update(own, old.metadata))
+            if call.info.subresource == "status":
+                errors.extend(resource.validate_status(new, old))
+            else:
+                errors.extend(resource.validate(new))
+                errors.extend(resource.validate_update(new, old))
+        if errors:
+            raise status.invalid(resource, own.name, errors)
+        for text in resource.warnings(new):
+            call.warn(text)
+
+    def view(self, served: Served, obj: Any) -> Any:
+        """A stored object in the version that is served."""
+        down = served.resource.down
+        return down(obj) if served.viewed and down is not None else obj
+
+    def respond(self, call: Call, served: Served, stored: Stored, code: int) -> Response:
+        """Answer with an object as written, in the form that the client accepts."""
+        cache, media = served.cache, call.media
+        assert cache is not None
+        if not media.convert and not served.viewed:
+            data = served.whole.wire(stored.value, stored.revision)
+        else:
+            item = Item(key_of(stored.obj), "", "", stored.obj, stored.value, stored.revision)
+            include = call.request.param("includeObject")
+            data = pick(served.resource, served.whole, media, include).object(item, stored.revision)
+        return encoded(media, data, code)
+
+
+def refuse_version(obj: Any) -> None:
+    """A new object has no resourceVersion yet (k8s.io/apiserver `pkg/storage`, ErrResourceVersionSetOnCreate)."""
+    if obj.metadata.resourceVersion not in ("", "0"):
+        raise ApiError("resourceVersion should not be set on objects to be created", code=500)
+
+
+def settle_version(resource: Resource, new: Any, old: Any, item: Item) -> bool:
+    """Give `new` the stored resourceVersion; whether it stated one itself, which must then be this one.
+
+    Raises Conflict, or Invalid where the kind demands one.
+    """
+    own, name = new.metadata, old.metadata.name
+    if own.uid and own.uid != old.metadata.uid:
+        raise uid_conflict(resource, name, own.uid, old.metadata.uid)
+    stated = own.resourceVersion not in ("", "0")
+    if stated and own.resourceVersion != str(item.revision):
+        raise status.conflict(resource, name)
+    if not stated and resource.update_needs_version:
+        error = validation.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        raise status.invalid(resource.qualified, name, [error])
+    own.resourceVersion = str(item.revision)
+    return stated
+
+
+def uid_conflict(resource: Resource, name: str, asked: str, found: str) -> Conflict:
+    """The uid in the body is not that of the object (k8s.io/apiserver `pkg/storage` Preconditions)."""
+    key = f"{ROOT}{resource.group or 'core'}/{resource.plural}/{name}"
+    return status.conflict(
+        resource,
+        name,
+        f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {asked}, UID in object meta: {found}",
+    )
+
+
+def warn_owners(call: Call, obj: Any) -> None:
+    """Drop repeated owner references, with a warning."""
+    text = metadata.duplicate_owners(obj)
+    if text:
+        call.warn(text)
+
+
+def namespace_of(call: Call) -> str:
+    """The namespace that objects of this request live in: none for what has none (namespaces themselves too)."""
+    return call.info.namespace if call.resource.namespaced else ""
+
+
+def key_in(call: Call) -> str:
+    """The cache key of the object that the request's path names."""
+    namespace = namespace_of(call)
+    return f"{namespace}/{call.info.name}" if namespace else call.info.name
+
+
+def key_of(obj: Any) -> str:
+    """The cache key of an object."""
+    own = obj.metadata
+    return f"{own.namespace}/{own.name}" if own.namespace else str(own.name)
+
+
+def stored_form(served: Served, obj: Any) -> tuple[Cache, Any]:
+    """The cache that an object belongs in, and the object in the form that is stored there."""
+    cache, up = served.cache, served.resource.up
+    assert cache is not None
+    return cache, up(obj) if served.viewed and up is not None else obj

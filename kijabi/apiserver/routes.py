@@ -1,0 +1,67 @@
+"""Which resources are served, each with what serving it needs: its cache, its forms, its subresources.
+
+Built from the catalog by `app.py`; `server.py` finds the Served of a request here, `registry.py` and `reading.py` work
+on it, discovery and OpenAPI list it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from kijabi.api import catalog
+from kijabi.api.resource import Resource, Subresource
+from kijabi.apiserver.forms import Viewed, Whole
+from kijabi.apiserver.watchcache import Cache, Caches
+
+
+class Served(msgspec.Struct, eq=False, kw_only=True):
+    """One resource in one version. cache: where its objects are, None if none are stored (reviews)."""
+
+    resource: Resource
+    cache: Cache | None
+    whole: Whole
+    subresources: dict[str, Subresource]
+
+    @property
+    def viewed(self) -> bool:
+        """Whether this is another form of a resource that is stored as something else."""
+        return isinstance(self.whole, Viewed)
+
+
+class Routes:
+    """All of them, by group, version and plural name."""
+
+    def __init__(self, resources: Iterable[Resource], caches: Caches) -> None:
+        self.caches = caches
+        self.versions: dict[tuple[str, str], dict[str, Served]] = {}
+        for resource in resources:
+            if resource.stored_as is None or resource.down is not None:
+                self.add(resource)
+
+    def add(self, resource: Resource) -> Served:
+        """Serve a resource; its cache must be there already."""
+        cache: Cache | None = None
+        whole = Whole(resource)
+        if resource.stored_as is not None:
+            stored = catalog.by_kind(*resource.stored_as)
+            if stored is None or resource.down is None:
+                raise LookupError(f"{resource.qualified} cannot be served: no stored form {resource.stored_as}")
+            cache, whole = self.caches.of(stored), Viewed(resource, resource.down)
+        elif is_stored(resource):
+            cache = self.caches.of(resource)
+        subresources = {sub.name: sub for sub in resource.subresources}
+        served = Served(resource=resource, cache=cache, whole=whole, subresources=subresources)
+        self.versions.setdefault((resource.group, resource.version), {})[resource.plural] = served
+        return served
+
+    def find(self, group: str, version: str, plural: str) -> Served | None:
+        """The served resource of a path."""
+        version_of = self.versions.get((group, version))
+        return version_of.get(plural) if version_of is not None else None
+
+
+def is_stored(resource: Resource) -> bool:
+    """Whether objects of this resource are kept in the store under its own name."""
+    return resource.storage and resource.stored_as is None and "watch" in resource.verbs

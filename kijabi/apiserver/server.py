@@ -1,0 +1,236 @@
+"""The API server as a function: a request and a peer in, an answer out, no sockets.
+
+`http.py` calls `ApiServer.handle` for requests off the wire, the simulation calls it directly. The flow is
+authenticate → authorise → route → `registry.py` (writes), `reading.py` (reads), `deletion.py`, a handler in
+`subresources/`, or, for a path that is no resource, one of `plain.py`. Whatever goes wrong becomes a Status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from kijabi.api import status
+from kijabi.api.resource import Subresource
+from kijabi.apiserver import body, deletion, denial, duration, negotiate, options, requestinfo
+from kijabi.apiserver.attributes import (
+    Authenticator,
+    Authorizer,
+    Peer,
+    RequestInfo,
+    StreamAnswer,
+    UpgradeAnswer,
+    UserInfo,
+)
+from kijabi.apiserver.call import Call, Chain, Handler, encode, encoded
+from kijabi.apiserver.metrics import Metrics
+from kijabi.apiserver.patching import make_patched
+from kijabi.apiserver.reading import ContinueExpired, Reading
+from kijabi.apiserver.registry import Registry, key_in
+from kijabi.apiserver.routes import Routes, Served
+from kijabi.apiserver.watch import WatchAnswer
+from kijabi.base import rand
+from kijabi.base.errors import ApiError, BadRequest, InternalError, KijabiError, Unauthorized
+from kijabi.client.transport import Request, Response
+from kijabi.store.interface import StoreClosed
+
+log = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT = 60.0  # seconds that any request but a watch or a stream may take
+Answered = Response | StreamAnswer | UpgradeAnswer | WatchAnswer
+Plain = Callable[[Request, UserInfo], Awaitable[Response | None]]
+# Subresources whose answers go on for as long as the client likes.
+_LONG_RUNNING = frozenset(("log", "exec", "attach", "portforward", "proxy"))
+_OPTIONS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
+
+
+class ApiServer:
+    """Answers requests. plain: what answers paths that are no resources, None from it meaning 404."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        reading: Reading,
+        registry: Registry,
+        *,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        admission: Chain,
+        plain: Plain,
+        handlers: Mapping[tuple[str, str], Handler],
+        metrics: Metrics,
+    ) -> None:
+        self.routes = routes
+        self.reading = reading
+        self.registry = registry
+        self.authenticator = authenticator
+        self.authorizer = authorizer
+        self.admission = admission
+        self.plain = plain
+        self.handlers = dict(handlers)
+        self.metrics = metrics
+        self._flow = {"X-Kubernetes-PF-FlowSchema-UID": rand.uuid(), "X-Kubernetes-PF-PriorityLevel-UID": rand.uuid()}
+
+    async def handle(self, request: Request, peer: Peer) -> Answered:
+        """The answer to one request. Never raises: failures are answers too."""
+        started = self.metrics.begin()
+        info: RequestInfo | None = None
+        try:
+            info = requestinfo.parse(request)
+            answer = await self._answer(request, peer, info)
+        except ApiError as error:
+            answer = failure(error)
+        except StoreClosed as error:
+            answer = failure(status.service_unavailable(str(error)))
+        except (KijabiError, RecursionError) as error:
+            log.warning("%s %s failed: %s", request.method, request.path, error)
+            answer = failure(status.internal(str(error)))
+        except Exception as error:  # the last line: one request's failure is not the server's
+            log.exception("%s %s panicked", request.method, request.path)
+            reason = f"This request caused apiserver to panic: {type(error).__name__}. Look in the logs for details."
+            answer = failure(InternalError(reason))
+        headers = answer.headers
+        headers["Audit-Id"] = request.headers.get("audit-id") or rand.uuid()
+        headers.setdefault("Cache-Control", "no-cache, private")
+        headers.update(self._flow)
+        self.metrics.finish(started, request, info, answer)
+        return answer
+
+    async def _answer(self, request: Request, peer: Peer, info: RequestInfo) -> Answered:
+        user = await self.authenticator.authenticate(request, peer)
+        if user is None:
+            raise Unauthorized("Unauthorized")
+        decision = await self.authorizer.authorize(user, info)
+        if not decision.allowed:
+            raise denial.forbidden(user, info, decision.reason)
+        if info.verb == "watch" or info.subresource in _LONG_RUNNING:
+            return await self._resource(request, peer, user, info)
+        seconds = deadline(request) if request.query else REQUEST_TIMEOUT
+        try:
+            async with asyncio.timeout(seconds):
+                if info.is_resource:
+                    return await self._resource(request, peer, user, info)
+                response = await self.plain(request, user)
+        except TimeoutError:
+            text = "request did not complete within the allotted timeout"
+            raise status.timeout(text) from None
+        return response if response is not None else not_found_page()
+
+    async def _resource(self, request: Request, peer: Peer, user: UserInfo, info: RequestInfo) -> Answered:
+        served = self.routes.find(info.group, info.version, info.resource)
+        if served is None or info.verb == "proxy":
+            if (info.group, info.version) in self.routes.versions:
+                raise status.generic(404, said="404: Page Not Found")
+            return not_found_page()
+        sub = self._place(request, served, info)
+        call = Call(
+            request=request, peer=peer, user=user, info=info, resource=served.resource, sub=sub,
+            admission=self.admission,
+        )  # fmt: skip
+        if info.subresource in _LONG_RUNNING:
+            return await self.handlers[served.resource.qualified, info.subresource](call)
+        call.media = negotiate.output(request)
+        kind = _OPTIONS.get(info.verb)
+        if kind is not None:
+            call.options = options.write_options(request, kind)
+        handler = self.handlers.get((served.resource.qualified, info.subresource))
+        answer = await (handler(call) if handler is not None else self._verb(call, served))
+        if call.warnings:
+            answer.headers["Warning"] = ", ".join(map(body.header, call.warnings))
+        if isinstance(answer, Response):
+            negotiate.finish(request, answer, call.media.pretty)
+        return answer
+
+    def _place(self, request: Request, served: Served, info: RequestInfo) -> Subresource | None:
+        """Whether there is such a place at all: NotFound, or MethodNotAllowed. The subresource, if it is one."""
+        resource, verb = served.resource, info.verb
+        sub = served.subresources.get(info.subresource) if info.subresource else None
+        if (info.subresource and sub is None) or (info.rest and info.subresource not in _LONG_RUNNING):
+            raise status.generic(404, said="404: Page Not Found")
+        collection = verb in ("list", "watch", "deletecollection") or (verb == "create" and not info.name)
+        if resource.namespaced:
+            lost = not info.namespace and not collection
+        else:
+            lost = bool(info.namespace) and resource.qualified != "namespaces"
+        if lost:
+            raise status.generic(404, said="404: Page Not Found")
+        allowed = verb in (sub.verbs if sub is not None else resource.verbs)
+        if resource.namespaced and not info.namespace:
+            allowed = allowed and verb in ("list", "watch")
+        if verb == "create" and sub is None and info.name:
+            allowed = False
+        if verb == "watch" and request.method not in ("GET", "HEAD"):
+            allowed = False
+        if not allowed:
+            raise status.generic(405)
+        return sub
+
+    async def _verb(self, call: Call, served: Served) -> Answered:
+        match call.info.verb:
+            case "get":
+                return await self.reading.get(call, served, key_in(call))
+            case "list":
+                return await self.reading.list(call, served)
+            case "watch":
+                return await self.reading.watch(call, served)
+            case "create":
+                return await self.registry.create(call, served)
+            case "update":
+                return await self.registry.update(call, served)
+            case "patch":
+                return await self.registry.change(call, served, make_patched(call, self.registry, served))
+            case "delete":
+                return await self._delete(call, served)
+            case "deletecollection":
+                return await self._delete_collection(call, served)
+            case _:
+                raise status.generic(405)
+
+    async def _delete(self, call: Call, served: Served) -> Response:
+        wanted = deletion.read_options(call.request)
+        done = await self.registry.deletion.delete(call, served, key_in(call), wanted)
+        if done.gone and served.resource.qualified not in deletion.RETURNED:
+            return encode(call.media, deletion.success(served.resource, done))
+        code = 202 if not done.gone and wanted.orphanDependents is False else 200
+        return self.registry.respond(call, served, done.stored, code)
+
+    async def _delete_collection(self, call: Call, served: Served) -> Response:
+        wanted = deletion.read_options(call.request)
+        form, items, meta = await self.reading.select(call, served)
+        deleted = await self.registry.deletion.delete_all(call, served, items, wanted)
+        return encoded(call.media, form.list(deleted, meta))
+
+
+def deadline(request: Request) -> float:
+    """Seconds that a request may take: its `timeout` parameter, within the server's bound. Raises BadRequest."""
+    text = request.param("timeout")
+    if not text:
+        return REQUEST_TIMEOUT
+    try:
+        asked = duration.parse(text)
+    except ValueError as problem:
+        raise BadRequest(f"invalid timeout specified in the request URL - {problem}") from None
+    return min(asked, REQUEST_TIMEOUT) if asked > 0 else REQUEST_TIMEOUT
+
+
+def failure(error: ApiError) -> Response:
+    """An error as a Status."""
+    wire: dict[str, Any] = status.to_wire(error)
+    if isinstance(error, ContinueExpired):
+        wire["metadata"] = {"continue": error.token}
+    headers = {"Content-Type": negotiate.JSON}
+    if error.retry_after:
+        headers["Retry-After"] = str(error.retry_after)
+    if error.code in (403, 500):
+        headers["X-Content-Type-Options"] = "nosniff"
+    return Response(status=error.code, headers=headers, body=msgspec.json.encode(wire))
+
+
+def not_found_page() -> Response:
+    """What paths get that nobody knows: text, as Go's http.NotFound gives."""
+    headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+    return Response(status=404, headers=headers, body=b"404 page not found\n")

@@ -1,0 +1,103 @@
+"""Writes to the store: one guarded transaction for an object and whatever must change together with it.
+
+`registry.py` and `deletion.py` hand an object over here when nothing more can be wrong with it but time: the guard
+says whether the object was written meanwhile. What else must be true or written at the same moment (an address that is
+allocated to a Service, say) comes along as Effects, in the same transaction, so there is nothing to repair later.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from kijabi.api import codec
+from kijabi.apiserver.watchcache import Cache, Caches
+from kijabi.store.interface import Guard, Op, Store
+
+
+class Effects(NamedTuple):
+    """More guards and writes for the transaction."""
+
+    guards: tuple[Guard, ...] = ()
+    ops: tuple[Op, ...] = ()
+
+
+NO_EFFECTS = Effects()
+
+
+class Hook(Protocol):
+    """What a resource does beyond its own object, such as holding addresses."""
+
+    def prepare(self, new: Any, old: Any | None) -> None:
+        """Fill in what the server allocates, before validation; `new` is privately owned. Raises ApiError."""
+        ...
+
+    def effects(self, new: Any | None, old: Any | None) -> Effects:
+        """What must be written along with this creation, change or (new is None) deletion; pure."""
+        ...
+
+
+class Stored(NamedTuple):
+    """An object as it was written. value has no resourceVersion; revision is it."""
+
+    obj: Any
+    value: bytes
+    revision: int
+
+
+class Changed(Exception):
+    """The transaction did not happen. own: the object itself was written meanwhile, not (only) what goes along."""
+
+    def __init__(self, own: bool) -> None:
+        super().__init__("the object was changed" if own else "what goes along was changed")
+        self.own = own
+
+
+class Storage:
+    """The write side of the store, on top of the caches that see each write come back."""
+
+    def __init__(self, store: Store, caches: Caches) -> None:
+        self.store = store
+        self.caches = caches
+        self.hooks: dict[str, Hook] = {}
+
+    def effects(self, cache: Cache, new: Any, old: Any | None) -> Effects:
+        """What goes along with writing (or, new being None, deleting) an object."""
+        hook = self.hooks.get(cache.resource.qualified)
+        return hook.effects(new, old) if hook is not None else NO_EFFECTS
+
+    def encode(self, cache: Cache, obj: Any) -> bytes:
+        """The bytes to store: with kind and apiVersion, without resourceVersion. Sets these on `obj`."""
+        obj.kind, obj.apiVersion = cache.resource.kind, cache.resource.api_version
+        obj.metadata.resourceVersion = ""
+        return codec.encode(obj)
+
+    async def put(self, cache: Cache, key: str, obj: Any, revision: int, effects: Effects = NO_EFFECTS) -> Stored:
+        """Write an object whose stored revision is `revision` (0: there is none). It must not be changed after this.
+
+        Raises Changed.
+        """
+        value = self.encode(cache, obj)
+        full = cache.prefix + key
+        self.caches.expect(full, value, obj)
+        done = False
+        try:
+            txn = await self.store.txn(
+                (Guard(full, revision), *effects.guards), (Op(full, value), *effects.ops)
+            )
+            done = txn.ok
+        finally:
+            if not done:
+                self.caches.forget(full, value)
+        if not txn.ok:
+            found = txn.current[0]
+            raise Changed((found.revision if found is not None else 0) != revision)
+        return Stored(obj, value, txn.revision)
+
+    async def remove(self, cache: Cache, key: str, revision: int, effects: Effects = NO_EFFECTS) -> int:
+        """Delete an object whose stored revision is `revision`; the revision of the deletion. Raises Changed."""
+        full = cache.prefix + key
+        txn = await self.store.txn((Guard(full, revision), *effects.guards), (Op(full, None), *effects.ops))
+        if not txn.ok:
+            found = txn.current[0]
+            raise Changed((found.revision if found is not None else 0) != revision)
+        return txn.revision

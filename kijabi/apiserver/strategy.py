@@ -1,0 +1,51 @@
+"""Which parts of an object a write may change: the main resource not the status, the status not the spec.
+
+`registry.py` calls these between admission and validation, with `new` privately owned and `old` shared. What a kind
+does beyond the rule is in its own `prepare` (k8s.io/kubernetes `pkg/registry/*/*/strategy.go`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kijabi.api.resource import Resource
+
+# Kinds whose status writes change no metadata but resourceVersion (apimachinery ResetObjectMetaForStatus).
+_STATUS_KEEPS_METADATA = frozenset((
+    "podcertificaterequests.certificates.k8s.io", "servicecidrs.networking.k8s.io",
+    "storageversionmigrations.storagemigration.k8s.io", "resourceclaims.resource.k8s.io",
+    "devicetaintrules.resource.k8s.io", "volumeattachments.storage.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io", "customresourcedefinitions.apiextensions.k8s.io",
+))  # fmt: skip
+_RESET = ("labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp", "generation")
+
+
+def has_status(resource: Resource) -> bool:
+    """Whether status is written through a subresource of its own."""
+    return any(sub.name == "status" for sub in resource.subresources)
+
+
+def prepare(resource: Resource, new: Any, old: Any | None) -> None:
+    """For a create (old is None) or update of the main resource."""
+    if has_status(resource) and hasattr(new, "status"):
+        new.status = old.status if old is not None else type(new)().status
+    if resource.prepare is not None:
+        resource.prepare(new, old)
+
+
+def prepare_status(resource: Resource, new: Any, old: Any) -> None:
+    """For a write of the status subresource: everything but status and most metadata stays."""
+    for name in new.__struct_fields__:
+        if name not in ("status", "metadata", "apiVersion", "kind"):
+            setattr(new, name, getattr(old, name))
+    own, before = new.metadata, old.metadata
+    own.deletionTimestamp = before.deletionTimestamp
+    if resource.qualified in _STATUS_KEEPS_METADATA:
+        for name in _RESET:
+            setattr(own, name, getattr(before, name))
+    elif resource.qualified == "deployments.apps":
+        own.labels = before.labels
+    elif resource.qualified == "pods":
+        own.ownerReferences = before.ownerReferences
+        if not new.status.qosClass:
+            new.status.qosClass = old.status.qosClass

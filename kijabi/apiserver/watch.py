@@ -1,0 +1,263 @@
+"""One watch: what it selects, the encoded events it has not yet taken, and how it ends.
+
+`reading.py` makes a Watcher and attaches it to a `watchcache.Cache`, which offers it every event that may concern it;
+whoever answers the client takes bytes out: `http.py` straight into the transport, a simulation through
+`WatchAnswer.chunks`. A watcher that does not take is cut when its bounds are reached; the client then resumes from
+the last resourceVersion that it saw, or lists again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from kijabi.api.resource import Resource
+from kijabi.api.selector import FieldSelector, Selector
+from kijabi.base import rand
+
+if TYPE_CHECKING:
+    from kijabi.apiserver.forms import Form
+    from kijabi.apiserver.watchcache import Cache, Event, Item
+
+MAX_PENDING_EVENTS = 16_384
+MAX_PENDING_BYTES = 64 * 1024 * 1024
+CHUNK = 64 * 1024  # bytes taken at once
+BOOKMARK_SECONDS = 60.0
+LAST_BOOKMARK = 2.0  # seconds before the end of the watch
+MIN_TIMEOUT = 1800.0  # seconds; without timeoutSeconds a watch lasts up to twice this, at random
+
+
+class Selection:
+    """Which objects of a resource are meant: a namespace, and label and field selectors."""
+
+    __slots__ = ("bucket", "exact_name", "fields", "labels", "namespace", "predicate")
+
+    def __init__(
+        self, served: Resource, cache: Cache, namespace: str, labels: Selector, fields: FieldSelector
+    ) -> None:
+        """Raises BadRequest for a field that the served resource cannot be selected by."""
+        self.namespace = namespace
+        self.labels = None if labels.everything else labels
+        self.predicate = None if fields.everything else predicate(served, cache, fields)
+        self.fields = fields
+        self.exact_name = fields.exact("metadata.name") or ""
+        self.bucket = self._bucket(cache)
+
+    def _bucket(self, cache: Cache) -> tuple[str, str]:
+        """The narrowest of the cache's buckets that has every event of this selection."""
+        if self.exact_name and (self.namespace or not cache.resource.namespaced):
+            key = f"{self.namespace}/{self.exact_name}" if self.namespace else self.exact_name
+            return ("metadata.name", key)
+        for field in cache.getters:
+            value = self.fields.exact(field)
+            if value is not None:
+                return (field, value)
+        return ("metadata.namespace", self.namespace) if self.namespace else ("", "")
+
+    @property
+    def everything(self) -> bool:
+        """Whether no selector restricts the namespace's (or all) objects."""
+        return self.labels is None and self.predicate is None
+
+    def matches(self, item: Item) -> bool:
+        """Whether an item is among them."""
+        if self.namespace and item.namespace != self.namespace:
+            return False
+        if self.labels is not None and not self.labels.matches(item.obj.metadata.labels):
+            return False
+        return self.predicate is None or self.predicate(item.obj)
+
+    def of(self, cache: Cache, after: str = "") -> Iterator[Item]:
+        """The cache's matching items in key order, from the first key >= `after`. Do not write meanwhile."""
+        field, value = self.bucket
+        if field == "metadata.name":
+            item = cache.get(value)
+            found: Iterator[Item] = iter((item,) if item is not None and item.key >= after else ())
+        elif field in cache.getters:
+            indexed = (item for item in cache.index(field, value) if item.key >= after)
+            found = iter(sorted(indexed, key=lambda item: item.key))
+        else:
+            found = cache.range(self.namespace, after)
+        return found if self.everything else filter(self.matches, found)
+
+
+def predicate(served: Resource, cache: Cache, fields: FieldSelector) -> Callable[[Any], bool]:
+    """The test of a field selector for stored objects, in the terms of the version that is served."""
+    test = fields.predicate(served)
+    down = served.down
+    if served is cache.resource or down is None:
+        return test
+    return lambda obj: test(down(obj))
+
+
+class Watcher:
+    """The events that one client waits for, encoded, in order."""
+
+    def __init__(
+        self, cache: Cache, selection: Selection, form: Form, progress: Callable[[], int]
+    ) -> None:
+        """progress: the revision up to which all events have been offered; bookmarks carry it."""
+        self.cache = cache
+        self.selection = selection
+        self.form = form
+        self.progress = progress
+        self.bucket = selection.bucket
+        self.plain = selection.everything
+        self.frames: deque[bytes] = deque()
+        self.pending = 0  # bytes in frames
+        self.initial: Iterator[bytes] | None = None
+        self.seen = 0  # revision up to which everything has been offered
+        self.first = True
+        self.ended = False
+        self.slow = False
+        self.ready: Callable[[], None] | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+
+    # In: from the cache
+
+    def offer(self, event: Event) -> None:
+        """Queue an event if it concerns this watch, as what it means under the selection."""
+        if self.ended:
+            return
+        old, new = event.old, event.new
+        if not self.plain:
+            match = self.selection.matches
+            old = old if old is not None and match(old) else None
+            new = new if new is not None and match(new) else None
+        self.seen = event.revision
+        if new is not None:
+            kind = "ADDED" if old is None else "MODIFIED"
+        elif old is not None:
+            kind, new = "DELETED", old
+        else:
+            return
+        self.push(self._frame(event, kind, new))
+
+    def _frame(self, event: Event, kind: str, item: Item) -> bytes:
+        key = (self.form.key, kind, self.first)
+        frame = event.frames.get(key)
+        if frame is None:
+            frame = self.form.frame(kind, item, event.revision, self.first)
+            event.frames[key] = frame
+        self.first = False
+        return frame
+
+    def push(self, frame: bytes) -> None:
+        """Queue one encoded event; cut the watch if its client has taken too little for too long."""
+        if len(self.frames) >= MAX_PENDING_EVENTS or self.pending > MAX_PENDING_BYTES:
+            self.slow = True
+            self.frames.clear()
+            self.close()
+            return
+        self.frames.append(frame)
+        self.pending += len(frame)
+        if self.ready is not None:
+            self.ready()
+
+    def begin(self, items: tuple[Item, ...], revision: int, bookmark: bool) -> None:
+        """Start with the current state: an ADDED for each item and, if asked for, the bookmark that ends them."""
+        self.seen = revision
+        self.initial = self._state(items, revision, bookmark)
+
+    def _state(self, items: tuple[Item, ...], revision: int, bookmark: bool) -> Iterator[bytes]:
+        for item in items:
+            first, self.first = self.first, False
+            yield self.form.frame("ADDED", item, item.revision, first)
+        if bookmark:
+            yield self.form.bookmark(revision, initial_end=True)
+
+    # Out: to the client
+
+    def take(self, limit: int = CHUNK) -> bytes:
+        """Up to about `limit` bytes of events, in order; b"" if there are none now."""
+        size, taken = 0, []
+        if self.initial is not None:
+            for frame in self.initial:
+                taken.append(frame)
+                size += len(frame)
+                if size >= limit:
+                    return b"".join(taken)
+            self.initial = None
+        frames = self.frames
+        while frames and size < limit:
+            frame = frames.popleft()
+            self.pending -= len(frame)
+            size += len(frame)
+            taken.append(frame)
+        return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    @property
+    def more(self) -> bool:
+        """Whether `take` would give something."""
+        return self.initial is not None or bool(self.frames)
+
+    # Its life
+
+    def schedule(self, timeout: float, bookmarks: bool) -> None:
+        """Set the timers: the end after `timeout` seconds (0: a random long time), bookmarks until then."""
+        loop = asyncio.get_running_loop()
+        if timeout <= 0:
+            timeout = MIN_TIMEOUT * (1 + rand.rng().random())
+        self._timers.append(loop.call_later(timeout, self.close))
+        if bookmarks:
+            if timeout > LAST_BOOKMARK:
+                self._timers.append(loop.call_later(timeout - LAST_BOOKMARK, self._bookmark))
+            self._timers.append(loop.call_later(self._pause(), self._tick))
+
+    @staticmethod
+    def _pause() -> float:
+        return BOOKMARK_SECONDS * (0.75 + 0.25 * rand.rng().random())
+
+    def _tick(self) -> None:
+        self._bookmark()
+        self._timers[-1] = asyncio.get_running_loop().call_later(self._pause(), self._tick)
+
+    def _bookmark(self) -> None:
+        """Tell the client how far it is: everything up to the cache's revision has been offered."""
+        if not self.ended and self.initial is None:
+            self.push(self.form.bookmark(self.progress(), initial_end=False))
+
+    def close(self) -> None:
+        """End the watch: no more events; what is queued may still be taken. Idempotent."""
+        if self.ended:
+            return
+        self.ended = True
+        for timer in self._timers:
+            timer.cancel()
+        self.cache.detach(self)
+        if self.ready is not None:
+            self.ready()
+
+
+class WatchAnswer(msgspec.Struct, kw_only=True):
+    """The answer to a watch. Use `chunks` once, or drive `watcher` directly; close the watcher when done."""
+
+    watcher: Watcher
+    status: int = 200
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Events as they come, several at once if they wait, until the watch ends."""
+        wake = asyncio.Event()
+        self.watcher.ready = wake.set
+        try:
+            while True:
+                data = self.watcher.take()
+                if data:
+                    yield data
+                elif self.watcher.ended:
+                    return
+                else:
+                    wake.clear()
+                    await wake.wait()
+        finally:
+            self.watcher.close()
+
+
+def error_frame(status: dict[str, Any]) -> bytes:
+    """The ERROR event that ends a watch which cannot go on."""
+    return msgspec.json.encode({"type": "ERROR", "object": status}) + b"\n"

@@ -1,0 +1,376 @@
+"""The current objects of every resource, exact and decoded, and the recent history that watches resume from.
+
+`Caches` loads the store once and then follows it with one watch over everything; it is the only reader of the store
+on the hot path. `registry.py` reads objects from here and announces its writes (`expect`), so that an object is
+decoded once; `watch.py` watchers, authorisation, admission and allocators are told of every event. Objects and
+bytes are shared: nobody writes to them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from kijabi.api import codec
+from kijabi.api.resource import Resource
+from kijabi.api.struct import Struct
+from kijabi.apiserver.watch import Watcher
+from kijabi.base import clock
+from kijabi.base.errors import KijabiError
+from kijabi.store.interface import Compacted, Entry, Store
+from kijabi.store.interface import Event as StoreEvent
+
+T = TypeVar("T", bound=Struct)
+log = logging.getLogger(__name__)
+
+ROOT = "/registry/"
+EVERYTHING = "/"
+HISTORY_SECONDS = 75.0  # events younger than this are kept for watches that resume …
+HISTORY_LIMIT = 16_384  # … but never more of one resource than this
+HISTORY_LEAST = 128  # and this many however old
+LOAD_PAGE = 2_000  # entries a range at start
+FOLLOW_RETRY = 0.5  # seconds before following the store again after it lost us
+_META = b'"metadata":{'
+
+
+class Item(msgspec.Struct, gc=False, eq=False):
+    """One object as stored at one revision: decoded, and as JSON bytes without its resourceVersion.
+
+    key is `namespace/name`, or `name`. forms caches other representations of it by their key (see `forms.py`).
+    """
+
+    key: str
+    namespace: str
+    name: str
+    obj: Any
+    value: bytes
+    revision: int
+    forms: dict[Any, bytes] | None = None
+
+    def tail(self) -> bytes:
+        """The bytes that follow `"metadata":{`."""
+        return self.value[self.value.index(_META) + len(_META) :]
+
+
+class Event(msgspec.Struct, gc=False, eq=False):
+    """One write to one object: old is None when it was created, new when it was deleted.
+
+    frames caches the encoded watch events by (type, form key): each is encoded once for all watchers.
+    """
+
+    revision: int
+    time: float
+    old: Item | None
+    new: Item | None
+    frames: dict[Any, bytes]
+
+
+class Cache:
+    """The objects of one stored resource in key order, with indexes, history, watchers and subscribers."""
+
+    def __init__(self, resource: Resource, indexed: Sequence[str] = ()) -> None:
+        self.resource = resource
+        self.cls = resource.type
+        self.prefix = f"{ROOT}{resource.group or 'core'}/{resource.plural}/"
+        self.items: dict[str, Item] = {}
+        self.keys: list[str] = []
+        self.history: deque[Event] = deque()
+        self.floor = 0  # events at or before this revision are not in the history
+        self.changed = 0  # revision of the last event
+        self.watchers: dict[tuple[str, str], dict[Watcher, None]] = {}
+        self.subscribers: list[Callable[[Any, Any], None]] = []
+        getters = dict(resource.fields)
+        self.getters = {field: getters[field] for field in indexed if field in getters}
+        self.indexes: dict[str, dict[str, dict[str, Item]]] = {field: {} for field in self.getters}
+
+    def get(self, key: str) -> Item | None:
+        """The item of `namespace/name` or `name`."""
+        return self.items.get(key)
+
+    def range(self, namespace: str = "", after: str = "") -> Iterator[Item]:
+        """Items in key order, of one namespace or all, from the first key >= `after`. Do not write meanwhile."""
+        start = max(f"{namespace}/" if namespace else "", after)
+        end = f"{namespace}0" if namespace else ""
+        items, keys = self.items, self.keys
+        first = bisect_left(keys, start) if start else 0
+        last = bisect_left(keys, end) if end else len(keys)
+        return (items[key] for key in keys[first:last])
+
+    def count(self, namespace: str = "", after: str = "") -> int:
+        """How many items `range` would give."""
+        start = max(f"{namespace}/" if namespace else "", after)
+        last = bisect_left(self.keys, f"{namespace}0") if namespace else len(self.keys)
+        return max(0, last - bisect_left(self.keys, start))
+
+    def index(self, field: str, value: str) -> Iterable[Item]:
+        """Items whose indexed field is `value`, in no order. KeyError for a field that is not indexed."""
+        return tuple(self.indexes[field].get(value, {}).values())
+
+    def put(self, item: Item) -> Item | None:
+        """Replace or add one item; the one that was there."""
+        key, old = item.key, self.items.get(item.key)
+        self.items[key] = item
+        if old is None:
+            insort(self.keys, key)
+        for field, getter in self.getters.items():
+            value = getter(item.obj)
+            if old is not None:
+                before = getter(old.obj)
+                if before != value:
+                    self._unindex(field, before, key)
+            self.indexes[field].setdefault(value, {})[key] = item
+        return old
+
+    def pop(self, key: str) -> Item | None:
+        """Remove one item; the one that was there."""
+        old = self.items.pop(key, None)
+        if old is not None:
+            del self.keys[bisect_left(self.keys, key)]
+            for field, getter in self.getters.items():
+                self._unindex(field, getter(old.obj), key)
+        return old
+
+    def _unindex(self, field: str, value: str, key: str) -> None:
+        bucket = self.indexes[field].get(value)
+        if bucket is not None:
+            bucket.pop(key, None)
+            if not bucket:
+                del self.indexes[field][value]
+
+    def publish(self, event: Event) -> None:
+        """Remember an event and offer it to the watchers that may care and to all subscribers."""
+        self.changed = event.revision
+        history = self.history
+        history.append(event)
+        oldest = event.time - HISTORY_SECONDS
+        while len(history) > HISTORY_LEAST and (len(history) > HISTORY_LIMIT or history[0].time < oldest):
+            self.floor = history.popleft().revision
+        if self.watchers:
+            for bucket in self._buckets(event):
+                for watcher in tuple(self.watchers.get(bucket, ())):
+                    watcher.offer(event)
+        before = event.old.obj if event.old else None
+        after = event.new.obj if event.new else None
+        for changed in self.subscribers:
+            changed(before, after)
+
+    def _buckets(self, event: Event) -> Iterator[tuple[str, str]]:
+        """Where the watchers stand that this event can concern: for all, a namespace, a name, an indexed field."""
+        item = event.new or event.old
+        assert item is not None
+        yield ("", "")
+        yield ("metadata.name", item.key)
+        if item.namespace:
+            yield ("metadata.namespace", item.namespace)
+        for field, getter in self.getters.items():
+            values = {getter(each.obj) for each in (event.old, event.new) if each is not None}
+            for value in sorted(values):
+                yield (field, value)
+
+    def attach(self, watcher: Watcher) -> None:
+        """Offer events to a watcher from now on."""
+        self.watchers.setdefault(watcher.bucket, {})[watcher] = None
+
+    def detach(self, watcher: Watcher) -> None:
+        """Stop; idempotent."""
+        bucket = self.watchers.get(watcher.bucket)
+        if bucket is not None:
+            bucket.pop(watcher, None)
+            if not bucket:
+                del self.watchers[watcher.bucket]
+
+    def cut_watchers(self) -> None:
+        """End every watch: what follows is no continuation of what they have seen."""
+        for bucket in tuple(self.watchers.values()):
+            for watcher in tuple(bucket):
+                watcher.close()
+
+
+class Caches:
+    """All caches, kept level with the store by one task (`run`). Also the Reader that authorisation and admission use.
+
+    `load` first, then `run` for as long as the server lives. Reads after `await fresh()` see every write that the
+    store had acknowledged before.
+    """
+
+    def __init__(self, store: Store, resources: Iterable[Resource]) -> None:
+        self.store = store
+        self.revision = 0
+        self.by_prefix: dict[str, Cache] = {}
+        self.by_type: dict[type[Struct], Cache] = {}
+        self._expected: dict[str, tuple[bytes, Any]] = {}
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._loaded = asyncio.Event()
+        for resource in resources:
+            self.add(resource)
+
+    def add(self, resource: Resource) -> Cache:
+        """Serve a resource that is stored under its own group and name."""
+        cache = Cache(resource, INDEXED.get(resource.qualified, ()))
+        self.by_prefix[cache.prefix] = cache
+        self.by_type.setdefault(resource.type, cache)
+        return cache
+
+    def of(self, resource: Resource) -> Cache:
+        """The cache where a resource's objects are stored."""
+        return self.by_prefix[f"{ROOT}{resource.group or 'core'}/{resource.plural}/"]
+
+    # Following the store
+
+    async def load(self) -> None:
+        """Read everything at one revision. Watches that resume from before it get Expired."""
+        revision, start = 0, ROOT
+        for cache in self.by_prefix.values():
+            for key in tuple(cache.keys):
+                cache.pop(key)
+            cache.history.clear()
+        while True:
+            page = await self.store.range(start, "/registry0", revision=revision, limit=LOAD_PAGE)
+            revision = page.revision
+            for entry in page.entries:
+                cache_key = self._split(entry.key)
+                if cache_key is not None:
+                    self._put(*cache_key, entry)
+            if not page.more:
+                break
+            start = page.entries[-1].key + "\0"
+        for cache in self.by_prefix.values():
+            cache.floor = cache.changed = revision
+        self._reached(revision)
+        self._loaded.set()
+
+    async def run(self) -> None:
+        """Follow the store until it is closed; when it has lost us, end all watches, load again and go on."""
+        while True:
+            try:
+                async for batch in self.store.watch(EVERYTHING, self.revision):
+                    self._apply(batch)
+                return
+            except Compacted:
+                log.warning("the watch cache fell behind the store: loading everything again")
+            await asyncio.sleep(FOLLOW_RETRY)
+            await self._reload()
+
+    async def _reload(self) -> None:
+        before = {cache.prefix: dict(cache.items) for cache in self.by_prefix.values()}
+        for cache in self.by_prefix.values():
+            cache.cut_watchers()
+        await self.load()
+        for cache in self.by_prefix.values():
+            old = before[cache.prefix]
+            for key in old.keys() | cache.items.keys():
+                was, now = old.get(key), cache.items.get(key)
+                if was is None or now is None or was.revision != now.revision:
+                    for changed in cache.subscribers:
+                        changed(was.obj if was else None, now.obj if now else None)
+
+    def _split(self, key: str) -> tuple[Cache, str] | None:
+        """The cache that a store key belongs to, and the key within it."""
+        end = key.find("/", key.find("/", len(ROOT)) + 1) + 1
+        cache = self.by_prefix.get(key[:end])
+        return (cache, key[end:]) if cache is not None else None
+
+    def _put(self, cache: Cache, key: str, entry: Entry) -> tuple[Item | None, Item] | None:
+        """Take an entry into its cache: (what was there, what is); None if it cannot be read."""
+        expected = self._expected.pop(entry.key, None)
+        if expected is not None and expected[0] == entry.value:
+            obj = expected[1]
+        else:
+            try:
+                obj = codec.decode(cache.cls, entry.value)
+            except (KijabiError, msgspec.MsgspecError, ValueError) as problem:
+                log.error("stored object %s cannot be decoded and is not served: %s", entry.key, problem)
+                return None
+        obj.metadata.resourceVersion = str(entry.revision)
+        namespace, _, name = key.rpartition("/")
+        item = Item(key, namespace, name, obj, entry.value, entry.revision)
+        return cache.put(item), item
+
+    def _apply(self, batch: Sequence[StoreEvent]) -> None:
+        now = clock.monotonic()
+        for change in batch:
+            found = self._split(change.key)
+            if found is None:
+                continue
+            cache, key = found
+            if change.entry is None:
+                old, new = cache.pop(key), None
+            else:
+                taken = self._put(cache, key, change.entry)
+                old, new = taken if taken is not None else (cache.pop(key), None)
+            if old is not None or new is not None:
+                cache.publish(Event(change.revision, now, old, new, {}))
+        self._reached(batch[-1].revision)
+
+    def _reached(self, revision: int) -> None:
+        self.revision = revision
+        if self._waiters:
+            waiting, self._waiters = self._waiters, []
+            for target, waiter in waiting:
+                if target > revision:
+                    self._waiters.append((target, waiter))
+                elif not waiter.done():
+                    waiter.set_result(None)
+
+    # Reading
+
+    async def fresh(self) -> int:
+        """Wait until everything that the store has acknowledged is visible here; the revision reached."""
+        target = self.store.revision
+        if self.revision < target:
+            await self.reach(target)
+        return self.revision
+
+    async def reach(self, revision: int) -> None:
+        """Wait until the event at a revision that the store has acknowledged is visible here."""
+        if self.revision < revision:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append((revision, waiter))
+            await waiter
+
+    @property
+    def ready(self) -> bool:
+        """Whether the first load is done."""
+        return self._loaded.is_set()
+
+    def expect(self, key: str, value: bytes, obj: Any) -> None:
+        """Announce a write: when it comes back from the store, `obj` is what `value` decodes to. Do not write to it."""
+        self._expected[key] = (value, obj)
+
+    def forget(self, key: str, value: bytes) -> None:
+        """The announced write did not happen."""
+        expected = self._expected.get(key)
+        if expected is not None and expected[0] is value:
+            del self._expected[key]
+
+    # Reader (attributes.py)
+
+    def get(self, cls: type[T], name: str, namespace: str = "") -> T | None:
+        """The object, or None."""
+        item = self.by_type[cls].get(f"{namespace}/{name}" if namespace else name)
+        return item.obj if item is not None else None
+
+    def items(self, cls: type[T], namespace: str = "") -> Iterable[T]:
+        """All objects of a type, or those of one namespace, in key order."""
+        return (item.obj for item in self.by_type[cls].range(namespace))
+
+    def index(self, cls: type[T], index: str, value: str) -> Iterable[T]:
+        """Objects whose indexed field is `value`."""
+        return (item.obj for item in self.by_type[cls].index(index, value))
+
+    def subscribe(self, cls: type[T], changed: Callable[[T | None, T | None], None]) -> None:
+        """Call `changed(old, new)` on each event from now on, and at once (None, obj) for each present."""
+        cache = self.by_type[cls]
+        cache.subscribers.append(changed)
+        for item in cache.range():
+            changed(None, item.obj)
+
+
+# Fields that are asked for often enough to keep an index: kubelets list and watch their node's pods.
+INDEXED: dict[str, tuple[str, ...]] = {"pods": ("spec.nodeName",)}
