@@ -107,16 +107,18 @@ _SEEN: dict[str, Quantity] = {}
 
 
 def _canonical(text: str) -> str:
-    """The text upstream would write for this one; it keeps what is good enough, such as `1.500` and `1E3`."""
+    """The text upstream would write; it keeps what its fast path finds good enough: `1.500`, `+5`, `01Ki`."""
     nanos, family = _read(text)
-    if family != "binary":
-        _, whole, fraction, suffix = _split(text)
-        digits = (whole.lstrip("0") or "0") + fraction
+    _, whole, fraction, suffix = _split(text)
+    digits = (whole.lstrip("0") or "0") + fraction
+    if suffix in _BINARY:
+        short = not fraction and len(digits) + int(_BINARY[suffix] * 0.3) <= 14
+        good = short and int(digits) % 8 != 0
+    else:
         power = _power(suffix) - len(fraction)
         short = len(digits) <= 18 and power >= -9
-        if short and power % 3 == 0 and digits[0] != "0" and not digits.endswith("000"):
-            return text
-    return _write(nanos, family)
+        good = short and power % 3 == 0 and digits[0] != "0" and not digits.endswith("000")
+    return text if good else _write(nanos, family)
 
 
 @lru_cache(maxsize=_REMEMBERED)
