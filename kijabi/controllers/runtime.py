@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from prometheus_client import Counter, Histogram
@@ -68,18 +68,21 @@ class Controller(Protocol):
 
 
 class Context:
-    """What controllers are built from: the client, the shared informers, and a recorder of events for each."""
+    """What controllers are built from: settings, the client, the shared informers, and a recorder of events for each.
+
+    background: what must run beside the controllers; the application runs it in its task group.
+    """
 
     def __init__(self, config: Config, client: Client, informers: Informers) -> None:
         self.config = config
         self.client = client
         self.informers = informers
-        self.recorders: list[Recorder] = []
+        self.background: list[Callable[[], Coroutine[None, None, None]]] = []
 
     def recorder(self, component: str) -> Recorder:
-        """A recorder that writes as `component`; the application runs it."""
+        """A recorder that writes as `component`."""
         made = Recorder(self.client, component, self.config.host)
-        self.recorders.append(made)
+        self.background.append(made.run)
         return made
 
 

@@ -20,9 +20,11 @@ from kijabi.api.discovery.endpointslice import EndpointSlice
 from kijabi.api.meta import Object
 from kijabi.client.informer import Informer, Informers
 from kijabi.controllers.owners import CONTROLLER, controller_index, controller_of
+from kijabi.controllers.pods import terminal
 
 NAMESPACE = "namespace"
 NODE = "node"
+ENDED = "ended"
 LABEL = "label"
 SELECTOR = "selector"
 SERVICE = "service"
@@ -38,6 +40,10 @@ def _namespace(obj: Object) -> tuple[str]:
 def _node(pod: Pod) -> tuple[str]:
     """Pods without a node are indexed under the empty name."""
     return (pod.spec.nodeName,)
+
+
+def _ended(pod: Pod) -> tuple[str, ...]:
+    return (ENDED,) if terminal(pod) else ()
 
 
 def labelled(namespace: str, key: str, value: str) -> str:
@@ -60,12 +66,12 @@ def _service(obj: EndpointSlice) -> tuple[str, ...]:
 
 
 _OWNED: Indexes = {CONTROLLER: controller_index, NAMESPACE: _namespace}
-_PODS: Indexes = {**_OWNED, NODE: _node, LABEL: _labels}
+_PODS: Indexes = {**_OWNED, NODE: _node, LABEL: _labels, ENDED: _ended}
 _NAMESPACED: Indexes = {NAMESPACE: _namespace}
 
 
 def pods(informers: Informers) -> Informer[Pod]:
-    """All pods, by controller, namespace, node and label."""
+    """All pods, by controller, namespace, node and label, and those that ended."""
     return informers.of(Pod, indexes=_PODS)
 
 

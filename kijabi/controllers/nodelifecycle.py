@@ -1,0 +1,195 @@
+"""Node lifecycle: notices nodes that went silent, taints them, and takes their pods out of service.
+
+Receives nodes, their leases and pods; writes node conditions and taints and the readiness of pods on nodes that are
+not ready. `nodehealth.py` decides; `tainteviction.py` then evicts by the taints written here
+(k8s.io/kubernetes `pkg/controller/nodelifecycle`, without its polling: a timer runs for each node).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from kijabi.api import codec
+from kijabi.api.coordination.lease import Lease
+from kijabi.api.core.node import Node
+from kijabi.api.core.pod import Pod
+from kijabi.base import clock
+from kijabi.base.errors import Conflict, NotFound
+from kijabi.client.cache import key_of
+from kijabi.controllers import nodehealth, removal
+from kijabi.controllers import pods as podlib
+from kijabi.controllers.backends import ZONE
+from kijabi.controllers.nodehealth import Pace, Signs, Zone
+from kijabi.controllers.runtime import WORKERS, Context, Source
+from kijabi.controllers.sources import NODE, pods
+
+LEASES = "kube-node-lease"
+EXEMPT = "node.kubernetes.io/exclude-disruption"
+HEALTH = "health"
+
+
+def _health(node: Node) -> tuple[str, ...]:
+    """Index: `zone/True` or `zone/False`, by whether the node is ready."""
+    if EXEMPT in node.metadata.labels:
+        return ()
+    return (f"{node.metadata.labels.get(ZONE, '')}/{nodehealth.ready_status(node) == 'True'}",)
+
+
+class NodeLifecycle:
+    """The controller. Its keys are nodes ("name") and pods ("namespace/name")."""
+
+    name = "node-lifecycle"
+    workers = WORKERS
+
+    def __init__(self, context: Context) -> None:
+        self.config = context.config
+        self.client = context.client
+        self.recorder = context.recorder("node-controller")
+        self.nodes = context.informers.of(Node, indexes={HEALTH: _health})
+        self.leases = context.informers.of(Lease, namespace=LEASES)
+        self.pods = pods(context.informers)
+        self._signs: dict[str, Signs] = {}
+        self._paces: dict[str, Pace] = {}
+        self._marked: set[str] = set()  # nodes whose pods were told that they are not ready
+        self._zones: dict[str, Zone] = {}
+        self._calm = False
+
+    def sources(self) -> Sequence[Source]:
+        return (
+            Source(self.nodes, self._keys_of_node),
+            Source(self.leases, lambda old, new: (new.metadata.name,) if new is not None else ()),
+            Source(self.pods, self._keys_of_pod),
+        )
+
+    def _keys_of_node(self, old: Node | None, new: Node | None) -> Iterable[str]:
+        """The node; and all that are not ready, when the cluster as a whole loses or regains its last ready node."""
+        one = new if new is not None else old
+        keys = {one.metadata.name} if one is not None else set()
+        if old is None and new is not None:
+            self._tell(new, "RegisteredNode", f"Registered Node {new.metadata.name} in Controller")
+        elif old is not None and new is None:
+            self._tell(old, "RemovingNode", f"Removing Node {old.metadata.name} from Controller")
+        for zone in {n.metadata.labels.get(ZONE, "") for n in (old, new) if n is not None}:
+            state = self._state(zone)
+            if self._zones.get(zone) != state:  # The pace changed: who waits for a turn asks again.
+                self._zones[zone] = state
+                keys.update(self._unready())
+        calm = not any(value.endswith("/True") for value in self.nodes.index_values(HEALTH))
+        if calm != self._calm:
+            self._calm = calm
+            now = clock.monotonic()
+            if not calm:  # Who is still silent gets its whole grace anew: it may have been us who were cut off.
+                self._signs = {name: signs._replace(since=now) for name, signs in self._signs.items()}
+            keys.update(self._unready())
+        return keys
+
+    def _unready(self) -> Iterable[str]:
+        return [n.metadata.name for n in self.nodes.items() if nodehealth.ready_status(n) != "True"]
+
+    def _state(self, zone: str) -> Zone:
+        return nodehealth.zone_state(*(len(self.nodes.index(HEALTH, f"{zone}/{ready}")) for ready in (True, False)))
+
+    def _tell(self, node: Node, reason: str, text: str) -> None:
+        self.recorder.event(node, "Normal", reason, f"Node {node.metadata.name} event: {text}")
+
+    def _keys_of_pod(self, old: Pod | None, new: Pod | None) -> Iterable[str]:
+        """A pod that was just bound to a node: the node may not be ready."""
+        if new is None or not new.spec.nodeName or (old is not None and old.spec.nodeName):
+            return ()
+        return (key_of(new),)
+
+    async def reconcile(self, key: str) -> float | None:
+        if "/" in key:
+            await self._bound(key)
+            return None
+        node = self.nodes.get(key)
+        if node is None:
+            self._signs.pop(key, None)
+            self._marked.discard(key)
+            return None
+        lease = self.leases.get(f"{LEASES}/{key}")
+        now = clock.monotonic()
+        signs = self._signs[key] = nodehealth.observe(self._signs.get(key), node, lease, now)
+        wait = self._overdue_in(node, signs, now)
+        if wait <= 0:
+            node = await self._silent(node, signs)
+        if wait <= 0 and (left := self._overdue_in(node, self._signs[key], now)) > 0:
+            return left  # The cache was behind.
+        later = await self._taint(node)
+        await self._mark_pods(node)
+        waits = [seconds for seconds in (wait, later) if seconds is not None and seconds > 0]
+        return min(waits, default=None)
+
+    def _overdue_in(self, node: Node, signs: Signs, now: float) -> float:
+        return nodehealth.overdue_in(node, signs, self.config.node_grace, self.config.node_startup_grace, now)
+
+    async def _silent(self, node: Node, signs: Signs) -> Node:
+        """Believe it only if the server too knows of no newer sign; then say so in the node's conditions."""
+        name = node.metadata.name
+        if nodehealth.unknown(node, clock.now()) is None:
+            return node  # Said already.
+        try:
+            lease = await self.client.get(Lease, name, LEASES)
+        except NotFound:
+            lease = None
+        now = clock.monotonic()
+        fresh = self._signs[name] = nodehealth.observe(signs, node, lease, now)
+        status = nodehealth.unknown(node, clock.now())
+        if status is None or self._overdue_in(node, fresh, now) > 0:
+            return node
+        was_ready = nodehealth.ready_status(node) == "True"
+        node = await self.client.update_status(replace(node, status=status))
+        if was_ready:
+            text = f"Node {name} status is now: NodeNotReady"
+            self.recorder.event(node, "Normal", "NodeNotReady", text)
+        return node
+
+    async def _taint(self, node: Node) -> float | None:
+        """Bring the taints in line; seconds until it may begin to evict, if it must wait for its turn."""
+        zone = node.metadata.labels.get(ZONE, "")
+        size = sum(len(self.nodes.index(HEALTH, f"{zone}/{ready}")) for ready in (True, False))
+        rate = nodehealth.eviction_rate(self._state(zone), size, self.config.eviction_rate)
+        pace = self._paces.setdefault(zone, Pace())
+        now = clock.monotonic()
+        turn = pace.wait(rate, now)
+        taints = nodehealth.taints_of(node, may_evict=turn == 0, calm=self._calm, now=clock.now())
+        if taints.wanted != node.spec.taints:
+            wanted = [codec.to_builtins(taint) for taint in taints.wanted]
+            patch = {"metadata": {"resourceVersion": node.metadata.resourceVersion}, "spec": {"taints": wanted}}
+            await self.client.patch(Node, node.metadata.name, patch)
+            if taints.evicting:
+                pace.passed(rate, now)
+        waiting = not self._calm and nodehealth.ready_status(node) != "True" and not taints.evicting
+        return turn if waiting else None
+
+    async def _mark_pods(self, node: Node) -> None:
+        """Once, when a node stops being ready: its pods are not ready either, so that services pass them by."""
+        name = node.metadata.name
+        if nodehealth.ready_of(node) is None or nodehealth.ready_status(node) == "True":
+            self._marked.discard(name)
+        elif name not in self._marked:
+            for pod in tuple(self.pods.index(NODE, name)):
+                await self._mark(pod)
+            self._marked.add(name)
+
+    async def _bound(self, key: str) -> None:
+        pod = self.pods.get(key)
+        node = self.nodes.get(pod.spec.nodeName) if pod is not None else None
+        said = nodehealth.ready_of(node) if node is not None else None
+        if pod is not None and said is not None and said.status != "True":
+            await self._mark(pod)
+
+    async def _mark(self, pod: Pod) -> None:
+        known = podlib.condition(pod, "Ready")
+        if known is None or known.status != "True":
+            return
+        change = removal.condition(pod, "Ready", "False", known.reason, known.message)
+        if change is None:
+            return
+        try:
+            await removal.patch_status(self.client, pod, {"conditions": [change]})
+        except (NotFound, Conflict):
+            return
+        self.recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
