@@ -24,6 +24,7 @@ from kijabi.kubelet.times import go_duration
 
 PARALLEL_PULLS = 4
 BACKOFFS_KEPT = 1000
+LOOK_AGAIN = 3.0
 
 
 class ImageProblem(KijabiError):
@@ -154,5 +155,5 @@ class Images:
         if len(self._failures) >= BACKOFFS_KEPT:
             self._failures.pop(next(iter(self._failures)))
         self._failures[key] = _Failure(entry, now, f"{reason}: {message}")
-        # Shortly after the first failure the state is to read ImagePullBackOff, as it always has.
-        return ImageProblem(reason, message, min(entry.delay, backoff.FIRST))
+        # The next look does not pull yet: it turns the reason into ImagePullBackOff, which says what failed.
+        return ImageProblem(reason, message, LOOK_AGAIN)

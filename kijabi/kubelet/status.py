@@ -205,7 +205,10 @@ class _Statuses:
         return self.around.actuated.get(info.id, container.resources)
 
     def _state(self, info: ContainerInfo, old: ContainerStatus | None) -> ContainerState:
+        """How it is. What ended stays as it was first told: its message may be gone from disk since."""
         match info.state:
+            case "exited" if old is not None and old.state.terminated and old.containerID == self._id(info):
+                return old.state
             case "running":
                 return ContainerState(running=ContainerStateRunning(startedAt=time_at(info.started_at)))
             case "exited":

@@ -182,18 +182,10 @@ class LocalFiles:
             if _LIBC.umount2(os.fsencode(mounted), MNT_DETACH) != 0:
                 problem = os.strerror(ctypes.get_errno())
                 log.warning("cannot unmount", extra={"path": mounted, "reason": problem})
-        await asyncio.to_thread(self._delete, path)
-
-    @staticmethod
-    def _delete(path: str) -> None:
-        """Delete a tree, but not the content of a mount that could not be unmounted."""
-        if not os.path.lexists(path):
-            return
-        device = os.lstat(path).st_dev
-        for root, _, _ in os.walk(path):
-            if os.lstat(root).st_dev != device:
-                raise OSError(f"{root} is still mounted")
-        shutil.rmtree(path)
+        left = _mounted_below(path)
+        if left:
+            raise OSError(f"{left[0]} is still mounted")
+        await asyncio.to_thread(shutil.rmtree, path, onerror=_unless_gone)
 
     @staticmethod
     def _match(base: str, made: str, mode: int) -> None:
@@ -215,6 +207,12 @@ _EXPECTED = {
     "CharDevice": ("character device", stat.S_ISCHR),
     "BlockDevice": ("block device", stat.S_ISBLK),
 }
+
+
+def _unless_gone(function: object, path: str, info: tuple[type[BaseException], BaseException, object]) -> None:
+    """For rmtree: what is already gone is fine, everything else is raised."""
+    if not isinstance(info[1], FileNotFoundError):
+        raise info[1]
 
 
 def _mount(source: str, target: str, kind: str, options: str) -> None:

@@ -11,6 +11,7 @@ mounts, `gc.py` for leftovers. Hands on to `payload.py` (what), `files.py` (the 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from kijabi.api.core.container import Container, VolumeMount
@@ -23,7 +24,7 @@ from kijabi.kubelet.env import expand
 from kijabi.kubelet.problems import ConfigProblem, VolumeProblem
 from kijabi.kubelet.references import References
 from kijabi.kubelet.runtime.interface import Mount
-from kijabi.kubelet.together import together
+from kijabi.kubelet.together import first, together
 from kijabi.kubelet.volumes.files import Files
 from kijabi.kubelet.volumes.payload import Sources, TokenWanted, is_payload, payload, tokens_of
 from kijabi.kubelet.volumes.tokens import Tokens
@@ -85,16 +86,16 @@ class Volumes:
         """Everything that the payloads need, fetched side by side."""
         wanted = tuple({token: None for volume in pod.spec.volumes for token in tokens_of(volume)})
         try:
-            objects, tokens = await together(
-                (self._objects(pod), self._all_tokens(pod, wanted))  # type: ignore[arg-type]
-            )
-        except (ApiError, ConnectionLost) as problem:
-            first = next((v.name for v in pod.spec.volumes if is_payload(v)), pod.spec.volumes[0].name)
-            raise VolumeProblem(first, str(problem)) from problem
-        return Sources(objects=objects, tokens=tokens, facts=facts)
-
-    async def _objects(self, pod: Pod) -> dict[references.Ref, object]:
-        return await self._references.get_all(references.of_volumes(pod))
+            async with asyncio.TaskGroup() as group:
+                objects = group.create_task(self._references.get_all(references.of_volumes(pod)))
+                tokens = group.create_task(self._all_tokens(pod, wanted))
+        except BaseExceptionGroup as errors:
+            problem = first(errors)
+            if not isinstance(problem, ApiError | ConnectionLost):
+                raise problem from None
+            name = next((v.name for v in pod.spec.volumes if is_payload(v)), pod.spec.volumes[0].name)
+            raise VolumeProblem(name, str(problem)) from problem
+        return Sources(objects=objects.result(), tokens=tokens.result(), facts=facts)
 
     async def _all_tokens(self, pod: Pod, wanted: tuple[TokenWanted, ...]) -> dict[TokenWanted, str]:
         found = await together(self._tokens.get(pod, each) for each in wanted)

@@ -14,7 +14,7 @@ from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.secret import Secret
 from kijabi.api.core.volume import DownwardAPIVolumeFile, KeyToPath, ServiceAccountTokenProjection, Volume
-from kijabi.kubelet import downward
+from kijabi.kubelet import downward, podspec
 from kijabi.kubelet.downward import Facts
 from kijabi.kubelet.problems import ConfigProblem, VolumeProblem
 from kijabi.kubelet.references import Ref
@@ -117,7 +117,7 @@ def _common_user(pod: Pod) -> int | None:
     """The user that every container runs as, if that is known from the spec alone."""
     whole = pod.spec.securityContext.runAsUser if pod.spec.securityContext is not None else None
     users = set()
-    for container in (*pod.spec.initContainers, *pod.spec.containers, *pod.spec.ephemeralContainers):
+    for _, container in podspec.containers(pod.spec):
         own = container.securityContext.runAsUser if container.securityContext is not None else None
         users.add(whole if own is None else own)
     return users.pop() if len(users) == 1 else None

@@ -1,0 +1,149 @@
+"""Whether this node takes a pod that was bound to it; pure.
+
+The scheduler has checked all this; but pods may be bound directly, and two schedulers may bind at once. `loop.py` asks
+before it makes a worker; a pod that is refused is Failed with the reason given here (k8s `pkg/kubelet/lifecycle`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from kijabi.api.core.affinity import Toleration
+from kijabi.api.core.node import Node, Taint
+from kijabi.api.core.nodeselector import NodeSelectorRequirement, NodeSelectorTerm
+from kijabi.api.core.pod import Pod
+from kijabi.api.quantity import Quantity
+from kijabi.kubelet import podspec
+from kijabi.kubelet.resources import pod_requests
+
+
+class Rejection(NamedTuple):
+    """Why a pod is refused; the reason becomes the pod's status.reason."""
+
+    reason: str
+    message: str
+
+
+def admit(pod: Pod, node: Node, others: Iterable[Pod]) -> Rejection | None:
+    """None to take the pod. others: the pods that this node has already and that have not ended."""
+    if pod.spec.os is not None and pod.spec.os.name not in ("", "linux"):
+        return Rejection("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+    held = tuple(others)
+    return (
+        _resources(pod, node.status.allocatable, held)
+        or _affinity(pod, node)
+        or _ports(pod, held)
+        or _taints(pod, node)
+    )
+
+
+def _failed(name: str, text: str) -> Rejection:
+    return Rejection(name, f"Predicate {name} failed: {text}")
+
+
+def _resources(pod: Pod, allocatable: Mapping[str, Quantity], others: tuple[Pod, ...]) -> Rejection | None:
+    wanted = pod_requests(pod)
+    wanted = {name: amount for name, amount in wanted.items() if amount}
+    limit = allocatable.get("pods")
+    if limit is not None and len(others) + 1 > limit.value():
+        return _out_of("pods", 1, len(others), limit.value())
+    used: dict[str, int] = {}
+    for other in others:
+        for name, amount in pod_requests(other).items():
+            used[name] = used.get(name, 0) + amount
+    for name, amount in wanted.items():
+        if name not in allocatable:
+            continue  # an extended resource of the cluster, not of nodes
+        size = allocatable[name].milli() if name == "cpu" else allocatable[name].value()
+        if amount + used.get(name, 0) > size:
+            return _out_of(name, amount, used.get(name, 0), size)
+    return None
+
+
+def _out_of(name: str, wanted: int, used: int, size: int) -> Rejection:
+    return Rejection(
+        f"OutOf{name}",
+        f"Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {size}",
+    )
+
+
+def _affinity(pod: Pod, node: Node) -> Rejection | None:
+    labels = node.metadata.labels
+    matches = all(labels.get(key) == value for key, value in pod.spec.nodeSelector.items())
+    affinity = pod.spec.affinity.nodeAffinity if pod.spec.affinity is not None else None
+    required = affinity.requiredDuringSchedulingIgnoredDuringExecution if affinity is not None else None
+    if required is not None:
+        matches = matches and any(_term(term, node) for term in required.nodeSelectorTerms)
+    if not matches:
+        return _failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
+    if pod.spec.nodeName and pod.spec.nodeName != node.metadata.name:
+        return _failed("NodeName", "node(s) didn't match the requested node name")
+    return None
+
+
+def _term(term: NodeSelectorTerm, node: Node) -> bool:
+    if not term.matchExpressions and not term.matchFields:
+        return False
+    fields = {"metadata.name": node.metadata.name}
+    return all(_requirement(r, node.metadata.labels) for r in term.matchExpressions) and all(
+        _requirement(r, fields) for r in term.matchFields
+    )
+
+
+def _requirement(wanted: NodeSelectorRequirement, values: Mapping[str, str]) -> bool:
+    value = values.get(wanted.key)
+    match wanted.operator:
+        case "In":
+            return value is not None and value in wanted.values
+        case "NotIn":
+            return value is None or value not in wanted.values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt" | "Lt":
+            try:
+                left, right = int(value or ""), int(wanted.values[0])
+            except (ValueError, IndexError):
+                return False
+            return left > right if wanted.operator == "Gt" else left < right
+    return False
+
+
+def _ports(pod: Pod, others: tuple[Pod, ...]) -> Rejection | None:
+    taken = {port for other in others for port in _host_ports(other)}
+    for address, protocol, number in _host_ports(pod):
+        for other, other_protocol, other_number in taken:
+            clash = (protocol, number) == (other_protocol, other_number)
+            if clash and (address == other or "0.0.0.0" in (address, other)):
+                return _failed("NodePorts", "node(s) didn't have free ports for the requested pod ports")
+    return None
+
+
+def _host_ports(pod: Pod) -> set[tuple[str, str, int]]:
+    return {
+        (port.hostIP or "0.0.0.0", port.protocol or "TCP", port.hostPort)
+        for kind, container in podspec.containers(pod.spec)
+        if kind == "container" or podspec.is_sidecar(container)
+        for port in container.ports
+        if port.hostPort
+    }
+
+
+def _taints(pod: Pod, node: Node) -> Rejection | None:
+    for taint in node.spec.taints:
+        if taint.effect == "NoExecute" and not any(tolerates(t, taint) for t in pod.spec.tolerations):
+            return _failed("TaintToleration", "node(s) had taints that the pod didn't tolerate")
+    return None
+
+
+def tolerates(toleration: Toleration, taint: Taint) -> bool:
+    """Whether a toleration covers a taint; an empty key with Exists covers all."""
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.key and toleration.key != taint.key:
+        return False
+    if toleration.operator == "Exists":
+        return True
+    return bool(toleration.key) and toleration.value == taint.value
