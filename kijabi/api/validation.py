@@ -13,15 +13,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TYPE_CHECKING, Any
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
 
-from kijabi.api.formats import dns_label, label_value, name_problems, qualified_name, size
+from kijabi.api.formats import (
+    dns_label,
+    dns_subdomain,
+    label_value,
+    name_problems,
+    port_name,
+    port_number,
+    qualified_name,
+    size,
+)
 from kijabi.api.gotext import bad_value, quote
+from kijabi.api.meta import LabelSelector, ObjectMeta, OwnerReference
 from kijabi.api.resource import FieldError
-
-if TYPE_CHECKING:
-    from kijabi.api.meta import LabelSelector, ObjectMeta, OwnerReference
 
 IMMUTABLE = "field is immutable"
 NEGATIVE = "must be greater than or equal to 0"
@@ -138,49 +145,96 @@ def each(path: str, value: Any, problems: Iterable[str]) -> list[FieldError]:
 
 
 _NOT_AN_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_NOT_A_RANGE = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 
 def ip(path: str, text: str) -> list[FieldError]:
-    """Errors of an IP address in canonical text form."""
+    """Errors of an IP address in the one canonical form."""
+    errors = ip_legacy(path, text)
+    if not errors and str(ip_address(text)) != text:
+        errors.append(invalid(path, text, f"must be in canonical form ({quote(str(ip_address(text)))})"))
+    return errors
+
+
+def ip_legacy(path: str, text: str) -> list[FieldError]:
+    """Errors of an IP address in a field as old as the API: any spelling of an IPv6 address will do."""
     try:
         address = ip_address(text)
     except ValueError:
-        if _loose_ip(text):
-            return [invalid(path, text, "must not have leading 0s")]
+        zeros = ":" not in text and _is_ip(re.sub(r"(?<![0-9])0+(?=[0-9])", "", text))
+        return [invalid(path, text, "must not have leading 0s" if zeros else _NOT_AN_IP)]
+    if "%" in text:
         return [invalid(path, text, _NOT_AN_IP)]
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return [invalid(path, text, "must not be an IPv4-mapped IPv6 address")]
-    if str(address) != text:
-        return [invalid(path, text, f"must be in canonical form ({quote(str(address))})")]
     return []
 
 
-def ip_loose(path: str, text: str) -> list[FieldError]:
-    """Errors of an IP address in a field that has always taken leading zeros and mapped addresses."""
-    return [] if _loose_ip(text) else [invalid(path, text, _NOT_AN_IP)]
-
-
-def _loose_ip(text: str) -> bool:
-    if "%" in text:
-        return False
+def _is_ip(text: str) -> bool:
     try:
-        ip_address(text if ":" in text else re.sub(r"(?<![0-9])0+(?=[0-9])", "", text))
+        ip_address(text)
     except ValueError:
         return False
     return True
 
 
-def cidr_loose(path: str, text: str) -> list[FieldError]:
-    """Errors of an address range; bits beyond the prefix are allowed."""
-    parsed: IPv4Network | IPv6Network | None = None
-    if "/" in text and text.rpartition("/")[2].isdigit():
-        try:
-            parsed = ip_network(text, strict=False)
-        except ValueError:
-            parsed = None
-    if parsed is not None:
-        return []
-    return [invalid(path, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")]
+def endpoint_ip(path: str, text: str) -> list[FieldError]:
+    """Errors of an address to which traffic is sent: it must be one that a pod can have."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return [invalid(path, text, "must be a valid IP address")]
+    if address.is_unspecified:
+        return [invalid(path, text, f"may not be unspecified ({text})")]
+    if address.is_loopback:
+        return [invalid(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")]
+    if address.is_link_local:
+        return [invalid(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")]
+    local = ip_network("224.0.0.0/24") if address.version == 4 else ip_network("ff02::/16")
+    if address in local:
+        return [invalid(path, text, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")]
+    return []
+
+
+def cidr_legacy(path: str, text: str) -> list[FieldError]:
+    """Errors of an address range, `10.0.0.0/8`."""
+    address, _, length = text.partition("/")
+    if not (length.isascii() and length.isdigit()):
+        return [invalid(path, text, _NOT_A_RANGE)]
+    try:
+        parsed = ip_network(text, strict=False)
+    except ValueError:
+        loose = re.sub(r"(?<![0-9])0+(?=[0-9])", "", text) if ":" not in text else text
+        if loose != text and not cidr_legacy(path, loose):
+            return [invalid(path, text, "must not have leading 0s in IP or prefix length")]
+        return [invalid(path, text, _NOT_A_RANGE)]
+    if len(length) > 1 and length.startswith("0"):
+        return [invalid(path, text, "must not have leading 0s in IP or prefix length")]
+    if isinstance(parsed.network_address, IPv6Address) and parsed.network_address.ipv4_mapped is not None:
+        return [invalid(path, text, "must not have an IPv4-mapped IPv6 address")]
+    if ip_address(address) != parsed.network_address:
+        return [invalid(path, text, "must not have bits set beyond the prefix length")]
+    return []
+
+
+def fully_qualified(path: str, name: str) -> list[FieldError]:
+    """Errors of a domain name of at least two labels; a dot may end it."""
+    if not name:
+        return [required(path)]
+    plain = name.removesuffix(".")
+    problems = dns_subdomain(plain)
+    if problems:
+        return [invalid(path, plain, ",".join(problems))]
+    if "." not in plain:
+        return [invalid(path, plain, "should be a domain with at least two segments separated by dots")]
+    wrong = [(label, dns_label(label)) for label in plain.split(".")]
+    return [invalid(path, label, ",".join(problems)) for label, problems in wrong if problems]
+
+
+def port_or_name(path: str, value: int | str) -> list[FieldError]:
+    """Errors of a port given by number or by name."""
+    problems = port_number(value) if isinstance(value, int) else port_name(value)
+    return each(path, value, problems)
 
 
 def validate_metadata(

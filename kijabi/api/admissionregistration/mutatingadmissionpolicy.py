@@ -76,4 +76,5 @@ RESOURCE = Resource(
     categories=("api-extensions",),
     has_generation=True,
     columns=COLUMNS,
+    update_needs_version=True,
 )

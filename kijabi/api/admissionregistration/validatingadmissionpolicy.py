@@ -111,4 +111,5 @@ RESOURCE = Resource(
     ),
     has_generation=True,
     columns=COLUMNS,
+    update_needs_version=True,
 )

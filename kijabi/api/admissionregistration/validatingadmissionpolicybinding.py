@@ -57,4 +57,5 @@ RESOURCE = Resource(
     categories=("api-extensions",),
     has_generation=True,
     columns=COLUMNS,
+    update_needs_version=True,
 )

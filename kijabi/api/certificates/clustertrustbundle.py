@@ -40,4 +40,5 @@ RESOURCE = Resource(
     name_rule="path",
     columns=COLUMNS,
     fields=(("spec.signerName", lambda bundle: bundle.spec.signerName),),
+    update_needs_version=True,
 )

@@ -70,4 +70,5 @@ RESOURCE = Resource(
         ("spec.podName", lambda request: request.spec.podName),
         ("spec.nodeName", lambda request: request.spec.nodeName),
     ),
+    update_needs_version=True,
 )

@@ -1,13 +1,15 @@
 """Who holds something, and since when: leader election and node heartbeats."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.meta import MicroTime, Object
-from kijabi.api.resource import Resource
+from kijabi.api.resource import FieldError, Resource
 from kijabi.api.struct import Int32, Struct, Tag
+from kijabi.api.validation import invalid, non_negative
 
 
 class LeaseSpec(Struct):
@@ -31,6 +33,14 @@ class Lease(Object):
 COLUMNS = (NAME, column("Holder", lambda obj: obj.spec.holderIdentity or "", "Who has it."), AGE)
 
 
+def validate(obj: Lease) -> Sequence[FieldError]:
+    """A lease lasts a while, and changes hands a number of times."""
+    spec, errors = obj.spec, list[FieldError]()
+    if spec.leaseDurationSeconds is not None and spec.leaseDurationSeconds <= 0:
+        errors.append(invalid("spec.leaseDurationSeconds", spec.leaseDurationSeconds, "must be greater than 0"))
+    return errors + non_negative("spec.leaseTransitions", spec.leaseTransitions)
+
+
 RESOURCE = Resource(
     group="coordination.k8s.io",
     version="v1",
@@ -39,4 +49,7 @@ RESOURCE = Resource(
     type=Lease,
     singular="lease",
     columns=COLUMNS,
+    validate=validate,
+    create_on_update=True,
+    update_needs_version=True,
 )

@@ -1,15 +1,17 @@
 """What happened to an object, for people to read; written by every component."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.columns import NAME, column, since
 from kijabi.api.core.reference import ObjectReference
+from kijabi.api.formats import qualified_name, size
 from kijabi.api.meta import MicroTime, Object, Time
-from kijabi.api.resource import Column, Resource
+from kijabi.api.resource import Column, FieldError, Resource
 from kijabi.api.struct import Int32, Struct, Tag
+from kijabi.api.validation import each, invalid, required
 
 
 class EventSource(Struct):
@@ -100,6 +102,36 @@ FIELDS: tuple[tuple[str, Callable[[Event], str]], ...] = (
 )
 
 
+# Characters of what newer events say of themselves (those with eventTime).
+LONGEST_INSTANCE, LONGEST_ACTION, LONGEST_REASON, LONGEST_NOTE = 128, 128, 128, 1024
+
+
+def validate(obj: Event, reporter: str = "reportingComponent") -> Sequence[FieldError]:
+    """An event lies in its object's namespace, and a newer one tells who says what; reporter: that field's name."""
+    about, own = obj.involvedObject.namespace, obj.metadata.namespace
+    path = "involvedObject.namespace"
+    wrong = invalid(path, about, "does not match event.namespace")
+    if not obj.eventTime:
+        fits = own in ("", "default") if not about else own == about
+        return [] if fits else [wrong]
+    errors = [wrong] if not about and own not in ("default", "kube-system") else []
+    if not obj.reportingComponent:
+        errors.append(required(reporter))
+    errors += each(reporter, obj.reportingComponent, qualified_name(obj.reportingComponent))
+    for name, limit, needed in (
+        ("reportingInstance", LONGEST_INSTANCE, True),
+        ("action", LONGEST_ACTION, True),
+        ("reason", LONGEST_REASON, True),
+        ("message", LONGEST_NOTE, False),
+    ):
+        text = getattr(obj, name)
+        if needed and not text:
+            errors.append(required(name))
+        if size(text) > limit:
+            errors.append(invalid(name, "", f"can have at most {limit} characters"))
+    return errors
+
+
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -110,4 +142,6 @@ RESOURCE = Resource(
     short=("ev",),
     columns=COLUMNS,
     fields=FIELDS,
+    validate=validate,
+    create_on_update=True,
 )

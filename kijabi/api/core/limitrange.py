@@ -53,4 +53,5 @@ RESOURCE = Resource(
     type=LimitRange,
     singular="limitrange",
     short=("limits",),
+    create_on_update=True,
 )

@@ -1,13 +1,16 @@
 """The rooms of the cluster; emptied and removed by the namespace controller."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, column
+from kijabi.api.formats import qualified_name
 from kijabi.api.meta import Object, Time
-from kijabi.api.resource import Resource, Subresource
+from kijabi.api.resource import FieldError, Resource, Subresource
 from kijabi.api.struct import Struct, Tag
+from kijabi.api.validation import each, invalid
 
 
 class NamespaceSpec(Struct):
@@ -65,6 +68,28 @@ def prepare(new: Namespace, old: Namespace | None) -> None:
         new.spec.finalizers = (*new.spec.finalizers, "kubernetes")
 
 
+def validate(obj: Namespace) -> Sequence[FieldError]:
+    """Finalizers have full names, or are the one of the system."""
+    errors: list[FieldError] = []
+    for name in obj.spec.finalizers:
+        errors += each("spec.finalizers", name, qualified_name(name))
+        if "/" not in name and name not in _STANDARD_FINALIZERS:
+            detail = "name is neither a standard finalizer name nor is it fully qualified"
+            errors.append(invalid("spec.finalizers", name, detail))
+    return errors
+
+
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+
+
+def validate_status(new: Namespace, _: Namespace) -> Sequence[FieldError]:
+    """The phase says whether the namespace is being deleted."""
+    phase, deleted = new.status.phase, new.metadata.deletionTimestamp is not None
+    wanted, when = ("Terminating", "not empty") if deleted else ("Active", "empty")
+    detail = f"may only be '{wanted}' if `deletionTimestamp` is {when}"
+    return [] if phase == wanted else [invalid("status.Phase", phase, detail)]
+
+
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -83,4 +108,6 @@ RESOURCE = Resource(
     columns=COLUMNS,
     prepare=prepare,
     fields=(("status.phase", lambda namespace: namespace.status.phase),),
+    validate=validate,
+    validate_status=validate_status,
 )

@@ -1,15 +1,19 @@
 """A machine that runs pods; registered and reported by its kubelet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, NONE, UNKNOWN, column
+from kijabi.api.core.kinds import TAINT_EFFECTS
 from kijabi.api.core.nodestatus import NodeConfigSource, NodeStatus
+from kijabi.api.core.resources_rules import validate_amount
+from kijabi.api.formats import label_value, qualified_name
 from kijabi.api.meta import Object, Time
-from kijabi.api.resource import Resource, Subresource
+from kijabi.api.resource import FieldError, Resource, Subresource
 from kijabi.api.struct import Struct, Tag
+from kijabi.api.validation import cidr_legacy, duplicate, each, forbidden, invalid, one_of, required
 
 
 class Taint(Struct):
@@ -92,6 +96,59 @@ COLUMNS = (
 )
 
 
+def validate(obj: Node) -> Sequence[FieldError]:
+    """Taints, ranges of pod addresses and amounts are well formed."""
+    errors = _validate_taints(obj.spec.taints)
+    for name in ("capacity", "allocatable"):
+        for key, amount in getattr(obj.status, name).items():
+            errors += validate_amount(f"status.{name}.{key}", key, amount)
+    ranges = obj.spec.podCIDRs
+    for index, text in enumerate(ranges):
+        errors += cidr_legacy(f"spec.podCIDRs[{index}]", text)
+    if len(ranges) > 2 or len({":" in text for text in ranges}) < len(ranges):
+        errors.append(invalid("spec.podCIDRs", ranges, "may specify no more than one CIDR for each IP family"))
+    return errors
+
+
+def _validate_taints(taints: tuple[Taint, ...]) -> list[FieldError]:
+    errors: list[FieldError] = []
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(taints):
+        path = f"metadata.taints[{index}]"  # sic: upstream's path
+        errors += each(f"{path}.key", taint.key, qualified_name(taint.key))
+        wrong = ";".join(label_value(taint.value))
+        if wrong:
+            errors.append(invalid(f"{path}.value", taint.value, wrong))
+        if not taint.effect:
+            errors.append(required(f"{path}.effect"))
+        else:
+            errors += one_of(f"{path}.effect", taint.effect, TAINT_EFFECTS)
+        if (taint.key, taint.effect) in seen:
+            detail = "taints must be unique by key and effect pair"
+            text = f"{duplicate(path, taint).message}: {detail}"
+            errors.append(FieldError(path, "FieldValueDuplicate", text))
+        seen.add((taint.key, taint.effect))
+    return errors
+
+
+def validate_update(new: Node, old: Node) -> Sequence[FieldError]:
+    """Addresses once, and what is given for good stays."""
+    errors: list[FieldError] = []
+    addresses = [(address.type, address.address) for address in new.status.addresses]
+    for index, address in enumerate(addresses):
+        if address in addresses[:index]:
+            errors.append(duplicate(f"status.addresses[{index}]", new.status.addresses[index]))
+    if old.spec.podCIDRs and new.spec.podCIDRs != old.spec.podCIDRs:
+        detail = 'node updates may not change podCIDR except from "" to valid'
+        errors.append(forbidden("spec.podCIDRs", detail))
+    if old.spec.providerID and new.spec.providerID != old.spec.providerID:
+        detail = "field cannot be modified once set" if new.spec.providerID else "field cannot be cleared once set"
+        errors.append(invalid("spec.providerID", None, detail))
+    if new.spec.externalID != old.spec.externalID:
+        errors.append(forbidden("spec.externalID", "may not be updated"))
+    return errors
+
+
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -111,4 +168,7 @@ RESOURCE = Resource(
     ),
     columns=COLUMNS,
     fields=(("spec.unschedulable", lambda node: "true" if node.spec.unschedulable else "false"),),
+    validate=validate,
+    validate_update=validate_update,
+    validate_status=validate_update,
 )

@@ -1,11 +1,17 @@
 """Configuration that is to be kept quiet; pods read it as environment or files."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
+from msgspec import DecodeError, json
+
 from kijabi.api.columns import AGE, NAME, column
+from kijabi.api.core.kinds import DATA_LIMIT
+from kijabi.api.formats import config_key
 from kijabi.api.meta import Object
-from kijabi.api.resource import Resource
+from kijabi.api.resource import FieldError, Resource
 from kijabi.api.struct import Tag
+from kijabi.api.validation import each, forbidden, immutable, invalid, required, too_long
 
 
 class Secret(Object):
@@ -32,6 +38,54 @@ COLUMNS = (
 )
 
 
+# What a secret of a known type must hold; either of a pair is enough.
+_KEYS = {
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+}
+_ACCOUNT = "kubernetes.io/service-account.name"
+
+
+def validate(obj: Secret) -> Sequence[FieldError]:
+    """Keys are file names, all values together are bounded, and a known type has what it promises."""
+    errors = [error for key in obj.data for error in each(f"data[{key}]", key, config_key(key))]
+    if sum(map(len, obj.data.values())) > DATA_LIMIT:
+        errors.append(too_long("data", DATA_LIMIT))
+    if obj.type == "kubernetes.io/service-account-token" and not obj.metadata.annotations.get(_ACCOUNT):
+        errors.append(required(f"metadata.annotations[{_ACCOUNT}]"))
+    if obj.type == "kubernetes.io/basic-auth" and "username" not in obj.data and "password" not in obj.data:
+        errors += [required("data[username]"), required("data[password]")]
+    if obj.type == "kubernetes.io/ssh-auth" and not obj.data.get("ssh-privatekey"):
+        errors.append(required("data[ssh-privatekey]"))
+    for key in _KEYS.get(obj.type, ()):
+        if key not in obj.data:
+            errors.append(required(f"data[{key}]"))
+        elif key.startswith(".docker"):
+            errors += _validate_json(f"data[{key}]", obj.data[key])
+    return errors
+
+
+def _validate_json(path: str, data: bytes) -> list[FieldError]:
+    try:
+        json.decode(data, type=dict)
+    except (DecodeError, RecursionError) as error:
+        return [invalid(path, "<secret contents redacted>", str(error))]
+    return []
+
+
+def validate_update(new: Secret, old: Secret) -> Sequence[FieldError]:
+    """The type stays, and what is immutable."""
+    errors = immutable("type", new.type, old.type)
+    if old.immutable:
+        detail = "field is immutable when `immutable` is set"
+        if not new.immutable:
+            errors.append(forbidden("immutable", detail))
+        if new.data != old.data:
+            errors.append(forbidden("data", detail))
+    return errors
+
+
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -41,4 +95,6 @@ RESOURCE = Resource(
     singular="secret",
     columns=COLUMNS,
     fields=(("type", lambda secret: secret.type),),
+    validate=validate,
+    validate_update=validate_update,
 )

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, NONE, UNKNOWN, column, label_text
+from kijabi.api.core.service_rules import prepare, validate, validate_status, validate_update
 from kijabi.api.meta import Condition, Object
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Int32, IntOrString, Struct, Tag
@@ -173,10 +174,15 @@ RESOURCE = Resource(
         ),
         Subresource(name="status", kind="Service", verbs=("get", "patch", "update"), type=Service),
     ),
-    name_rule="label1035",
+    name_rule="label",
     columns=COLUMNS,
     fields=(
         ("spec.clusterIP", lambda service: service.spec.clusterIP),
         ("spec.type", lambda service: service.spec.type),
     ),
+    prepare=prepare,
+    validate=validate,
+    validate_update=validate_update,
+    validate_status=validate_status,
+    create_on_update=True,
 )

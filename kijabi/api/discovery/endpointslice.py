@@ -1,14 +1,31 @@
 """The addresses behind a service, in slices; written by the endpoint slice controller, read by proxy and DNS."""
 
+from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar
 
 from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, UNSET, column, first_few
+from kijabi.api.core.kinds import PROTOCOLS
 from kijabi.api.core.reference import ObjectReference
+from kijabi.api.formats import dns_label, dns_subdomain, label_value, qualified_name
 from kijabi.api.meta import Object
-from kijabi.api.resource import Resource
+from kijabi.api.resource import FieldError, Resource
 from kijabi.api.struct import Int32, Struct, Tag, empty_list
+from kijabi.api.validation import (
+    duplicate,
+    each,
+    endpoint_ip,
+    fully_qualified,
+    immutable,
+    invalid,
+    ip,
+    ip_legacy,
+    one_of,
+    required,
+    too_many,
+    validate_labels,
+)
 
 
 class EndpointConditions(Struct):
@@ -109,6 +126,98 @@ def prepare(new: EndpointSlice, old: EndpointSlice | None) -> None:
         new.metadata.generation = old.metadata.generation + 1
 
 
+MOST_ENDPOINTS = 1000
+MOST_PORTS = 20000
+_MOST_ADDRESSES, _MOST_HINTS, _MOST_TOPOLOGY = 100, 8, 16
+
+
+def validate(obj: EndpointSlice) -> Sequence[FieldError]:
+    """Addresses of one family that pods can have, and ports by names of their own."""
+    errors: list[FieldError] = []
+    if not obj.addressType:
+        errors.append(required("addressType"))
+    else:
+        errors += one_of("addressType", obj.addressType, ("FQDN", "IPv4", "IPv6"))
+    errors += _validate_ports(obj.ports)
+    if len(obj.endpoints) > MOST_ENDPOINTS:
+        return [*errors, too_many("endpoints", len(obj.endpoints), MOST_ENDPOINTS)]
+    for index, endpoint in enumerate(obj.endpoints):
+        errors += _validate_endpoint(f"endpoints[{index}]", endpoint, obj.addressType)
+    return errors
+
+
+def _validate_ports(ports: tuple[EndpointPort, ...]) -> list[FieldError]:
+    if len(ports) > MOST_PORTS:
+        return [too_many("ports", len(ports), MOST_PORTS)]
+    errors: list[FieldError] = []
+    names: set[str] = set()
+    for index, port in enumerate(ports):
+        path, name = f"ports[{index}]", port.name or ""
+        errors += each(f"{path}.name", name, dns_label(name) if name else ())
+        if name in names:
+            errors.append(duplicate(f"{path}.name", name))
+        names.add(name)
+        if port.protocol is None:
+            errors.append(required(f"{path}.protocol"))
+        else:
+            errors += one_of(f"{path}.protocol", port.protocol, PROTOCOLS)
+        if port.appProtocol is not None:
+            errors += each(f"{path}.appProtocol", port.appProtocol, qualified_name(port.appProtocol))
+    return errors
+
+
+def _validate_endpoint(path: str, endpoint: Endpoint, kind: str) -> list[FieldError]:
+    addresses = endpoint.addresses
+    errors: list[FieldError] = []
+    if not addresses:
+        errors.append(required(f"{path}.addresses", "must contain at least 1 address"))
+    elif len(addresses) > _MOST_ADDRESSES:
+        errors.append(too_many(f"{path}.addresses", len(addresses), _MOST_ADDRESSES))
+    for index, address in enumerate(addresses):
+        errors += _validate_address(f"{path}.addresses[{index}]", address, kind)
+    if endpoint.nodeName is not None:
+        errors += each(f"{path}.nodeName", endpoint.nodeName, dns_subdomain(endpoint.nodeName))
+    if len(endpoint.deprecatedTopology) > _MOST_TOPOLOGY:
+        errors.append(too_many(f"{path}.deprecatedTopology", len(endpoint.deprecatedTopology), _MOST_TOPOLOGY))
+    errors += validate_labels(endpoint.deprecatedTopology, f"{path}.deprecatedTopology")
+    if endpoint.hostname is not None:
+        errors += each(f"{path}.hostname", endpoint.hostname, dns_label(endpoint.hostname))
+    if endpoint.hints is not None:
+        zones, nodes = endpoint.hints.forZones, endpoint.hints.forNodes
+        errors += _validate_hints(f"{path}.hints.forZones", [zone.name for zone in zones], label_value)
+        errors += _validate_hints(f"{path}.hints.forNodes", [node.name for node in nodes], dns_subdomain)
+    return errors
+
+
+def _validate_address(path: str, address: str, kind: str) -> list[FieldError]:
+    if kind == "FQDN":
+        return fully_qualified(path, address)
+    if kind not in ("IPv4", "IPv6"):
+        return []
+    errors = ip_legacy(path, address) if kind == "IPv4" else ip(path, address)
+    if errors:
+        return errors
+    if (":" in address) != (kind == "IPv6"):
+        errors.append(invalid(path.rpartition("[")[0], address, f"must be an {kind} address"))
+    return errors + endpoint_ip(path, address)
+
+
+def _validate_hints(path: str, names: list[str], check: Callable[[str], list[str]]) -> list[FieldError]:
+    if len(names) > _MOST_HINTS:
+        return [too_many(path, len(names), _MOST_HINTS)]
+    errors: list[FieldError] = []
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            errors.append(duplicate(f"{path}[{index}].name", name))
+        errors += each(f"{path}[{index}].name", name, check(name))
+    return errors
+
+
+def validate_update(new: EndpointSlice, old: EndpointSlice) -> Sequence[FieldError]:
+    """The family of addresses stays."""
+    return immutable("addressType", new.addressType, old.addressType)
+
+
 RESOURCE = Resource(
     group="discovery.k8s.io",
     version="v1",
@@ -119,4 +228,6 @@ RESOURCE = Resource(
     has_generation=True,
     columns=COLUMNS,
     prepare=prepare,
+    validate=validate,
+    validate_update=validate_update,
 )

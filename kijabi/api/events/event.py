@@ -1,6 +1,6 @@
 """What happened to an object (events.k8s.io): a view of the core Event."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from msgspec import field, structs
@@ -9,8 +9,9 @@ from kijabi.api.core import event as core
 from kijabi.api.core.event import EventSource
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import MicroTime, Object, Time
-from kijabi.api.resource import Column, Resource
+from kijabi.api.resource import Column, FieldError, Resource
 from kijabi.api.struct import Int32, Struct, Tag
+from kijabi.api.validation import immutable, invalid, required
 
 
 class EventSeries(Struct):
@@ -104,6 +105,55 @@ def _seen(column: Column) -> Column:
 COLUMNS = tuple(_seen(column) for column in core.COLUMNS)
 
 
+def validate(event: Event) -> Sequence[FieldError]:
+    """What this group asks beyond the core group: a time, a type, and none of the deprecated fields."""
+    errors = list(core.validate(up(event), "reportingController"))
+    errors += _validate_series(event.series)
+    if not event.eventTime:
+        errors.append(required("eventTime"))
+    if event.type not in ("Normal", "Warning"):
+        errors.append(invalid("type", "", f"has invalid value: {event.type}"))
+    old = up(event)
+    for name, absent in (("firstTimestamp", ""), ("lastTimestamp", ""), ("count", 0), ("source", core.EventSource())):
+        if getattr(old, name) != absent:
+            errors.append(invalid(name, "", "needs to be unset"))
+    return errors
+
+
+def _validate_series(series: EventSeries | None) -> list[FieldError]:
+    if series is None:
+        return []
+    errors = [invalid("series.count", "", "should be at least 2")] if series.count < 2 else []
+    return errors if series.lastObservedTime else [*errors, required("series.lastObservedTime")]
+
+
+def validate_update(new: Event, old: Event) -> Sequence[FieldError]:
+    """Only how often it happened can change."""
+    after, before = up(new), up(old)
+    errors: list[FieldError] = []
+    for name in _FIXED:
+        shown = "reportingController" if name == "reportingComponent" else name
+        errors += immutable(shown, getattr(after, name), getattr(before, name))
+    return errors
+
+
+_FIXED = (
+    "involvedObject",
+    "reason",
+    "message",
+    "source",
+    "firstTimestamp",
+    "lastTimestamp",
+    "count",
+    "type",
+    "eventTime",
+    "action",
+    "related",
+    "reportingComponent",
+    "reportingInstance",
+)
+
+
 RESOURCE = Resource(
     group="events.k8s.io",
     version="v1",
@@ -117,4 +167,7 @@ RESOURCE = Resource(
     columns=COLUMNS,
     up=up,
     down=down,
+    validate=validate,
+    validate_update=validate_update,
+    create_on_update=True,
 )

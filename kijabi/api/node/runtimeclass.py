@@ -45,4 +45,6 @@ RESOURCE = Resource(
     namespaced=False,
     singular="runtimeclass",
     columns=COLUMNS,
+    create_on_update=True,
+    update_needs_version=True,
 )

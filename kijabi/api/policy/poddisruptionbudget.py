@@ -72,4 +72,5 @@ RESOURCE = Resource(
     ),
     has_generation=True,
     columns=COLUMNS,
+    update_needs_version=True,
 )

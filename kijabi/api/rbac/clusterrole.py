@@ -1,13 +1,15 @@
 """Permissions for the whole cluster, or for many namespaces; read by the RBAC authorizer."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.meta import LabelSelector, Object
-from kijabi.api.rbac.role import PolicyRule
-from kijabi.api.resource import Resource
+from kijabi.api.rbac.role import PolicyRule, validate_rules
+from kijabi.api.resource import FieldError, Resource
 from kijabi.api.struct import Struct, Tag, empty_list
+from kijabi.api.validation import required, validate_label_selector
 
 
 class AggregationRule(Struct):
@@ -23,6 +25,19 @@ class ClusterRole(Object):
     aggregationRule: Annotated[AggregationRule | None, Tag(3)] = None
 
 
+def validate(obj: ClusterRole) -> Sequence[FieldError]:
+    """Rules, and selectors of the roles whose rules it gathers."""
+    errors = validate_rules(obj.rules, namespaced=False)
+    if obj.aggregationRule is None:
+        return errors
+    path, selectors = "aggregationRule.clusterRoleSelectors", obj.aggregationRule.clusterRoleSelectors
+    if not selectors:
+        errors.append(required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil"))
+    for index, selector in enumerate(selectors):
+        errors += validate_label_selector(selector, f"{path}[{index}]")
+    return errors
+
+
 RESOURCE = Resource(
     group="rbac.authorization.k8s.io",
     version="v1",
@@ -32,4 +47,6 @@ RESOURCE = Resource(
     namespaced=False,
     singular="clusterrole",
     name_rule="path",
+    validate=validate,
+    create_on_update=True,
 )

@@ -1,12 +1,14 @@
 """Permissions in one namespace; read by the RBAC authorizer."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.meta import Object
-from kijabi.api.resource import Resource
+from kijabi.api.resource import FieldError, Resource
 from kijabi.api.struct import Struct, Tag, empty_list
+from kijabi.api.validation import invalid, required
 
 
 class PolicyRule(Struct):
@@ -28,6 +30,33 @@ class Role(Object):
     rules: Annotated[tuple[PolicyRule, ...], Tag(2, listType="atomic")] = field(default_factory=empty_list)
 
 
+def validate_rules(rules: Sequence[PolicyRule], *, namespaced: bool) -> list[FieldError]:
+    """Errors of the rules of a role; one of a namespace cannot speak of URLs."""
+    errors: list[FieldError] = []
+    for index, rule in enumerate(rules):
+        path = f"rules[{index}]"
+        if not rule.verbs:
+            errors.append(required(f"{path}.verbs", "verbs must contain at least one value"))
+        if rule.nonResourceURLs:
+            here, urls = f"{path}.nonResourceURLs", rule.nonResourceURLs
+            if namespaced:
+                errors.append(invalid(here, urls, "namespaced rules cannot apply to non-resource URLs"))
+            if rule.apiGroups or rule.resources or rule.resourceNames:
+                detail = "rules cannot apply to both regular resources and non-resource URLs"
+                errors.append(invalid(here, urls, detail))
+            continue
+        if not rule.apiGroups:
+            errors.append(required(f"{path}.apiGroups", "resource rules must supply at least one api group"))
+        if not rule.resources:
+            errors.append(required(f"{path}.resources", "resource rules must supply at least one resource"))
+    return errors
+
+
+def validate(obj: Role) -> Sequence[FieldError]:
+    """Rules about the resources of a namespace."""
+    return validate_rules(obj.rules, namespaced=True)
+
+
 RESOURCE = Resource(
     group="rbac.authorization.k8s.io",
     version="v1",
@@ -36,4 +65,6 @@ RESOURCE = Resource(
     type=Role,
     singular="role",
     name_rule="path",
+    validate=validate,
+    create_on_update=True,
 )

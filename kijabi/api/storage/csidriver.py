@@ -85,4 +85,5 @@ RESOURCE = Resource(
     namespaced=False,
     singular="csidriver",
     columns=COLUMNS,
+    update_needs_version=True,
 )

@@ -81,4 +81,5 @@ RESOURCE = Resource(
     singular="csinode",
     subresources=(Subresource(name="status", kind="CSINode", verbs=("get", "patch", "update"), type=CSINode),),
     columns=COLUMNS,
+    update_needs_version=True,
 )

@@ -35,4 +35,5 @@ RESOURCE = Resource(
     type=CSIStorageCapacity,
     singular="csistoragecapacity",
     columns=COLUMNS,
+    update_needs_version=True,
 )

@@ -80,4 +80,5 @@ RESOURCE = Resource(
         ),
     ),
     columns=COLUMNS,
+    update_needs_version=True,
 )

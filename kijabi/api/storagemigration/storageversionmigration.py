@@ -51,4 +51,5 @@ RESOURCE = Resource(
             type=StorageVersionMigration,
         ),
     ),
+    update_needs_version=True,
 )
