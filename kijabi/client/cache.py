@@ -45,9 +45,9 @@ class Cache(Generic[T]):
         for name, function in indexes.items():
             self.add_index(name, function)
 
-    def index(self, name: str, value: str) -> Collection[T]:
-        """The objects for which an index gives this value."""
-        return self._indexes[name].get(value, {}).values()
+    def index(self, name: str, value: str) -> tuple[T, ...]:
+        """The objects for which an index gives this value, as they are now."""
+        return tuple(self._indexes[name].get(value, {}).values())
 
     def index_values(self, name: str) -> Collection[str]:
         """The values for which an index has objects."""

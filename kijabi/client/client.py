@@ -97,7 +97,9 @@ class Client:
         self._only = metadata_of
 
     def metadata_of(self, resource: Resource) -> Client:
-        """A client of one resource, of the catalog or not, to be called with PartialObjectMetadata as type."""
+        """A client of one resource, of the catalog or not, to be called with PartialObjectMetadata as
+        type.
+        """
         agent = self._headers["user-agent"]
         return Client(self.transport, user_agent=agent, timeout=self._timeout, metadata_of=resource)
 
@@ -173,7 +175,7 @@ class Client:
     ) -> T:
         """Change part of an object. patch: a mapping (a list of operations for `json`), or JSON bytes."""
         resource = self._resource(cls)
-        body = patch if isinstance(patch, bytes) else msgspec.json.encode(patch)
+        body = patch if isinstance(patch, bytes) else _patch_encoder.encode(patch)
         path = resource_path(resource, namespace, name, subresource)
         answer = await self._call("PATCH", path, body=body, content_type=PATCH_TYPES[type])
         return self._decode(cls, resource, answer)
@@ -297,7 +299,9 @@ class Client:
         headers = {"content-type": content_type} if body else {}
         if accept:
             headers["accept"] = accept
-        return await self.request_raw(Request(method=method, path=path, query=query, headers=headers, body=body))
+        return await self.request_raw(
+            Request(method=method, path=path, query=query, headers=headers, body=body)
+        )
 
     def _decode(self, cls: type[T], resource: Resource, answer: Response) -> T:
         return self._fill(codec.decode(cls, answer.body), resource)
@@ -307,6 +311,16 @@ class Client:
         obj.kind = resource.kind
         obj.apiVersion = resource.api_version
         return obj
+
+
+def _text(value: Any) -> str:
+    """Times and quantities in a patch are strings to JSON."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise TypeError(f"cannot send {type(value).__name__} in a patch")
+
+
+_patch_encoder = msgspec.json.Encoder(enc_hook=_text)
 
 
 def _query(**parameters: str) -> tuple[tuple[str, str], ...]:

@@ -16,7 +16,7 @@ from kijabi.api import catalog
 from kijabi.api.core.event import Event, EventSource
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import ObjectMeta, Time, time_now
-from kijabi.base import clock
+from kijabi.base import clock, rand
 from kijabi.base.backoff import delay
 from kijabi.base.errors import AlreadyExists, ApiError, ConnectionLost, NotFound, TooManyRequests
 from kijabi.client.client import Client
@@ -200,8 +200,11 @@ class Recorder:
             sent.count = 1
 
     def _named(self, event: Happening, now: Time) -> Sent:
-        nanos = int(clock.wall() * 1_000_000) * 1000
-        return Sent(f"{event.about.name}.{nanos:x}", event.about.namespace or "default", now)
+        # Sixteen hexadecimal digits as upstream's, which are a time there; several parts may record at one
+        # time.
+        return Sent(
+            f"{event.about.name}.{rand.rng().getrandbits(64):016x}", event.about.namespace or "default", now
+        )
 
     def _built(self, event: Happening, sent: Sent, message: str, now: Time) -> Event:
         return Event(

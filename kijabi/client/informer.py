@@ -122,8 +122,8 @@ class Informer(Generic[T]):
         """All objects; do not hold on to it across an await."""
         return self._cache.objects.values()
 
-    def index(self, name: str, value: str) -> Collection[T]:
-        """The objects for which an index function gives this value."""
+    def index(self, name: str, value: str) -> tuple[T, ...]:
+        """The objects for which an index function gives this value, as they are now."""
         return self._cache.index(name, value)
 
     def index_values(self, name: str) -> Collection[str]:

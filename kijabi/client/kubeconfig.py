@@ -61,7 +61,8 @@ def load(path: Path, context: str = "") -> Identity:
 
 
 def _named(found: dict[str, Any], plural: str, singular: str, name: str, path: Path) -> dict[str, Any]:
-    for item in found.get(plural) or ():
+    items = found.get(plural)
+    for item in items if isinstance(items, list) else ():
         if isinstance(item, dict) and item.get("name") == name and isinstance(item.get(singular), dict):
             return dict(item[singular])
     raise ConfigError(f"{path} has no {singular} called {name!r}")
