@@ -90,6 +90,13 @@ class SimLoop(asyncio.SelectorEventLoop):
             lines.append(f"  {task.get_name()}: {place}")
         return "\n".join(lines)
 
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """A failing callback ends the simulation instead of being logged and forgotten."""
+        error = context.get("exception")
+        if isinstance(error, BaseException) and "handle" in context:
+            raise error
+        super().call_exception_handler(context)
+
     def run_in_executor(self, *_: Any) -> NoReturn:  # type: ignore[override]
         raise NoThreads("no threads inside the simulation")
 
