@@ -7,6 +7,10 @@ Each controller is one file (or one folder) with a pure `plan` and a thin shell 
 - `replicaset.py`, `deployment/`: workloads; `pods.py`, `owners.py`, `expectations.py`, `creation.py` are what they
   are built from.
 - `endpointslice.py`, `endpoints.py`: who stands behind a Service; `backends.py` is what they share.
+- `nodelifecycle.py` with `nodehealth.py`, `tainteviction.py`, `podgc.py`: nodes that fall silent, and their pods;
+  `removal.py` is how a pod is taken away.
+- `namespace.py`, `garbage/`: what is deleted with what; both ask `discovery.py` which resources there are.
+- `clusterroleaggregation.py`: roles made of roles.
 - `serviceaccount.py`, `rootca.py`: what every namespace is given; `nodeipam.py`: what every node is given.
 - `sources.py`: the shared informers and their indexes.
 

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class Cluster(Protocol):
+    """What the settings are read from: a cluster on this machine, as `cmd` knows it."""
+
+    @property
+    def pod_cidr(self) -> str: ...
+    @property
+    def service_cidr(self) -> str: ...
+    @property
+    def pki(self) -> Path: ...
+    def node_names(self) -> tuple[str, ...]: ...
+    def pod_cidr_of(self, index: int) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,12 +26,14 @@ class Config:
     """Settings of the controller manager; the defaults are kube-controller-manager's.
 
     root_ca: the cluster authority's certificate, PEM. pod_cidrs: the cluster's pod addresses, one entry for each
-    family, with the prefix length of a node's share. service_cidrs: never given to nodes. Times in seconds.
+    family, with the prefix length of a node's share. service_cidrs: never given to nodes. reserved: pod ranges that
+    nodes of these names are to have. Times in seconds.
     """
 
     root_ca: str = ""
     pod_cidrs: tuple[tuple[str, int], ...] = (("10.244.0.0/16", 24),)
     service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
+    reserved: tuple[tuple[str, str], ...] = ()
     host: str = ""
     """Names this process in events and in the lease."""
     leader_elect: bool = False
@@ -27,3 +45,14 @@ class Config:
     """Nodes a second, at most, whose pods begin to be evicted for being unreachable, in each zone."""
     terminated_pods: int = 12500
     """Ended pods that are kept; 0 keeps all."""
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> Config:
+        """The settings of a cluster on this machine; reads the authority's certificate from its directory."""
+        reserved = tuple((name, cluster.pod_cidr_of(index)) for index, name in enumerate(cluster.node_names()))
+        return cls(
+            root_ca=(cluster.pki / "ca.crt").read_text(),
+            pod_cidrs=((cluster.pod_cidr, ipaddress.ip_network(cluster.pod_cidr_of(0)).prefixlen),),
+            service_cidrs=(cluster.service_cidr,),
+            reserved=reserved,
+        )

@@ -72,6 +72,9 @@ class NodeRanges:
         for ranges in self.ranges:
             for cidr in config.service_cidrs:
                 ranges.occupy(cidr)
+        self.reserved = dict(config.reserved)
+        for cidr in self.reserved.values():
+            self.ranges[0].occupy(cidr)
         self._given: dict[str, tuple[str, ...]] = {}  # by node uid: decided on, perhaps not written yet
 
     def sources(self) -> Sequence[Source]:
@@ -92,7 +95,8 @@ class NodeRanges:
 
     def _release(self, uid: str) -> None:
         for ranges, cidr in zip(self.ranges, self._given.pop(uid, ()), strict=False):
-            ranges.release(cidr)
+            if cidr not in self.reserved.values():
+                ranges.release(cidr)
 
     async def reconcile(self, key: str) -> float | None:
         node = self.nodes.get(key)
@@ -110,8 +114,9 @@ class NodeRanges:
 
     def _take(self, node: Node) -> tuple[str, ...]:
         taken: list[str] = []
-        for ranges in self.ranges:
-            cidr = ranges.take()
+        reserved = self.reserved.get(node.metadata.name)
+        for family, ranges in enumerate(self.ranges):
+            cidr = reserved if family == 0 and reserved else ranges.take()
             if cidr is None:
                 for before, given in zip(self.ranges, taken, strict=False):
                     before.release(given)

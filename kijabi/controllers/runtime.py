@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from prometheus_client import Counter, Histogram
 
+from kijabi.api.resource import Resource
 from kijabi.base import clock
 from kijabi.base.errors import ApiError, Conflict, ConnectionLost
 from kijabi.client.client import Client
@@ -68,13 +69,18 @@ class Controller(Protocol):
 
 
 class Context:
-    """What controllers are built from: settings, the client, the shared informers, and a recorder of events for each.
+    """What controllers are built from: settings, the client, the shared informers, and a recorder of events
+    for each.
 
-    background: what must run beside the controllers; the application runs it in its task group.
+    resources: what the server has, by discovery. background: what must run beside the controllers; the
+    application runs it in its task group.
     """
 
-    def __init__(self, config: Config, client: Client, informers: Informers) -> None:
+    def __init__(
+        self, config: Config, client: Client, informers: Informers, resources: Sequence[Resource] = ()
+    ) -> None:
         self.config = config
+        self.resources = resources
         self.client = client
         self.informers = informers
         self.background: list[Callable[[], Coroutine[None, None, None]]] = []

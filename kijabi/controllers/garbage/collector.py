@@ -61,12 +61,12 @@ def _bare(obj: PartialObjectMetadata) -> PartialObjectMetadata:
 
 
 class GarbageCollector:
-    """The controller; a key is an object's uid. `resources`: what to watch, from `discovery.discover`."""
+    """The controller; a key is an object's uid."""
 
     name = "garbage-collector"
     workers = 20
 
-    def __init__(self, context: Context, resources: Iterable[Resource]) -> None:
+    def __init__(self, context: Context) -> None:
         self.client = context.client
         self.recorder = context.recorder("garbage-collector-controller")
         self.graph = Graph()
@@ -74,7 +74,7 @@ class GarbageCollector:
         self._clients: dict[tuple[str, str], Client] = {}
         self._informers: list[tuple[Resource, Informer[Any]]] = []
         self._absent: OrderedDict[Identity, None] = OrderedDict()
-        for resource in resources:
+        for resource in context.resources:
             if (resource.group, resource.plural) not in IGNORED:
                 self._watch(context, resource)
 

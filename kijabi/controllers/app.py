@@ -1,0 +1,58 @@
+"""The controller manager as a process runs it: `cmd` hands in settings, a client and the shared informers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from kijabi.api.resource import Resource
+from kijabi.base import rand
+from kijabi.base.backoff import Backoff
+from kijabi.base.errors import ApiError, ConnectionLost
+from kijabi.client.client import Client
+from kijabi.client.informer import Informers
+from kijabi.client.lease import Elector
+from kijabi.controllers import runtime
+from kijabi.controllers.catalog import CONTROLLERS
+from kijabi.controllers.config import Config
+from kijabi.controllers.discovery import discover
+from kijabi.controllers.runtime import Context
+
+LEASE = "kube-controller-manager"
+
+log = logging.getLogger(__name__)
+
+
+async def run(config: Config, client: Client, informers: Informers) -> None:
+    """Run every controller until cancelled. The caller runs the informers.
+
+    With `leader_elect` nothing is done before this process leads; raises LeadershipLost when it leads no more.
+    """
+    if not config.leader_elect:
+        await work(config, client, informers)
+        return
+    elector = Elector(client, LEASE, f"{config.host}_{rand.uuid()}")
+    await elector.lead(lambda: work(config, client, informers))
+
+
+async def work(config: Config, client: Client, informers: Informers) -> None:
+    """Build the controllers and run them, with what runs beside them."""
+    context = Context(config, client, informers, await _resources(client))
+    controllers = [build(context) for build in CONTROLLERS]
+    async with asyncio.TaskGroup() as tasks:
+        for beside in context.background:
+            tasks.create_task(beside())
+        for controller in controllers:
+            tasks.create_task(runtime.run(controller), name=f"controller/{controller.name}")
+
+
+async def _resources(client: Client) -> list[Resource]:
+    """What the server has; waits for a server that is not up yet."""
+    backoff = Backoff(first=0.1, most=5.0)
+    while True:
+        try:
+            return await discover(client, "delete", "list", "watch")
+        except (ApiError, ConnectionLost) as error:
+            wait = backoff.next()
+            log.info("no discovery yet", extra={"error": str(error), "retry_in": round(wait, 3)})
+            await asyncio.sleep(wait)

@@ -1,0 +1,36 @@
+"""Every controller, one line each. A new one is a file beside this and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kijabi.controllers.clusterroleaggregation import ClusterRoleAggregation
+from kijabi.controllers.deployment.controller import Deployments
+from kijabi.controllers.endpoints import EndpointsController
+from kijabi.controllers.endpointslice import EndpointSlices
+from kijabi.controllers.garbage.collector import GarbageCollector
+from kijabi.controllers.namespace import Namespaces
+from kijabi.controllers.nodeipam import NodeRanges
+from kijabi.controllers.nodelifecycle import NodeLifecycle
+from kijabi.controllers.podgc import PodCollector
+from kijabi.controllers.replicaset import ReplicaSets
+from kijabi.controllers.rootca import RootCertificates
+from kijabi.controllers.runtime import Context, Controller
+from kijabi.controllers.serviceaccount import ServiceAccounts
+from kijabi.controllers.tainteviction import TaintEviction
+
+CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
+    ServiceAccounts,
+    RootCertificates,
+    NodeRanges,
+    NodeLifecycle,
+    TaintEviction,
+    Deployments,
+    ReplicaSets,
+    EndpointSlices,
+    EndpointsController,
+    Namespaces,
+    GarbageCollector,
+    PodCollector,
+    ClusterRoleAggregation,
+)
