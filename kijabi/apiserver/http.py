@@ -34,6 +34,7 @@ HIGH_WATER = 256 * 1024  # unsent bytes of a connection above which a watcher ha
 SLICE = 64  # watch writes between two looks at everything else
 KEEPALIVE = 90.0  # seconds that an idle connection is kept
 BACKLOG = 1024
+ONE_BY_ONE = ("impersonate-", "x-stream-protocol-version")  # headers whose repetitions stay apart
 SHUTDOWN_GRACE = 2.0  # seconds for requests that are being answered
 
 
@@ -328,9 +329,11 @@ def parse_query(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def headers_of(raw: web.BaseRequest) -> dict[str, str]:
-    """The header fields by lower-case name; repeated ones joined by commas (RFC 9110, 5.2)."""
+    """The header fields by lower-case name; repeated ones joined by commas (RFC 9110, 5.2), or by line feeds where
+    one value may hold a comma or each must be passed on as it came."""
     found: dict[str, str] = {}
     for name, value in raw.headers.items():
         key = name.lower()
-        found[key] = f"{found[key]}, {value}" if key in found else value
+        glue = "\n" if key.startswith(ONE_BY_ONE) else ", "
+        found[key] = f"{found[key]}{glue}{value}" if key in found else value
     return found

@@ -106,7 +106,7 @@ def load_cert(path: Path) -> x509.Certificate:
     """The first certificate of a PEM file. Raises ConfigError when there is none."""
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, x509.InvalidVersion) as error:
         raise ConfigError(f"{path}: not a readable certificate: {error}") from error
 
 

@@ -1,38 +1,18 @@
 """A pod's priority is that of its priority class; only one class is the default.
 
-`app.py` creates `system_classes` at start. Source of the rules: k8s.io/kubernetes
+The two system classes are made by `bootstrap.py`. Source of the rules: k8s.io/kubernetes
 `plugin/pkg/admission/priority` (KEP-564, pod priority and preemption).
 """
 
 from __future__ import annotations
 
 from kijabi.api.core.pod import Pod
-from kijabi.api.meta import ObjectMeta
 from kijabi.api.resource import Resource
 from kijabi.api.scheduling.priorityclass import PriorityClass
 from kijabi.apiserver.admission.plugin import Plugin, is_kind, refuse
 from kijabi.apiserver.attributes import Attributes, Operation, Reader
 
 LOWER = "PreemptLowerPriority"
-
-
-def system_classes() -> tuple[PriorityClass, ...]:
-    """The two classes that every cluster has, for pods that it cannot do without."""
-    return (
-        PriorityClass(
-            metadata=ObjectMeta(name="system-cluster-critical"),
-            value=2_000_000_000,
-            preemptionPolicy=LOWER,
-            description="Used for system critical pods that must run in the cluster, but can be moved to another "
-            "node if necessary.",
-        ),
-        PriorityClass(
-            metadata=ObjectMeta(name="system-node-critical"),
-            value=2_000_001_000,
-            preemptionPolicy=LOWER,
-            description="Used for system critical pods that must not be moved from their current node.",
-        ),
-    )
 
 
 class Priority(Plugin):

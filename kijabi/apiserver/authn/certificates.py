@@ -23,6 +23,14 @@ from kijabi.client.transport import Request
 
 CACHE = 4096  # verified certificates remembered; every connection of a component shows the same one
 MAX_DER = 64 * 1024
+_MALFORMED = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 
 
@@ -73,7 +81,7 @@ class CertificateAuthenticator:
             names = [str(each.value) for each in cert.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
             groups = [str(each.value) for each in cert.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
             begins, ends = cert.not_valid_before_utc, cert.not_valid_after_utc
-        except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        except _MALFORMED as error:
             raise Unauthorized(f"x509: malformed certificate: {error}") from error
         if not names or not names[0]:
             raise Unauthorized("x509: certificate without a common name")

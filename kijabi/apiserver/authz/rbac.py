@@ -9,6 +9,7 @@ k8s.io/kubernetes `plugin/pkg/auth/authorizer/rbac` and `pkg/registry/rbac/valid
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,7 +23,18 @@ from kijabi.apiserver.attributes import Decision, Reader, RequestInfo, UserInfo
 from kijabi.apiserver.authz.rules import ALL, allows
 
 Binding = RoleBinding | ClusterRoleBinding
-_Bindings = dict[str, dict[str, Binding]]  # subject → name → binding
+
+
+class _Grant(NamedTuple):
+    """What a binding gives to one of its subjects: a role, seen from a namespace ("" for cluster-wide)."""
+
+    role: RoleRef
+    namespace: str
+    name: str
+    reason: str
+
+
+_Grants = dict[str, dict[str, _Grant]]  # subject → name of the binding → grant
 
 
 class _Rules:
@@ -49,7 +61,7 @@ class Rbac:
         self._roles: dict[tuple[str, str], _Rules] = {}  # ("", name) is a ClusterRole
         self._aggregating: dict[str, ClusterRole] = {}
         self._cluster_roles: dict[str, ClusterRole] = {}
-        self._bindings: dict[str, _Bindings] = {}  # namespace ("" for cluster-wide) → subject → name
+        self._grants: dict[str, _Grants] = {}  # by namespace ("" for cluster-wide)
 
     def start(self, reader: Reader) -> None:
         """Follow roles and bindings from now on."""
@@ -90,41 +102,43 @@ class Rbac:
         """A RoleBinding or ClusterRoleBinding was written or deleted."""
         if old is not None:
             namespace, name = old.metadata.namespace, old.metadata.name
-            subjects = self._bindings.get(namespace, {})
-            for key in _subject_keys(old.subjects, namespace):
+            subjects = self._grants.get(namespace, {})
+            for _, key in _subject_keys(old.subjects, namespace):
                 named = subjects.get(key, {})
                 named.pop(name, None)
                 if not named:
                     subjects.pop(key, None)
         if new is not None:
             namespace, name = new.metadata.namespace, new.metadata.name
-            for key in _subject_keys(new.subjects, namespace):
-                self._bindings.setdefault(namespace, {}).setdefault(key, {})[name] = new
+            for subject, key in _subject_keys(new.subjects, namespace):
+                reason = f"RBAC: allowed by {_describe(new, subject)}"
+                grant = _Grant(new.roleRef, namespace, name, reason)
+                self._grants.setdefault(namespace, {}).setdefault(key, {}).setdefault(name, grant)
 
-    def _applying(self, user: UserInfo, namespace: str) -> Iterator[tuple[Binding, str]]:
-        """The bindings that concern a user in a namespace, cluster-wide ones first, and by which subject."""
+    def _applying(self, user: UserInfo, namespace: str) -> Iterator[_Grant]:
+        """What a user has in a namespace, cluster-wide grants first."""
         keys = [f"User {user.name}", *(f"Group {group}" for group in user.groups)]
         for scope in ("", namespace) if namespace else ("",):
-            subjects = self._bindings.get(scope)
+            subjects = self._grants.get(scope)
             if subjects:
                 for key in keys:
-                    for binding in subjects.get(key, {}).values():
-                        yield binding, key
+                    if key in subjects:
+                        yield from subjects[key].values()
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
         """Whether some rule of some binding allows it; the reason names the binding, or roles that are
         gone."""
         problems: list[str] = []
-        for binding, key in self._applying(user, info.namespace):
-            rules = self._rules_of(binding.roleRef, binding.metadata.namespace)
+        for grant in self._applying(user, info.namespace):
+            rules = self._rules_of(grant.role, grant.namespace)
             if rules is None:
-                problem = _role_not_found(binding.roleRef)
+                problem = _role_not_found(grant.role)
                 if problem not in problems:
                     problems.append(problem)
                 continue
             for rule in rules.of(info.verb):
                 if allows(rule, info):
-                    return Decision(True, f"RBAC: allowed by {_describe(binding, key)}")
+                    return Decision(True, grant.reason)
         if not problems:
             return Decision(False)
         return Decision(False, "RBAC: " + (problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"))
@@ -134,14 +148,13 @@ class Rbac:
         rules: list[PolicyRule] = []
         problems: list[str] = []
         seen: set[tuple[str, str]] = set()
-        for binding, _ in self._applying(user, namespace):
-            identity = (binding.metadata.namespace, binding.metadata.name)
-            if identity in seen:
+        for grant in self._applying(user, namespace):
+            if (grant.namespace, grant.name) in seen:
                 continue
-            seen.add(identity)
-            found = self._rules_of(binding.roleRef, binding.metadata.namespace)
+            seen.add((grant.namespace, grant.name))
+            found = self._rules_of(grant.role, grant.namespace)
             if found is None:
-                problems.append(_role_not_found(binding.roleRef))
+                problems.append(_role_not_found(grant.role))
             else:
                 rules += found.rules
         return rules, list(dict.fromkeys(problems))
@@ -184,25 +197,24 @@ def _aggregates(role: ClusterRole, part: ClusterRole) -> bool:
     return any(from_label_selector(selector).matches(labels) for selector in role.aggregationRule.clusterRoleSelectors)
 
 
-def _subject_keys(subjects: Iterable[Subject], namespace: str) -> Iterator[str]:
-    """A service account counts as the user name that its tokens carry."""
+def _subject_keys(subjects: Iterable[Subject], namespace: str) -> Iterator[tuple[Subject, str]]:
+    """Each subject with its key in the index; a service account counts as the user name that its tokens carry."""
     for subject in subjects:
         if subject.kind in ("User", "Group"):
-            yield f"{subject.kind} {subject.name}"
+            yield subject, f"{subject.kind} {subject.name}"
         elif subject.kind == "ServiceAccount" and (subject.namespace or namespace):
-            yield f"User system:serviceaccount:{subject.namespace or namespace}:{subject.name}"
+            yield subject, f"User system:serviceaccount:{subject.namespace or namespace}:{subject.name}"
 
 
 def _role_not_found(ref: RoleRef) -> str:
     return f"{ref.kind.lower()}.rbac.authorization.k8s.io {quote(ref.name)} not found"
 
 
-def _describe(binding: Binding, key: str) -> str:
+def _describe(binding: Binding, subject: Subject) -> str:
     """The binding as upstream's reason names it; namespaced things are written name/namespace there."""
     namespace, name = binding.metadata.namespace, binding.metadata.name
     kind = "RoleBinding" if namespace else "ClusterRoleBinding"
     where = f"{name}/{namespace}" if namespace else name
-    subject = next(each for each in binding.subjects if key in _subject_keys((each,), namespace))
     who = subject.name
     if subject.kind == "ServiceAccount":
         who = f"{subject.name}/{subject.namespace or namespace}"

@@ -22,7 +22,6 @@ from kijabi.api.core.volume import ConfigMapVolumeSource, Volume
 from kijabi.api.meta import ObjectMeta, OwnerReference
 from kijabi.api.scheduling.priorityclass import PriorityClass
 from kijabi.apiserver.admission.chain import Chain, plugins
-from kijabi.apiserver.admission.priority import system_classes
 from kijabi.apiserver.admission.serviceaccount import MOUNT_PATH, token_volume
 from kijabi.apiserver.attributes import Attributes, UserInfo
 from kijabi.apiserver.authz.rbac import Rbac
@@ -39,7 +38,8 @@ class World:
 
     def __init__(self, *objects: Any) -> None:
         active = Namespace(metadata=ObjectMeta(name="ns"))
-        self.objects = Objects(active, *system_classes(), *objects)
+        critical = PriorityClass(metadata=ObjectMeta(name="system-node-critical"), value=2_000_001_000)
+        self.objects = Objects(active, critical, *objects)
         rbac = Rbac()
         self.chain = Chain(plugins(self.objects, rbac, Union((rbac,))))
 
