@@ -37,7 +37,12 @@ async def work(cluster: config.ClusterConfig, lifeline: Lifeline) -> None:
     informers = Informers(manager)
     binder = client_of(cluster.component_kubeconfig("scheduler"), "kube-scheduler")
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(controllers.run(Config.of(cluster), manager, informers), name="controllers")
+        settings = Config(
+            root_ca=(cluster.pki / "ca.crt").read_text(),
+            pod_cidrs=((cluster.pod_cidr, 24),),
+            service_cidrs=(cluster.service_cidr,),
+        )
+        tasks.create_task(controllers.run(settings, manager, informers), name="controllers")
         tasks.create_task(scheduler.run(binder, informers), name="scheduler")
         tasks.create_task(informers.run(), name="informers")
         await asyncio.sleep(0)  # both have asked for their informers now

@@ -1,0 +1,1 @@
+"""Speed and size, measured; README.md keeps the results with the size of the machine."""

@@ -1,0 +1,76 @@
+"""The API server's process: store, server, listener, and the renewal of the cluster's certificates."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from kijabi.apiserver import pki
+from kijabi.apiserver.app import App, Files, Settings, secured, tune_memory
+from kijabi.apiserver.http import Http
+from kijabi.cmd import component, config
+from kijabi.cmd.keys import make_keys
+from kijabi.cmd.lifeline import Lifeline
+from kijabi.store.embedded import EmbeddedStore
+from kijabi.store.encrypted import EncryptedStore, Keyring
+
+MAINTENANCE = 60.0  # seconds between two looks at what the store may forget
+ENCRYPTED = ("/registry/core/secrets/",)
+
+
+def options() -> list[click.Parameter]:
+    bind = component.option("--bind", "The address to listen on.", default="0.0.0.0")
+    return [component.data_dir("Where the store, the keys and the log are; made by `kijabi up`."), bind]
+
+
+def main(directory: Path, bind: str) -> None:
+    cluster = config.load(directory)
+    component.run("apiserver", cluster, lambda lifeline: work(cluster, bind, lifeline))
+
+
+async def work(cluster: config.ClusterConfig, bind: str, lifeline: Lifeline) -> None:
+    """Open the store, load it, serve."""
+    keys = make_keys(cluster)
+    ca = keys.ca.pair.cert
+    database = cluster.path / "store"
+    keyring = Keyring.load(keys.directory / "encryption.json", create=not database.exists())
+    store = EncryptedStore(EmbeddedStore.open(database), keyring, ENCRYPTED)
+    settings = Settings(service_cidr=cluster.service_cidr, advertise=cluster.advertise, port=cluster.port)
+    app = App(store, settings)
+    serving = pki.Pair(keys.directory / "apiserver.crt", keys.directory / "apiserver.key")
+    context = pki.server_context(serving, ca)
+    files = Files(
+        client_ca=ca,
+        account_key=keys.service_account_key(),
+        account_public=keys.directory / "sa.pub",
+        kubelet_tls=lambda: pki.client_context(ca, keys.kubelet_client()),
+    )
+    try:
+        await app.load()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(app.run(), name="watch cache")
+            await app.start(secured(app.caches, settings, files))
+            http = Http(app.api)
+            tasks.create_task(http.run(bind, cluster.port, context), name="listener")
+            tasks.create_task(_maintain(store), name="store maintenance")
+            reload = lambda: context.load_cert_chain(serving.cert, serving.key)  # noqa: E731
+            renewer = pki.Renewer(keys, lambda: _renew(cluster, keys), reload)
+            tasks.create_task(renewer.run(), name="certificates")
+            await http.ready.wait()
+            tune_memory()
+            lifeline.ready()
+    finally:
+        await store.close()
+
+
+async def _maintain(store: EncryptedStore) -> None:
+    while True:
+        await asyncio.sleep(MAINTENANCE)
+        await store.maintain()
+
+
+def _renew(cluster: config.ClusterConfig, keys: pki.Pki) -> None:
+    renewed = make_keys(cluster)
+    keys.generation += renewed.generation
