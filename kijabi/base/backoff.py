@@ -20,13 +20,9 @@ def delay(failures: int, *, first: float, most: float, factor: float = 2.0, jitt
 
 
 class Backoff:
-    """Counts failures in a row. `next()` is how long to wait after one more; `reset()` says that it went
-    well.
-    """
+    """Counts failures in a row: `next()` is how long to wait after one more, `reset()` says it went well."""
 
-    def __init__(
-        self, first: float = 0.8, most: float = 30.0, *, factor: float = 2.0, jitter: float = 0.5
-    ) -> None:
+    def __init__(self, first: float = 0.8, most: float = 30.0, *, factor: float = 2.0, jitter: float = 0.5) -> None:
         self.first = first
         self.most = most
         self.factor = factor

@@ -12,9 +12,7 @@ from datetime import UTC, datetime
 
 
 def wall() -> float:
-    """Seconds since the epoch, by the running loop's clock where it has one (simulation), else the
-    machine's.
-    """
+    """Seconds since the epoch: the running loop's where it has a clock (simulation), else the machine's."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -29,9 +27,7 @@ def now() -> datetime:
 
 
 def monotonic() -> float:
-    """Seconds that never run backwards; the loop's own time inside a loop, so that a simulation can own
-    it.
-    """
+    """Seconds that never run backwards; inside a loop its own time, so that a simulation can own it."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:

@@ -30,9 +30,7 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON. What is given as `extra` becomes fields; an exception becomes
-    `traceback`.
-    """
+    """A record as one line of JSON: what is given as `extra` as fields, an exception as `traceback`."""
 
     def __init__(self, component: str) -> None:
         super().__init__()
@@ -156,9 +154,7 @@ def render(line: str) -> str:
         return line.rstrip("\n")
     head = {name: str(found.get(name, "")) for name in _HEAD}
     fields = " ".join(
-        f"{name}={_shown(value)}"
-        for name, value in found.items()
-        if name not in _HEAD and name != "traceback"
+        f"{name}={_shown(value)}" for name, value in found.items() if name not in _HEAD and name != "traceback"
     )
     logger = head["logger"].removeprefix("kijabi.")
     text = f"{head['time']} {head['level'].upper():7} {logger}: {head['message']}"

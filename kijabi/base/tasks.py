@@ -111,8 +111,9 @@ async def guarded(
 
 
 async def every(seconds: float, work: Callable[[], Awaitable[None]], *, name: str) -> None:
-    """Call `work()` again and again, so many seconds after its last end; a failure is logged and not repeated
-    sooner.
+    """Call `work()` again and again, so many seconds after its last end.
+
+    A failure is logged, and the next call is no sooner for it.
     """
     while True:
         await asyncio.sleep(seconds)

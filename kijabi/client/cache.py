@@ -54,8 +54,9 @@ class Cache(Generic[T]):
         return self._indexes[name].keys()
 
     def add_index(self, name: str, function: Index[T]) -> None:
-        """Index by one more function; the same again is nothing to do, another under the name a
-        ValueError.
+        """Index by one more function; the same again is nothing to do.
+
+        Raises ValueError for another function under the same name.
         """
         known = self._functions.get(name)
         if known is not None:

@@ -39,8 +39,9 @@ TIMEOUT = 60.0
 
 
 class Items(NamedTuple, Generic[T]):
-    """A list, or a page of one. cont: the token of the next page, empty at the end; remaining: objects after
-    it.
+    """A list, or a page of one.
+
+    cont: the token of the next page, empty at the end. remaining: how many objects come after it, if known.
     """
 
     items: tuple[T, ...]
@@ -50,8 +51,9 @@ class Items(NamedTuple, Generic[T]):
 
 
 class WatchEvent(NamedTuple, Generic[T]):
-    """type: ADDED, MODIFIED, DELETED or BOOKMARK. A bookmark's object has only its resourceVersion and
-    annotations.
+    """One change. type: ADDED, MODIFIED, DELETED or BOOKMARK.
+
+    The object of a bookmark has only its resourceVersion and annotations.
     """
 
     type: str
@@ -97,9 +99,7 @@ class Client:
         self._only = metadata_of
 
     def metadata_of(self, resource: Resource) -> Client:
-        """A client of one resource, of the catalog or not, to be called with PartialObjectMetadata as
-        type.
-        """
+        """A client of one resource, of the catalog or not, to be called with PartialObjectMetadata."""
         agent = self._headers["user-agent"]
         return Client(self.transport, user_agent=agent, timeout=self._timeout, metadata_of=resource)
 
@@ -143,9 +143,7 @@ class Client:
         return Items(items, meta.resourceVersion, meta.continue_, meta.remainingItemCount)
 
     async def create(self, obj: T) -> T:
-        """Create it in the namespace that its metadata names; the stored object. Raises AlreadyExists,
-        Invalid.
-        """
+        """Create it in the namespace of its metadata; the stored object. Raises AlreadyExists, Invalid."""
         resource = self._resource(type(obj))
         path = resource_path(resource, obj.metadata.namespace)
         return self._decode(type(obj), resource, await self._send("POST", path, obj))
@@ -299,9 +297,7 @@ class Client:
         headers = {"content-type": content_type} if body else {}
         if accept:
             headers["accept"] = accept
-        return await self.request_raw(
-            Request(method=method, path=path, query=query, headers=headers, body=body)
-        )
+        return await self.request_raw(Request(method=method, path=path, query=query, headers=headers, body=body))
 
     def _decode(self, cls: type[T], resource: Resource, answer: Response) -> T:
         return self._fill(codec.decode(cls, answer.body), resource)

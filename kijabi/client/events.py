@@ -96,9 +96,7 @@ class _Similar:
 
 
 class Correlator:
-    """Decides what becomes of a happening: dropped, combined with similar ones, or itself. Knows no
-    network.
-    """
+    """Decides what becomes of a happening: dropped, combined with similar ones, or itself; purely."""
 
     def __init__(self) -> None:
         self._budgets: _Remembered[tuple[str, ...], tuple[float, float]] = _Remembered()
@@ -175,9 +173,7 @@ class Recorder:
                     break  # The server will not have it: the object's namespace may be going away.
             await asyncio.sleep(delay(tried, first=FIRST_WAIT, most=MOST_WAIT))
         self.dropped += 1
-        log.info(
-            "event dropped", extra={"reason": event.reason, "about": event.about.name, "error": str(failed)}
-        )
+        log.info("event dropped", extra={"reason": event.reason, "about": event.about.name, "error": str(failed)})
 
     async def _record(self, event: Happening, key: tuple[str, ...], message: str) -> None:
         """Count up the Event that says this already, or create it."""
@@ -202,9 +198,7 @@ class Recorder:
     def _named(self, event: Happening, now: Time) -> Sent:
         # Sixteen hexadecimal digits as upstream's, which are a time there; several parts may record at one
         # time.
-        return Sent(
-            f"{event.about.name}.{rand.rng().getrandbits(64):016x}", event.about.namespace or "default", now
-        )
+        return Sent(f"{event.about.name}.{rand.rng().getrandbits(64):016x}", event.about.namespace or "default", now)
 
     def _built(self, event: Happening, sent: Sent, message: str, now: Time) -> Event:
         return Event(

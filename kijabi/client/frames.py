@@ -86,9 +86,7 @@ async def lines(stream: Stream, limit: int = MAX_LINE) -> AsyncIterator[bytes]:
 
 
 async def events(stream: Stream) -> AsyncIterator[tuple[str, msgspec.Raw]]:
-    """(type, object) of each event of a watch; an ERROR event is raised as the error that its Status
-    means.
-    """
+    """(type, object) of each event of a watch; an ERROR event is raised as the error that it means."""
     async for line in lines(stream):
         if not line.strip():
             continue

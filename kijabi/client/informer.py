@@ -271,8 +271,9 @@ class Informers:
         indexes: Mapping[str, Index[T]] | None = None,
         transform: Callable[[T], T] | None = None,
     ) -> Informer[T]:
-        """The informer of a type and selection; its indexes are those of all who asked. transform: the first
-        one's.
+        """The informer of a type and selection; its indexes are those of all who asked.
+
+        transform: that of whoever asked first.
         """
         place = (cls, namespace, fields, labels)
         informer = self._informers.get(place)

@@ -138,9 +138,7 @@ def save(path: Path, identity: Identity, *, user: str, cluster: str = "kijabi") 
 def transport(identity: Identity) -> HttpTransport:
     """The door that an identity opens."""
     if not identity.cert:
-        return HttpTransport(
-            identity.server, ca=identity.ca, token=identity.token, insecure=identity.insecure
-        )
+        return HttpTransport(identity.server, ca=identity.ca, token=identity.token, insecure=identity.insecure)
     # OpenSSL reads a client's certificate from files only: they are there for the moment of reading.
     with tempfile.TemporaryDirectory(prefix="kijabi-") as place:
         cert, key = Path(place, "cert"), Path(place, "key")

@@ -150,9 +150,7 @@ class Elector:
         spec = ours.spec
         if spec.holderIdentity != self.identity:
             spec.acquireTime = now
-            spec.leaseTransitions = (spec.leaseTransitions or 0) + (
-                1 if spec.holderIdentity is not None else 0
-            )
+            spec.leaseTransitions = (spec.leaseTransitions or 0) + (1 if spec.holderIdentity is not None else 0)
         spec.holderIdentity = self.identity
         spec.leaseDurationSeconds = self._duration
         spec.renewTime = now

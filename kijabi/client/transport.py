@@ -15,9 +15,7 @@ import msgspec
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """One HTTP request. Header names are lower case; `query` keeps order and repetition; `path` is
-    decoded.
-    """
+    """One HTTP request. Header names are lower case, `path` is decoded, `query` keeps order and repetition."""
 
     method: str
     path: str

@@ -45,9 +45,7 @@ class _Write(NamedTuple):
 class EmbeddedStore(MemoryStore):
     """A durable `Store` in a directory, for one process at a time. `EmbeddedStore.open(path)` makes one."""
 
-    def __init__(
-        self, journal: Journal, loaded: Loaded, retention: Retention | None, max_backlog: int
-    ) -> None:
+    def __init__(self, journal: Journal, loaded: Loaded, retention: Retention | None, max_backlog: int) -> None:
         super().__init__(retention, max_backlog=max_backlog)
         live, history, garbage, revision, compacted = loaded
         self._timeline.restore(live, history, revision, compacted)
@@ -192,9 +190,7 @@ class EmbeddedStore(MemoryStore):
         return batch
 
     def _synced(self, batch: list[_Write], sync: asyncio.Future[None]) -> None:
-        """The batch is on disk, or will never be: make it visible and acknowledge it, and go on with the
-        next.
-        """
+        """The batch is on disk, or never will be: show and acknowledge it, and go on with the next."""
         error = sync.exception()
         if error is not None:
             self._fail(error, batch)

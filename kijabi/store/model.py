@@ -102,9 +102,7 @@ class StoreMachine(RuleBasedStateMachine):
         """A transaction guarded by a right or a wrong revision."""
         entry = self.model.now.get(guarded)
         expected = (entry.revision if entry else 0) + off
-        done = self.run(
-            self.store.txn((Guard(guarded, expected),), [Op(key, value) for key, value in writes.items()])
-        )
+        done = self.run(self.store.txn((Guard(guarded, expected),), [Op(key, value) for key, value in writes.items()]))
         if off:
             assert done == Txn(False, self.model.revision, (entry,))
         else:
@@ -151,9 +149,7 @@ class StoreMachine(RuleBasedStateMachine):
         if after < self.model.compacted:
             self._raises(Compacted, anext(self.store.watch(prefix, after)))
             return
-        expected = [
-            event for event in self.model.log if event.revision > after and event.key.startswith(prefix)
-        ]
+        expected = [event for event in self.model.log if event.revision > after and event.key.startswith(prefix)]
         state = {entry.key: entry for entry in self._list(prefix, after)}
         for event in self.run(self._events(prefix, after, len(expected))):
             assert event == expected.pop(0)

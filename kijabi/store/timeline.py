@@ -119,11 +119,7 @@ class Timeline:
             count += len(gone) - sum(entry is None and key in live for key, entry in then.items())
             keys = (key for key in merge(keys, gone) if then.get(key, _ABSENT) is not None)
         picked = islice(keys, limit) if limit else keys
-        entries = (
-            tuple(then.get(key) or live[key] for key in picked)
-            if then
-            else tuple(map(live.__getitem__, picked))
-        )
+        entries = tuple(then.get(key) or live[key] for key in picked) if then else tuple(map(live.__getitem__, picked))
         return Range(entries, revision or self.revision, count, len(entries) < count)
 
     def _differences(self, start: str, end: str, revision: int) -> dict[str, Entry | None]:

@@ -31,9 +31,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 def test_a_line_has_it_all(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "kubelet.log"
     log.setup("kubelet", path)
-    logging.getLogger("kijabi.kubelet.loop").info(
-        "pod %s", "web", extra={"uid": "u1", "tries": 3, "path": Path("/x")}
-    )
+    logging.getLogger("kijabi.kubelet.loop").info("pod %s", "web", extra={"uid": "u1", "tries": 3, "path": Path("/x")})
     logging.getLogger("kijabi").debug("not shown")
     (line,) = lines(path)
     assert str(line.pop("time")).endswith("Z")
@@ -55,9 +53,7 @@ def test_odd_values_do_not_break_a_line(tmp_path: Path) -> None:
     logger = logging.getLogger("x")
     cycle: list[object] = []
     cycle.append(cycle)
-    logger.info(
-        "two\nlines \x00", extra={"level": "mine", "set": {1}, "nan": float("nan"), "big": "x" * 50_000}
-    )
+    logger.info("two\nlines \x00", extra={"level": "mine", "set": {1}, "nan": float("nan"), "big": "x" * 50_000})
     logger.info("cycle", extra={"cycle": cycle, "keys": {(1, 2): 3}})
     try:
         raise ValueError("bad")
@@ -114,6 +110,4 @@ def test_rendered_for_people() -> None:
     )
     assert log.render("panic: not json\n") == "panic: not json"
     assert log.render("[1]") == "[1]"
-    assert log.render('{"message":"m","traceback":"Traceback\\nValueError"}').endswith(
-        "m\nTraceback\nValueError"
-    )
+    assert log.render('{"message":"m","traceback":"Traceback\\nValueError"}').endswith("m\nTraceback\nValueError")

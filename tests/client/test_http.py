@@ -61,9 +61,7 @@ class Authority:
             not_valid_after=clock.now() + timedelta(hours=1),
         )
         builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        builder = builder.add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False
-        )
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         return builder.sign(self.key, hashes.SHA256())
 
 
@@ -268,9 +266,7 @@ users: [{name: u, user: {tokenFile: token}}, {name: v, user: {token: other}}]
         kubeconfig.load(path, "e")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "a: [", "contexts: 3", "current-context: x\ncontexts: [1]", "\x00"]
-)
+@pytest.mark.parametrize("text", ["", "[]", "a: [", "contexts: 3", "current-context: x\ncontexts: [1]", "\x00"])
 def test_bad_kubeconfigs(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
     path.write_text(text)

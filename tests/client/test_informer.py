@@ -92,9 +92,7 @@ def test_it_pages_where_the_server_cannot_stream() -> None:
 def test_it_relists_when_history_is_gone_and_tells_what_it_missed() -> None:
     async def main() -> None:
         server = FakeServer()
-        network = FaultyTransport(
-            server, Faults(lost_request=0, lost_reply=0, cut=0, expired=0, expired_event=0)
-        )
+        network = FaultyTransport(server, Faults(lost_request=0, lost_reply=0, cut=0, expired=0, expired_event=0))
         direct, client = Client(server), Client(network)
         for name in ("stays", "changes", "goes"):
             await direct.create(config(name))
@@ -184,9 +182,7 @@ def test_a_server_that_hangs_up_at_once_is_not_hammered() -> None:
         informer = Informer(client, ConfigMap)
         async with running(informer):
             await informer.wait_synced()
-            network = FaultyTransport(
-                server, Faults(latency=(0, 0), lost_request=1.0, loss_seconds=(0.0, 0.0))
-            )
+            network = FaultyTransport(server, Faults(latency=(0, 0), lost_request=1.0, loss_seconds=(0.0, 0.0)))
             client.transport = network
             await asyncio.sleep(3600)
             assert network.injected["lost_request"] < 200

@@ -62,9 +62,7 @@ def dump(path: Path) -> tuple[int, dict[str, tuple[bytes, int, int]], list[tuple
     """(revision, live entries, history) of the store in a directory."""
     store = EmbeddedStore.open(path)
     timeline = store._timeline
-    state = {
-        key: (entry.value, entry.create_revision, entry.revision) for key, entry in timeline.live.items()
-    }
+    state = {key: (entry.value, entry.create_revision, entry.revision) for key, entry in timeline.live.items()}
     history = [(event.revision, event.key) for event in timeline.history]
     asyncio.run(store.close())
     return store.revision, state, history
@@ -143,9 +141,7 @@ def tear(chance: random.Random, before: bytes, after: bytes) -> bytes:
     """
     image = bytearray(before)
     changed = [
-        at
-        for at in range(META_PAGES * PAGE, len(after), PAGE)
-        if after[at : at + PAGE] != before[at : at + PAGE]
+        at for at in range(META_PAGES * PAGE, len(after), PAGE) if after[at : at + PAGE] != before[at : at + PAGE]
     ]
     chance.shuffle(changed)
     for at in changed[: chance.randrange(len(changed) + 1)]:

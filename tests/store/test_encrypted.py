@@ -40,9 +40,7 @@ async def test_plaintext_never_reaches_the_file(tmp_path: Path) -> None:
     assert PLAIN not in file.read_bytes()
     await store.close()
     assert PLAIN not in file.read_bytes()
-    again = EncryptedStore(
-        EmbeddedStore.open(tmp_path / "store"), Keyring.load(tmp_path / "keys.json"), (SECRETS,)
-    )
+    again = EncryptedStore(EmbeddedStore.open(tmp_path / "store"), Keyring.load(tmp_path / "keys.json"), (SECRETS,))
     entry = await again.get(KEY)
     assert entry is not None
     assert entry.value == PLAIN

@@ -13,9 +13,7 @@ from kijabi.store.interface import Store
 from kijabi.store.memory import MemoryStore
 from kijabi.store.model import StoreMachine
 
-QUICK = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+QUICK = settings(max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class MemoryMachine(StoreMachine):
