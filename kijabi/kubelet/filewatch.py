@@ -1,0 +1,59 @@
+"""Waiting for files in a directory to change, by inotify, without polling and without threads.
+
+Used by `logreader.py`. Where the kernel's watches are used up, waiting falls back to its own time limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+
+log = logging.getLogger(__name__)
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_MODIFY, _MOVED_TO, _CREATE, _CLOSE_WRITE = 0x2, 0x80, 0x100, 0x8
+
+
+class FileWatch:
+    """Watches a directory from its making to `close`. A directory that is not there is simply never seen to change."""
+
+    def __init__(self, directory: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._fd = _LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._fd < 0:
+            log.info("no inotify", extra={"reason": os.strerror(ctypes.get_errno())})
+            return
+        mask = _MODIFY | _MOVED_TO | _CREATE | _CLOSE_WRITE
+        if _LIBC.inotify_add_watch(self._fd, os.fsencode(directory), mask) < 0:
+            log.info("cannot watch", extra={"path": directory, "reason": os.strerror(ctypes.get_errno())})
+        self._loop.add_reader(self._fd, self._readable)
+
+    async def wait(self, longest: float) -> None:
+        """Return at the next change since the last wait, or after so many seconds."""
+        try:
+            async with asyncio.timeout(longest):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+        self._changed.clear()
+
+    def notify(self) -> None:
+        """End the wait that is under way, or the next one."""
+        self._changed.set()
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+    def _readable(self) -> None:
+        try:
+            os.read(self._fd, 4096)
+        except BlockingIOError:
+            return
+        self._changed.set()
