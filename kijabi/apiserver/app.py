@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from kijabi.api import catalog
+from kijabi.apiserver.addresses import Addresses, repair
 from kijabi.apiserver.admission.chain import Chain, plugins
 from kijabi.apiserver.attributes import Authenticator, Authorizer, Peer, UserInfo
 from kijabi.apiserver.authn import oidc
@@ -31,17 +32,21 @@ from kijabi.apiserver.call import Handler
 from kijabi.apiserver.discovery import Discovery
 from kijabi.apiserver.metrics import Metrics
 from kijabi.apiserver.openapi import OpenApi
-from kijabi.apiserver.plain import Page, Plain
+from kijabi.apiserver.plain import Check, Page, Plain
 from kijabi.apiserver.reading import Reading
 from kijabi.apiserver.registry import Registry
 from kijabi.apiserver.routes import Routes, is_stored
 from kijabi.apiserver.server import ApiServer
 from kijabi.apiserver.storage import Storage
 from kijabi.apiserver.subresources.backend import Dial, dial
+from kijabi.apiserver.subresources.binding import Bindings
+from kijabi.apiserver.subresources.components import Components
+from kijabi.apiserver.subresources.eviction import Evictions
 from kijabi.apiserver.subresources.kubelets import Kubelets, Tls
 from kijabi.apiserver.subresources.log import Logs
 from kijabi.apiserver.subresources.proxy import Proxies
 from kijabi.apiserver.subresources.reviews import Reviews
+from kijabi.apiserver.subresources.scale import Scales
 from kijabi.apiserver.subresources.streams import Streams
 from kijabi.apiserver.subresources.token import TokenRequests
 from kijabi.apiserver.watchcache import Caches
@@ -159,6 +164,8 @@ class App:
         stored = [resource for resource in catalog.RESOURCES if is_stored(resource)]
         self.caches = Caches(store, stored)
         self.storage = Storage(store, self.caches)
+        self.addresses = Addresses(self.caches, settings.service_cidr, settings.node_ports)
+        self.storage.hooks["services"] = self.addresses
         self.routes = Routes(catalog.RESOURCES, self.caches)
         self.discovery = Discovery(self.routes, f"{settings.advertise}:{settings.port}")
         self.openapi = OpenApi(self.routes)
@@ -175,26 +182,46 @@ class App:
         plain = Plain(self.discovery, self.openapi, self.metrics, checks, {"watch-cache": self._cache_problem})
         for path, page in security.pages.items():
             plain.add(path, page)
+        self.addresses.start()
         registry = Registry(self.storage, security.authorizer)
+        reading = Reading(self.store, self.caches)
         self.api = ApiServer(
             self.routes,
-            Reading(self.store, self.caches),
+            reading,
             registry,
             authenticator=security.authenticator,
             authorizer=security.authorizer,
             admission=security.admission,
             plain=plain,
-            handlers=security.handlers,
+            handlers={**security.handlers, **self._handlers(registry, reading, checks)},
             metrics=self.metrics,
         )
         settings = self.settings
-        await Bootstrap(
+        bootstrap = Bootstrap(
             self.storage,
             address=settings.advertise,
             port=settings.port,
             service_ip=settings.service_ip,
             service_cidr=settings.service_cidr,
-        ).ensure()
+        )
+        await bootstrap.ensure()
+        await repair(self.store, self.addresses)
+
+    def _handlers(
+        self, registry: Registry, reading: Reading, checks: Mapping[str, Check]
+    ) -> dict[tuple[str, str], Handler]:
+        """What is more than reading and writing an object, apart from security's."""
+        pods = self.routes.find("", "v1", "pods")
+        if pods is None:
+            raise LookupError("the catalog has no pods")
+        bindings = Bindings(self.storage)
+        return {
+            ("bindings", ""): bindings.create,
+            ("pods", "binding"): bindings.create,
+            ("pods", "eviction"): Evictions(self.storage, registry.deletion, pods).create,
+            ("componentstatuses", ""): Components(checks).handle,
+            **Scales(self.routes, registry, reading).handlers(),
+        }
 
     def _store_problem(self) -> str:
         return ""

@@ -162,10 +162,8 @@ def _check_ids(kind: str, api_version: str, expected: Expected) -> None:
 def yaml_to_json(data: bytes, expected: Expected) -> bytes:
     """A YAML document as JSON. Raises BadRequest; aliases that blow up and deep nesting are refused."""
     try:
-        events = 0
         depth = 0
-        for event in yaml.parse(data, Loader=yaml.CSafeLoader):
-            events += 1
+        for events, event in enumerate(yaml.parse(data, Loader=yaml.CSafeLoader)):
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):

@@ -25,6 +25,18 @@ from kijabi.apiserver.storage import Changed, Storage
 from kijabi.apiserver.strategy import prepare
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+PRIORITIES = (
+    (
+        2000000000,
+        "system-cluster-critical",
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+    (
+        2000001000,
+        "system-node-critical",
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+)
 Mend = Callable[[Any, Any], bool]
 
 
@@ -48,15 +60,8 @@ class Bootstrap:
         for name in NAMESPACES:
             labels = {"kubernetes.io/metadata.name": name}
             await self.place(Namespace(metadata=ObjectMeta(name=name, labels=labels)))
-        for value, name, text in (
-            (2000000000, "system-cluster-critical", "cluster"),
-            (2000001000, "system-node-critical", "node"),
-        ):
-            description = f"Used for system critical pods that must run in the cluster, but can be moved to another {text}."
-            if text == "node":
-                description = "Used for system critical pods that must not be moved from their current node."
-            meta = ObjectMeta(name=name)
-            await self.place(PriorityClass(metadata=meta, value=value, description=description))
+        for value, name, text in PRIORITIES:
+            await self.place(PriorityClass(metadata=ObjectMeta(name=name), value=value, description=text))
         for default in defaults.all_defaults():
             await self.place(codec.clone(default), defaults.mended)
         await self._service()

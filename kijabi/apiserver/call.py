@@ -15,7 +15,8 @@ import yaml
 from kijabi.api import codec
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct
-from kijabi.apiserver import body, negotiate
+from kijabi.apiserver import body as bodies
+from kijabi.apiserver import negotiate
 from kijabi.apiserver.attributes import Answer, Attributes, Operation, Peer, RequestInfo, UserInfo
 from kijabi.apiserver.negotiate import Media
 from kijabi.apiserver.options import WriteOptions
@@ -55,15 +56,15 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
 
         Raises BadRequest, UnsupportedMediaType.
         """
-        return body.decode(self.request, cls, self.expected(cls), self.options.validation, self.warnings)
+        return bodies.decode(self.request, cls, self.expected(cls), self.options.validation, self.warnings)
 
-    def expected(self, cls: type[Struct]) -> body.Expected:
+    def expected(self, cls: type[Struct]) -> bodies.Expected:
         """The kind and apiVersion that objects of `cls` must have here."""
         resource, sub = self.resource, self.sub
         if cls is resource.type or sub is None:
-            return body.Expected(resource.kind, resource.api_version)
+            return bodies.Expected(resource.kind, resource.api_version)
         group, version = sub.group or resource.group, sub.version or resource.version
-        return body.Expected(sub.kind, f"{group}/{version}" if group else version)
+        return bodies.Expected(sub.kind, f"{group}/{version}" if group else version)
 
     def respond(self, obj: Struct, status: int = 200) -> Response:
         """`obj` in the representation that the client accepts. apiVersion and kind must be filled in."""
@@ -71,7 +72,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
 
     def warn(self, text: str) -> None:
         """Send the client a Warning header."""
-        body.add_warning(self.warnings, text)
+        bodies.add_warning(self.warnings, text)
 
     def attributes(self, operation: Operation, obj: Any, old: Any = None) -> Attributes:
         """What admission sees of this call; its warnings go to the client."""

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from kijabi.api import codec, patch, status, strategic, validation
+from kijabi.api.gotext import quote
 from kijabi.apiserver import body, negotiate
 from kijabi.apiserver.call import Call
 from kijabi.apiserver.registry import Make, Registry
@@ -84,9 +85,8 @@ def decode_patched(call: Call, document: Any, cls: Any) -> Any:
     for text in problems:
         body.add_warning(call.warnings, text)
     if obj.kind != expected.kind or obj.apiVersion != expected.api_version:
-        group, _, version = obj.apiVersion.rpartition("/")
-        text = f"{obj.kind} in version {version!r} cannot be handled as a {expected.kind}"
-        raise BadRequest(text.replace("'", '"'))
+        version = obj.apiVersion.rpartition("/")[2]
+        raise BadRequest(f"{obj.kind} in version {quote(version)} cannot be handled as a {expected.kind}")
     own = obj.metadata
     if own.name != call.info.name:
         text = f"the name of the object ({own.name}) does not match the name on the URL ({call.info.name})"

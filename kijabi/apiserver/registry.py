@@ -14,13 +14,13 @@ from kijabi.api import codec, status, validation
 from kijabi.api.resource import FieldError, Resource
 from kijabi.apiserver import metadata
 from kijabi.apiserver.attributes import Attributes, Authorizer, RequestInfo
-from kijabi.apiserver.denial import forbidden
 from kijabi.apiserver.call import Call, encoded
 from kijabi.apiserver.deletion import Deletion
+from kijabi.apiserver.denial import forbidden
 from kijabi.apiserver.forms import pick
 from kijabi.apiserver.routes import Served
 from kijabi.apiserver.storage import Changed, Storage, Stored
-from kijabi.apiserver.strategy import prepare, prepare_status
+from kijabi.apiserver.strategy import prepare, prepare_for
 from kijabi.apiserver.watchcache import ROOT, Cache, Item
 from kijabi.base.errors import ApiError, Conflict
 from kijabi.client.transport import Response
@@ -157,12 +157,9 @@ class Registry:
         warn_owners(call, new)
         metadata.begin_update(resource, new, old)
         sub = call.info.subresource
-        if sub == "status":
-            prepare_status(resource, new, old)
-        else:
-            prepare(resource, new, old)
-            if hook is not None:
-                hook.prepare(new, old)
+        prepare_for(resource, sub, new, old)
+        if hook is not None and not sub:
+            hook.prepare(new, old)
         metadata.count_generation(resource, new, old)
         new.metadata.resourceVersion = version
         self.check(call, served, new, old)

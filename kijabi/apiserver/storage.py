@@ -7,11 +7,14 @@ allocated to a Service, say) comes along as Effects, in the same transaction, so
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from kijabi.api import codec
+from kijabi.api import codec, status
 from kijabi.apiserver.watchcache import Cache, Caches
 from kijabi.store.interface import Guard, Op, Store
+
+MAX_ATTEMPTS = 16  # of a rewrite while others write the same object
 
 
 class Effects(NamedTuple):
@@ -92,6 +95,26 @@ class Storage:
             found = txn.current[0]
             raise Changed((found.revision if found is not None else 0) != revision)
         return Stored(obj, value, txn.revision)
+
+    async def rewrite(self, cache: Cache, key: str, change: Callable[[Any], None], dry_run: bool = False) -> Stored:
+        """Change a stored object without the steps of an update: `change` gets a private copy, perhaps repeatedly.
+
+        For what the server does by itself, such as binding a pod. Raises NotFound, or what `change` raises.
+        """
+        for _ in range(MAX_ATTEMPTS):
+            await self.caches.fresh()
+            item = cache.get(key)
+            if item is None:
+                raise status.not_found(cache.resource, key.rpartition("/")[2])
+            obj = codec.clone(item.obj)
+            change(obj)
+            if obj == item.obj or dry_run:
+                return Stored(item.obj, item.value, item.revision)
+            try:
+                return await self.put(cache, key, obj, item.revision)
+            except Changed:
+                continue
+        raise status.conflict(cache.resource, key.rpartition("/")[2])
 
     async def remove(self, cache: Cache, key: str, revision: int, effects: Effects = NO_EFFECTS) -> int:
         """Delete an object whose stored revision is `revision`; the revision of the deletion. Raises Changed."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from kijabi.api.resource import Resource
 
 # Kinds whose status writes change no metadata but resourceVersion (apimachinery ResetObjectMetaForStatus).
@@ -31,6 +33,49 @@ def prepare(resource: Resource, new: Any, old: Any | None) -> None:
         new.status = old.status if old is not None else type(new)().status
     if resource.prepare is not None:
         resource.prepare(new, old)
+
+
+def prepare_for(resource: Resource, sub: str, new: Any, old: Any) -> None:
+    """For an update of an object through one of its subresources, or ("") of the object itself."""
+    match sub:
+        case "status":
+            prepare_status(resource, new, old)
+        case "finalize":
+            new.status = old.status
+        case "ephemeralcontainers":
+            wanted = new.spec.ephemeralContainers
+            _keep_all(new, old)
+            new.spec = msgspec.structs.replace(old.spec, ephemeralContainers=wanted)
+        case "resize":
+            _prepare_resize(new, old)
+        case _:
+            prepare(resource, new, old)
+
+
+def _keep_all(new: Any, old: Any) -> None:
+    """Status and metadata stay."""
+    new.status = old.status
+    for name in _RESET:
+        setattr(new.metadata, name, getattr(old.metadata, name))
+
+
+def _prepare_resize(new: Any, old: Any) -> None:
+    """Only the resources of containers change; other differences are left for validation to refuse."""
+    spec, before = new.spec, old.spec
+    lists = []
+    for name in ("containers", "initContainers"):
+        wanted, there = getattr(spec, name), getattr(before, name)
+        if [each.name for each in wanted] != [each.name for each in there]:
+            return
+        lists.append(
+            tuple(
+                msgspec.structs.replace(old_one, resources=new_one.resources, resizePolicy=new_one.resizePolicy)
+                for new_one, old_one in zip(wanted, there, strict=True)
+            )
+        )
+    resources = spec.resources if spec.resources is not None else before.resources
+    _keep_all(new, old)
+    new.spec = msgspec.structs.replace(before, containers=lists[0], initContainers=lists[1], resources=resources)
 
 
 def prepare_status(resource: Resource, new: Any, old: Any) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from kijabi.api.resource import Column, Resource
 
-
 INCLUDE = ("", "Metadata", "Object", "None")
 
 _NAME = Column(

@@ -89,6 +89,15 @@ class Cache:
         self.getters = {field: getters[field] for field in indexed if field in getters}
         self.indexes: dict[str, dict[str, dict[str, Item]]] = {field: {} for field in self.getters}
 
+    def clear(self, revision: int) -> None:
+        """Begin anew at a revision."""
+        self.items.clear()
+        self.keys.clear()
+        self.history.clear()
+        for index in self.indexes.values():
+            index.clear()
+        self.floor = self.changed = revision
+
     def get(self, key: str) -> Item | None:
         """The item of `namespace/name` or `name`."""
         return self.items.get(key)
@@ -226,22 +235,22 @@ class Caches:
     async def load(self) -> None:
         """Read everything at one revision. Watches that resume from before it get Expired."""
         revision, start = 0, ROOT
-        for cache in self.by_prefix.values():
-            for key in tuple(cache.keys):
-                cache.pop(key)
-            cache.history.clear()
+        loaded: list[tuple[Cache, Item]] = []
         while True:
             page = await self.store.range(start, "/registry0", revision=revision, limit=LOAD_PAGE)
             revision = page.revision
             for entry in page.entries:
-                cache_key = self._split(entry.key)
-                if cache_key is not None:
-                    self._put(*cache_key, entry)
+                place = self._split(entry.key)
+                item = self._decode(*place, entry) if place is not None else None
+                if place is not None and item is not None:
+                    loaded.append((place[0], item))
             if not page.more:
                 break
             start = page.entries[-1].key + "\0"
         for cache in self.by_prefix.values():
-            cache.floor = cache.changed = revision
+            cache.clear(revision)
+        for cache, item in loaded:
+            cache.put(item)
         self._reached(revision)
         self._loaded.set()
 
@@ -276,8 +285,8 @@ class Caches:
         cache = self.by_prefix.get(key[:end])
         return (cache, key[end:]) if cache is not None else None
 
-    def _put(self, cache: Cache, key: str, entry: Entry) -> tuple[Item | None, Item] | None:
-        """Take an entry into its cache: (what was there, what is); None if it cannot be read."""
+    def _decode(self, cache: Cache, key: str, entry: Entry) -> Item | None:
+        """An entry as an Item, without decoding what this server has just written; None if it cannot be read."""
         expected = self._expected.pop(entry.key, None)
         if expected is not None and expected[0] == entry.value:
             obj = expected[1]
@@ -289,8 +298,7 @@ class Caches:
                 return None
         obj.metadata.resourceVersion = str(entry.revision)
         namespace, _, name = key.rpartition("/")
-        item = Item(key, namespace, name, obj, entry.value, entry.revision)
-        return cache.put(item), item
+        return Item(key, namespace, name, obj, entry.value, entry.revision)
 
     def _apply(self, batch: Sequence[StoreEvent]) -> None:
         now = clock.monotonic()
@@ -299,11 +307,8 @@ class Caches:
             if found is None:
                 continue
             cache, key = found
-            if change.entry is None:
-                old, new = cache.pop(key), None
-            else:
-                taken = self._put(cache, key, change.entry)
-                old, new = taken if taken is not None else (cache.pop(key), None)
+            new = self._decode(cache, key, change.entry) if change.entry is not None else None
+            old = cache.put(new) if new is not None else cache.pop(key)
             if old is not None or new is not None:
                 cache.publish(Event(change.revision, now, old, new, {}))
         self._reached(batch[-1].revision)

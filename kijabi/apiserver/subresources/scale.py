@@ -1,0 +1,117 @@
+"""GET, PUT and PATCH …/scale: a workload's size in the one shape that autoscalers and kubectl know.
+
+Receives a Scale from `server.py`, changes `spec.replicas` of the workload through `registry.Registry.modify`, and gives
+a Scale back (k8s.io/api `autoscaling/v1`; k8s.io/kubernetes `pkg/registry/apps/*/storage` ScaleREST).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kijabi.api import codec, selector, status, validation
+from kijabi.api.autoscaling.scale import Scale, ScaleSpec, ScaleStatus
+from kijabi.api.meta import ObjectMeta
+from kijabi.apiserver import patching
+from kijabi.apiserver.call import Call, Handler
+from kijabi.apiserver.reading import Reading
+from kijabi.apiserver.registry import Registry, key_in
+from kijabi.apiserver.routes import Routes, Served
+from kijabi.apiserver.watchcache import Item
+from kijabi.base.errors import BadRequest
+from kijabi.client.transport import Response
+
+
+class Scales:
+    """The handler for every workload that has the subresource."""
+
+    def __init__(self, routes: Routes, registry: Registry, reading: Reading) -> None:
+        self.routes = routes
+        self.registry = registry
+        self.reading = reading
+
+    def handlers(self) -> dict[tuple[str, str], Handler]:
+        """One for each resource with a scale subresource."""
+        return {
+            (served.resource.qualified, "scale"): self.handle
+            for version in self.routes.versions.values()
+            for served in version.values()
+            if "scale" in served.subresources
+        }
+
+    async def handle(self, call: Call) -> Response:
+        """Read or change a scale. Raises NotFound, Conflict, Invalid, BadRequest."""
+        resource = call.resource
+        served = self.routes.find(resource.group, resource.version, resource.plural)
+        if served is None or served.cache is None:
+            raise status.generic(404)
+        if call.info.verb == "get":
+            await self.reading.caches.fresh()
+            item = served.cache.get(key_in(call))
+            if item is None:
+                raise status.not_found(resource, call.info.name)
+            return call.respond(scale_of(item.obj, item.revision))
+        change = self._patch(call) if call.info.verb == "patch" else self._replace(call)
+        stored, _ = await self.registry.modify(call, served, lambda item: self._apply(call, served, item, change))
+        return call.respond(scale_of(stored.obj, stored.revision))
+
+    @staticmethod
+    def _replace(call: Call) -> Any:
+        scale = call.body(Scale)
+        if scale.metadata.name and scale.metadata.name != call.info.name:
+            text = (
+                f"the name of the object ({scale.metadata.name}) does not match the name on the URL "
+                f"({call.info.name})"
+            )
+            raise BadRequest(text)
+        if scale.metadata.namespace not in ("", call.info.namespace):
+            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+        return lambda _: scale
+
+    @staticmethod
+    def _patch(call: Call) -> Any:
+        kind, change = patching.patch_type(call), patching.read(call)
+
+        def patched(old: Scale) -> Scale:
+            document = codec.to_builtins(old)
+            found: Scale = patching.decode_patched(call, patching.apply(kind, document, change, Scale), Scale)
+            if found.metadata.resourceVersion == old.metadata.resourceVersion:
+                found.metadata.resourceVersion = ""
+            return found
+
+        return patched
+
+    @staticmethod
+    def _apply(call: Call, served: Served, item: Item | None, change: Any) -> Any:
+        """The workload with the size that the client wants."""
+        if item is None:
+            raise status.not_found(f"{served.resource.qualified}", call.info.name)
+        scale: Scale = change(scale_of(item.obj, item.revision))
+        if scale.spec.replicas < 0:
+            text = "must be greater than or equal to 0"
+            error = validation.invalid("spec.replicas", scale.spec.replicas, text)
+            raise status.invalid("Scale.autoscaling", call.info.name, [error])
+        obj = codec.clone(item.obj)
+        obj.spec.replicas = scale.spec.replicas
+        obj.metadata.uid = scale.metadata.uid
+        obj.metadata.resourceVersion = scale.metadata.resourceVersion
+        return obj
+
+
+def scale_of(obj: Any, revision: int) -> Scale:
+    """The Scale of a workload."""
+    own, wanted = obj.metadata, obj.spec.selector
+    if isinstance(wanted, dict):
+        chosen = selector.from_labels(wanted)
+    else:
+        chosen = selector.from_label_selector(wanted)
+    about = ObjectMeta(
+        name=own.name, namespace=own.namespace, uid=own.uid, resourceVersion=str(revision),
+        creationTimestamp=own.creationTimestamp,
+    )  # fmt: skip
+    scale = Scale(
+        metadata=about,
+        spec=ScaleSpec(replicas=obj.spec.replicas or 0),
+        status=ScaleStatus(replicas=obj.status.replicas, selector=str(chosen)),
+    )
+    scale.kind, scale.apiVersion = "Scale", "autoscaling/v1"
+    return scale
