@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from kijabi.apiserver.anyclient import accept_any_client
 from kijabi.base import clock
 from kijabi.base.errors import ConfigError
 
@@ -187,9 +188,7 @@ class Authority:
             self._builder(subject, public, life)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage(list(usages)), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(list(names)), critical=False)
@@ -341,9 +340,7 @@ def _stale(pair: Pair, authority: Authority, subject: x509.Name, names: list[x50
     return ""
 
 
-def kubeconfig(
-    server: str, ca: Path, pair: Pair, user: str, *, cluster: str = "kijabi", embed: bool = False
-) -> bytes:
+def kubeconfig(server: str, ca: Path, pair: Pair, user: str, *, cluster: str = "kijabi", embed: bool = False) -> bytes:
     """A kubeconfig for one client certificate.
 
     embed: carry the certificates in the file (so that it can be copied elsewhere) instead of naming their
@@ -380,11 +377,7 @@ current-context: "{user}@{cluster}"
 def ensure_kubeconfig(path: Path, content: bytes) -> None:
     """Write a kubeconfig unless the file already says the same; what a user added to it (a namespace, another
     cluster) is kept as long as the server and the certificates are unchanged."""
-    facts = [
-        line
-        for line in content.split(b"\n")
-        if b"server:" in line or b"certificate" in line or b"-key" in line
-    ]
+    facts = [line for line in content.split(b"\n") if b"server:" in line or b"certificate" in line or b"-key" in line]
     try:
         there = path.read_bytes()
     except FileNotFoundError:
@@ -393,14 +386,19 @@ def ensure_kubeconfig(path: Path, content: bytes) -> None:
         write_file(path, content, 0o600)
 
 
-def server_context(pair: Pair, client_ca: Path) -> ssl.SSLContext:
-    """TLS for a server that asks for a client certificate and checks it against `client_ca` when one is
-    shown."""
+def server_context(pair: Pair, client_ca: Path, *, any_client: bool = False) -> ssl.SSLContext:
+    """TLS for a server that asks for a client certificate and checks it against `client_ca` when one is shown.
+
+    any_client: let any certificate pass the handshake, for a server that verifies it afterwards and answers 401
+    (`authn/certificates.py` does); see `anyclient.py`.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(pair.cert, pair.key)
     context.load_verify_locations(client_ca)
     context.verify_mode = ssl.CERT_OPTIONAL
+    if any_client:
+        accept_any_client(context)
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -40,7 +40,7 @@ async def work(cluster: config.ClusterConfig, bind: str, lifeline: Lifeline) -> 
     settings = Settings(service_cidr=cluster.service_cidr, advertise=cluster.advertise, port=cluster.port)
     app = App(store, settings)
     serving = pki.Pair(keys.directory / "apiserver.crt", keys.directory / "apiserver.key")
-    context = pki.server_context(serving, ca)
+    context = pki.server_context(serving, ca, any_client=True)
     files = Files(
         client_ca=ca,
         account_key=keys.service_account_key(),

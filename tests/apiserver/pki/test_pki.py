@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from kijabi.apiserver import pki
 from kijabi.base.errors import ConfigError
@@ -129,9 +130,7 @@ def test_kubeconfig_keeps_what_a_user_added(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     loaded = yaml.safe_load(content)
     assert loaded["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:6443"
-    path.write_bytes(
-        content.replace(b"cluster: kijabi\n    user", b"cluster: kijabi\n    namespace: dev\n    user")
-    )
+    path.write_bytes(content.replace(b"cluster: kijabi\n    user", b"cluster: kijabi\n    namespace: dev\n    user"))
     pki.ensure_kubeconfig(path, content)
     assert b"namespace: dev" in path.read_bytes()
     moved = pki.kubeconfig("https://127.0.0.1:7443", store.ca.pair.cert, pair, "admin", embed=True)
@@ -174,3 +173,33 @@ def test_stranger_is_not_trusted(tmp_path: Path) -> None:
     _, theirs = make(tmp_path / "b")
     assert not ours.ca.signed(pki.load_cert(theirs.cert))
     assert isinstance(pki.client_context(ours.ca.pair.cert), ssl.SSLContext)
+
+
+@pytest.mark.parametrize("any_client", [False, True])
+async def test_strange_client_certificate_in_the_handshake(tmp_path: Path, any_client: bool) -> None:
+    store, pair = make(tmp_path / "a")
+    strangers, _ = make(tmp_path / "b")
+    context = pki.server_context(pair, store.ca.pair.cert, any_client=any_client)
+    seen: list[bytes | None] = []
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+        writer.write(b"hello")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    shown = strangers.client("eve", pki.Identity("eve", ("system:masters",)))
+    trust = pki.client_context(store.ca.pair.cert, shown)
+    got = b""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1], ssl=trust)
+        got = await reader.read()
+        writer.close()
+    except OSError:
+        assert not any_client
+    if any_client:
+        assert got == b"hello"
+        assert seen == [pki.load_cert(shown.cert).public_bytes(serialization.Encoding.DER)]
+    else:
+        assert not seen
+    server.close()
