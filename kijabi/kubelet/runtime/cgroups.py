@@ -15,7 +15,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from kijabi.kubelet.runtime.interface import Resources
 
@@ -128,8 +128,8 @@ class Cgroups:
     def pods(self) -> dict[str, str]:
         """The pod groups that exist: uid → group, also those that nobody remembers (after a crash)."""
         found: dict[str, str] = {}
-        for qos in ("Guaranteed", "Burstable", "BestEffort"):
-            parent = self.kubepods(qos)  # type: ignore[arg-type]
+        for qos in get_args(QoS):
+            parent = self.kubepods(qos)
             for tree in self._trees():
                 for path in (tree / parent.lstrip("/")).glob("pod*"):
                     found[path.name.removeprefix("pod")] = f"{parent}/{path.name}"

@@ -103,7 +103,7 @@ async def prepare(net: Network, conf_dir: Path) -> None:
     The bridge comes first because the plugin, when one ADD fails, leaves a bridge without an address behind and all
     later ones fail.
     """
-    if not Path("/proc/sys/net/bridge").exists():
+    if not os.path.exists("/proc/sys/net/bridge"):
         await linux.run("modprobe", "br_netfilter")
     wanted = f"address {net.mac} type bridge"
     if net.mtu:
@@ -113,11 +113,11 @@ async def prepare(net: Network, conf_dir: Path) -> None:
     commands = [] if exists else [f"link add {net.bridge} {wanted}"]
     commands += [f"address replace {net.gateway} dev {net.bridge}", f"link set {net.bridge} up"]
     await linux.run(*ip, "-batch", "-", input="\n".join(commands) + "\n")
-    _in(net, lambda: [Path("/proc/sys", name).write_text(value) for name, value in SYSCTLS.items()])
-    conf_dir.mkdir(parents=True, exist_ok=True)
-    staged = conf_dir / ".10-pods.conflist"
-    staged.write_text(json.dumps(conflist(net), indent=1))
-    staged.rename(conf_dir / "10-pods.conflist")
+    if net.netns:
+        linux.in_netns(net.netns, _set_kernel)
+    else:
+        _set_kernel()
+    _write(conf_dir, conflist(net))
 
 
 def purge(net: Network, sandboxes: set[str]) -> int:
@@ -128,7 +128,7 @@ def purge(net: Network, sandboxes: set[str]) -> int:
         if owner not in sandboxes:
             lease.unlink(missing_ok=True)
             freed += 1
-    for result in RESULTS.glob(f"{net.name}-*"):
+    for result in _results(net):
         if not any(sandbox in result.name for sandbox in sandboxes):
             _forget(net, result)
     if freed:
@@ -138,7 +138,7 @@ def purge(net: Network, sandboxes: set[str]) -> int:
 
 async def remove(net: Network) -> None:
     """Remove host-port rules, the bridge, and all files about this network."""
-    for result in RESULTS.glob(f"{net.name}-*"):
+    for result in _results(net):
         await _remove_host_ports(net, result)
         _forget(net, result)
     await linux.run(*_enter(net), "ip", "link", "delete", net.bridge, ok=(0, 1))
@@ -147,7 +147,7 @@ async def remove(net: Network) -> None:
 
 async def _remove_host_ports(net: Network, result: Path) -> None:
     """Ask `portmap` to delete the rules of a sandbox that was killed and never torn down."""
-    cached = json.loads(result.read_bytes())
+    cached = _cached(result)
     ports = (cached.get("capabilityArgs") or {}).get("portMappings")
     if not ports:
         return
@@ -187,12 +187,27 @@ def _leases(net: Network) -> list[Path]:
     return [path for path in directory.iterdir() if path.name[0].isdigit()]
 
 
+def _results(net: Network) -> list[Path]:
+    return list(RESULTS.glob(f"{net.name}-*"))
+
+
+def _cached(result: Path) -> dict[str, Any]:
+    return dict(json.loads(result.read_bytes()))
+
+
 def _enter(net: Network) -> tuple[str, ...]:
     return ("nsenter", f"--net={net.netns}") if net.netns else ()
 
 
-def _in(net: Network, work: Any) -> None:
-    if net.netns:
-        linux.in_netns(net.netns, work)
-    else:
-        work()
+def _set_kernel() -> None:
+    """Set this network namespace's switches."""
+    for name, value in SYSCTLS.items():
+        Path("/proc/sys", name).write_text(value)
+
+
+def _write(conf_dir: Path, conflist: dict[str, Any]) -> None:
+    """Replace the configuration in one step: containerd watches the directory."""
+    conf_dir.mkdir(parents=True, exist_ok=True)
+    staged = conf_dir / ".10-pods.conflist"
+    staged.write_text(json.dumps(conflist, indent=1))
+    staged.rename(conf_dir / "10-pods.conflist")

@@ -1,8 +1,8 @@
 """The Runtime on real parts: the Container Runtime Interface, spoken to containerd.
 
-The kubelet calls it through `interface.Runtime`. Requests are translated in `cri_convert`, carried by `rpc`, and where the
-CRI is too narrow (events, interactive exec) `tasks` talks to containerd's own services. Nothing is remembered here that a
-restart would miss: containerd's lists are the truth.
+The kubelet calls it through `interface.Runtime`. Requests are translated in `cri_convert`, carried by `rpc`, and
+where the CRI is too narrow (events, interactive exec) `tasks` talks to containerd's own services. Nothing is
+remembered here that a restart would miss: containerd's lists are the truth.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
 
+from kijabi.api.struct import Struct
 from kijabi.base.errors import ConnectionLost
 from kijabi.kubelet.runtime import cri_attach, cri_convert, linux
 from kijabi.kubelet.runtime import cri_messages as m
@@ -32,7 +33,7 @@ RECONNECT_DELAYS = (0.02, 0.1, 0.5, 1.0)  # seconds between attempts to subscrib
 SETTLE_ATTEMPTS = 20  # looks at a container whose exit was announced but not yet recorded
 SETTLE_DELAY = 0.002  # seconds between them
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Struct)
 
 
 class CriRuntime:
@@ -267,7 +268,7 @@ class CriRuntime:
     async def _runtime(
         self,
         method: str,
-        request: object,
+        request: Struct,
         reply: type[T],
         *,
         reason: str = "RuntimeError",
@@ -278,13 +279,13 @@ class CriRuntime:
         except RpcError as error:
             raise cri_convert.failure(reason, error.code, error.message) from error
 
-    async def _images(self, method: str, request: object, reply: type[T]) -> T:
+    async def _images(self, method: str, request: Struct, reply: type[T]) -> T:
         try:
             return await self._channel.call(f"{IMAGES}/{method}", request, reply)
         except RpcError as error:
             raise cri_convert.failure("ImageInspectError", error.code, error.message) from error
 
-    async def _if_there(self, method: str, request: object, *, timeout: float = CALL_TIMEOUT) -> None:
+    async def _if_there(self, method: str, request: Struct, *, timeout: float = CALL_TIMEOUT) -> None:
         """A call that has nothing to do when its subject is gone."""
         try:
             await self._runtime(method, request, m.Empty, timeout=timeout)
@@ -292,7 +293,7 @@ class CriRuntime:
             log.debug("already gone", extra={"call": method, "error": error.message})
 
     async def _settle(self, container_id: str) -> None:
-        """containerd announces an exit before the CRI has written it down; whoever looks at once would see it running."""
+        """containerd announces an exit before the CRI records it; whoever looked at once would see it running."""
         for _ in range(SETTLE_ATTEMPTS):
             try:
                 if (await self.container_status(container_id)).state != "running":

@@ -23,7 +23,7 @@ _BASE = 0x400000
 def archive() -> bytes:
     """The pause image as an archive for `ctr images import`."""
     if oci.architecture() != "amd64":
-        raise ConfigError(f"no pause program for {oci.architecture()}: name a sandbox image in the node's configuration")
+        raise ConfigError(f"no pause program for {oci.architecture()}: configure a sandbox image")
     config = oci.ImageConfig(entrypoint=("/pause",), user="65535:65535")
     return oci.image(NAME, oci.layer_of({"pause": oci.File(0o755, program())}), config)
 

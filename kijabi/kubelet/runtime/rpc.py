@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 from kijabi.api import protobuf
+from kijabi.api.struct import Struct
 from kijabi.base.errors import ConnectionLost, KijabiError
 
 MAX_MESSAGE = 64 << 20  # bytes; ExecSync alone may answer 2 × 16 MiB
 CALL_TIMEOUT = 120.0  # seconds, as the kubelet's default for runtime calls (`runtimeRequestTimeout`)
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Struct)
 
 
 class RpcError(KijabiError):
@@ -54,7 +55,7 @@ class Channel:
     async def call(
         self,
         method: str,
-        request: object,
+        request: Struct,
         reply: type[T],
         *,
         timeout: float | None = CALL_TIMEOUT,
@@ -73,7 +74,7 @@ class Channel:
     async def stream(
         self,
         method: str,
-        request: object,
+        request: Struct,
         reply: type[T],
         *,
         metadata: tuple[tuple[str, str], ...] = (),

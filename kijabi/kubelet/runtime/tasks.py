@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, TypeVar, cast
 
 from kijabi.api import protobuf
 from kijabi.api.struct import Struct, Tag
@@ -31,6 +31,8 @@ _PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 SIGKILL = 9
 DRAIN = 5.0  # seconds without output after a command's end until its pipes are closed (a child may hold them)
 READ_LIMIT = 64 << 10  # bytes buffered for each output before the command has to wait
+
+T = TypeVar("T", bound=Struct)
 
 # topic → our kind of event
 TOPICS = {
@@ -176,7 +178,7 @@ class Tasks:
             elif (event := _event(envelope)) is not None:
                 yield event
 
-    async def call(self, method: str, request: object, reply: type[Any], timeout: float | None = 60.0) -> Any:
+    async def call(self, method: str, request: Struct, reply: type[T], timeout: float | None = 60.0) -> T:
         """Call the task service."""
         return await self._channel.call(f"{_TASKS}/{method}", request, reply, timeout=timeout, metadata=_NAMESPACE)
 
@@ -186,6 +188,8 @@ class Tasks:
         answer = await self._channel.call(
             method, ContainerRequest(id=container_id), ContainerResponse, metadata=_NAMESPACE
         )
+        if not answer.container or not answer.container.spec:
+            raise RuntimeGone("ExecFailed", f"container {container_id} has no specification")
         process = json.loads(answer.container.spec.value)["process"]
         process["args"], process["terminal"] = list(command), tty
         if tty:
@@ -256,16 +260,17 @@ class TaskSession:
 
     async def close(self) -> None:
         """End the session, the process with it; repeatable."""
-        for task in (self._stdin_closer, self._exit):
-            if task and not task.done():
-                if task is self._exit:
-                    await self._quietly("Kill", self._kill_request())
-                    await asyncio.wait((task,), timeout=DRAIN)
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        if self._exit:
+        if self._stdin_closer:
+            self._stdin_closer.cancel()
+            await asyncio.gather(self._stdin_closer, return_exceptions=True)
+        exit, self._exit = self._exit, None
+        if exit:
+            if not exit.done():
+                await self._quietly("Kill", self._kill_request())
+                await asyncio.wait((exit,), timeout=DRAIN)
+                exit.cancel()
+            await asyncio.gather(exit, return_exceptions=True)
             await self._quietly("DeleteProcess", self._request())
-        self._exit = None
         for transport in self._transports:
             transport.close()
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -304,7 +309,7 @@ class TaskSession:
             "CloseIO", CloseRequest(container_id=self._container, exec_id=self._id, stdin=True)
         )
 
-    async def _quietly(self, method: str, request: object) -> None:
+    async def _quietly(self, method: str, request: Struct) -> None:
         try:
             await self._tasks.call(method, request, Nothing)
         except RpcError as error:
