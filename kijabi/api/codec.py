@@ -8,17 +8,18 @@ answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
 
 from kijabi.api import codec_slow
-from kijabi.api.meta import MicroTime, Object, ObjectMeta, Time, TypeMeta
+from kijabi.api.meta import ManagedFieldsEntry, MicroTime, Object, ObjectMeta, Time, TypeMeta
 from kijabi.api.quantity import Quantity
 from kijabi.api.shape import Shape, fields
 from kijabi.api.struct import NO_JSON, Struct
+from kijabi.base.errors import BadRequest
 
 T = TypeVar("T", bound=Struct)
 
@@ -57,12 +58,16 @@ def encode(obj: Struct) -> bytes:
     return data
 
 
-@cache
-def _head(cls: type[Struct]) -> bytes:
+def _identity(cls: type[Struct]) -> tuple[str, str]:
     # The catalog imports every type, and rules of types import this module: so it is imported when needed.
     from kijabi.api import catalog
 
-    version, kind = catalog.identity(cls)
+    return catalog.identity(cls)
+
+
+@cache
+def _head(cls: type[Struct]) -> bytes:
+    version, kind = _identity(cls)
     return b'{"kind":"%s","apiVersion":"%s"' % (kind.encode(), version.encode()) if kind else b""
 
 
@@ -92,12 +97,13 @@ def decode_strict(cls: type[T], data: bytes) -> tuple[T, list[str]]:
 
 
 def _slowly(cls: type[T], data: bytes) -> tuple[T, list[str]]:
-    cleaned, problems = codec_slow.clean(cls, data)
+    named = _identity(cls)
+    cleaned, problems = codec_slow.clean(cls, data, named)
     fast, unpin = _decoder(cls)
     try:
         obj = fast(_encoder.encode(cleaned))
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise codec_slow.bad_request(cls, data, str(error)) from error
+        raise codec_slow.bad_request(cls, data, str(error), named) from error
     unpin(obj)
     return obj, problems
 
@@ -148,6 +154,30 @@ def _has_raw(shape: Shape, seen: set[type[Struct]]) -> bool:
         return False
     seen.add(shape.struct)
     return any(_has_raw(field.shape, seen) for field in fields(shape.struct).values())
+
+
+def read_managed(meta: ObjectMeta) -> tuple[ManagedFieldsEntry, ...]:
+    """The managed fields of an object, which lie in memory as raw JSON. BadRequest if they are no such list."""
+    if meta.managedFields is NO_JSON:
+        return ()
+    try:
+        entries = _managed_decoder().decode(meta.managedFields)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadRequest(f"metadata.managedFields: {error}") from None
+    for entry in entries:
+        entry.fieldsV1 = _owned(entry.fieldsV1)
+    return entries
+
+
+def write_managed(entries: Iterable[ManagedFieldsEntry]) -> msgspec.Raw:
+    """Managed fields in the form in which an object holds them."""
+    kept = tuple(entries)
+    return msgspec.Raw(_encoder.encode(kept)) if kept else NO_JSON
+
+
+@cache
+def _managed_decoder() -> msgspec.json.Decoder[tuple[ManagedFieldsEntry, ...]]:
+    return msgspec.json.Decoder(tuple[ManagedFieldsEntry, ...], dec_hook=_into)
 
 
 def _nothing(_: Any) -> None:

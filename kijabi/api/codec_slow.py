@@ -1,8 +1,8 @@
 """The patient JSON reader behind `codec.py`: what Go's decoder forgives, what a strict one lists, the errors.
 
-`clean` walks a parsed body beside its type. It drops nulls and unknown members, repairs base64 with line
-breaks and lists every unknown and repeated member with its path, in upstream's words (sigs.k8s.io/json). A
-value of the wrong type is a BadRequest whose text is Go's.
+`clean` walks a parsed body beside its type, in the order of the text. It drops nulls and unknown members, repairs
+base64 with line breaks, merges repeated members as Go does, and lists every unknown and repeated member with its
+path, in upstream's words (sigs.k8s.io/json). A value of the wrong type is a BadRequest whose text is Go's.
 """
 
 from __future__ import annotations
@@ -13,56 +13,115 @@ import json
 import re
 from typing import Any, NoReturn
 
-from kijabi.api.shape import Shape, fields
+import msgspec
+
+from kijabi.api.meta import ManagedFieldsEntry, MicroTime, ObjectMeta, Time
+from kijabi.api.quantity import Quantity
+from kijabi.api.shape import Field, Shape, fields
 from kijabi.api.struct import Struct
 from kijabi.base.errors import BadRequest
 
 _MAX_PROBLEMS = 100
 _SUMMARY = 30
 _INTS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
-_WORDS = {"bytes": "[]uint8", "bool": "bool", "float": "float64", "int32": "int32", "int64": "int64"}
-_VERSION = re.compile(r"_?(v\d+\w*)$")
+_WORDS = {"bytes": "[]uint8", "bool": "bool", "float": "float64", "int32": "int32", "int64": "int64", "intstr": "int32"}
+_TEXTS: dict[str, type[Time | MicroTime | Quantity]] = {"time": Time, "microtime": MicroTime, "quantity": Quantity}
+_VERSION = re.compile(r"_(v\d+\w*)$")
+_MANAGED = Shape("list", item=Shape("struct", struct=ManagedFieldsEntry))
 
 
-class _Members(dict[str, Any]):
-    """A parsed JSON object that remembers which members came twice; the last one counts."""
-
-    repeated: tuple[str, ...] = ()
+class _Pairs(list[tuple[str, Any]]):
+    """A parsed JSON object as its members in order, repeated ones included."""
 
 
-class _Mismatch(Exception):
-    """A value of the wrong type, worded as Go words it."""
+class _Number(str):
+    """A parsed JSON number as its text: what goes through unchanged must not change."""
 
 
-def clean(cls: type[Struct], data: bytes) -> tuple[dict[str, Any], list[str]]:
-    """The members of a JSON text that its type knows, and the strict problems. BadRequest for other texts."""
+class _Wrong(Exception):
+    """A body that cannot be read; the text is Go's."""
+
+
+def clean(cls: type[Struct], data: bytes, named: tuple[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The members of a JSON text that its type knows, and the strict problems. BadRequest for other texts.
+
+    named: the apiVersion and kind that the type has, for the text of an error.
+    """
     try:
-        walk = _Walk()
         text = data.decode("utf-8", "replace")
-        value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant)
-        cleaned = walk.value(Shape("struct", struct=cls), value, "", "")
+        value = json.loads(
+            text, object_pairs_hook=_Pairs, parse_float=_Number, parse_int=_Number, parse_constant=_constant
+        )
     except RecursionError:
-        raise bad_request(cls, data, "exceeded max depth") from None
+        raise bad_request(cls, data, _PARSE + "exceeded max depth", ("", "")) from None
     except json.JSONDecodeError as error:
-        raise bad_request(cls, data, _syntax(error)) from None
-    except (_Mismatch, ValueError) as error:
-        raise bad_request(cls, data, str(error)) from None
+        raise bad_request(cls, data, _PARSE + _syntax(error), ("", "")) from None
+    except _Wrong as error:
+        raise bad_request(cls, data, _PARSE + str(error), ("", "")) from None
+    walk = _Walk()
+    try:
+        cleaned = walk.value(Shape("struct", struct=cls), value, _ROOT, None)
+    except (_Wrong, ValueError) as error:
+        raise bad_request(cls, data, str(error), named) from None
     return (cleaned if cleaned is not None else {}), walk.problems
 
 
-def bad_request(cls: type[Struct], data: bytes, reason: str) -> BadRequest:
-    """The error of an unreadable body (k8s.io/apiserver `pkg/endpoints/handlers`, transformDecodeError)."""
-    kind = re.search(rb'"kind"\s*:\s*"([^"\\]*)"', data)
-    version = re.search(rb'"apiVersion"\s*:\s*"([^"\\]*)"', data)
-    if kind is not None and version is not None:
-        said, named = (found[1].decode("utf-8", "replace") for found in (kind, version))
-        head = f'{said} in version "{named.rpartition("/")[2]}" cannot be handled as a {cls.__name__}'
-        return BadRequest(f"{head}: {reason}")
-    shown = data[:_SUMMARY].decode("utf-8", "replace")
-    rest = " ..." if len(data) > _SUMMARY else ""
-    quoted = json.dumps(shown, ensure_ascii=False)
-    head = f"the object provided is unrecognized (must be of type {cls.__name__})"
-    return BadRequest(f"{head}: {reason} ({quoted}{rest})")
+_PARSE = "couldn't get version/kind; json parse error: "
+
+
+def bad_request(cls: type[Struct], data: bytes, reason: str, named: tuple[str, str]) -> BadRequest:
+    """The error of an unreadable body (k8s.io/apiserver `pkg/endpoints/handlers`, transformDecodeError).
+
+    named: the apiVersion and kind of the type; empty if the body's own could not even be looked at.
+    """
+    version, kind = named
+    if kind:
+        said = re.search(rb'"kind"\s*:\s*"([^"\\]+)"', data)
+        told = re.search(rb'"apiVersion"\s*:\s*"([^"\\]+)"', data)
+        kind = said[1].decode("utf-8", "replace") if said else kind
+        version = (told[1].decode("utf-8", "replace") if told else version).rpartition("/")[2]
+        return BadRequest(f'{kind} in version "{version}" cannot be handled as a {cls.__name__}: {reason}')
+    shown = data[:_SUMMARY].decode("utf-8", "replace") if data.startswith(b"{") else data[:_SUMMARY].hex()
+    summary = (shown + " ..." if len(data) > _SUMMARY else shown) or "<empty>"
+    return BadRequest(f"the object provided is unrecognized (must be of type {cls.__name__}): {reason} ({summary})")
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where a value stands, as a strict decoder says it (keys, indices) and as Go's type errors say it (neither)."""
+
+    path: str = ""
+    go_path: str = ""
+    owner: str = ""
+
+    def member(self, field: Field, cls: type[Struct]) -> _Place:
+        """The place of a struct's member; Go names the embedded struct on the way to an inlined one."""
+        between = "".join(f"{base}." for base in reversed(_embedded(cls, field.owner)))
+        go_path = f"{self.go_path}." if self.go_path else ""
+        return _Place(self.named(field.name), f"{go_path}{between}{field.name}", cls.__name__)
+
+    def item(self, index: int) -> _Place:
+        """The place of a list's item."""
+        return _Place(f"{self.path}[{index}]", self.go_path, self.owner)
+
+    def key(self, key: str) -> _Place:
+        """The place of a map's item."""
+        return _Place(self.named(key), self.go_path, self.owner)
+
+    def named(self, name: str) -> str:
+        """The strict path of a member, known or not."""
+        return f"{self.path}.{name}" if self.path else name
+
+
+_ROOT = _Place()
+
+
+def _embedded(cls: type[Struct], owner: type[Struct]) -> list[str]:
+    """The structs that Go embeds between a type and the owner of a member, innermost first."""
+    chain: list[str] = []
+    while cls is not owner and vars(cls).get("INLINE"):
+        cls = cls.__bases__[0]
+        chain.insert(0, cls.__name__)
+    return chain
 
 
 class _Walk:
@@ -71,98 +130,122 @@ class _Walk:
     def __init__(self) -> None:
         self.problems: list[str] = []
 
-    def value(self, shape: Shape, value: Any, path: str, owner: str) -> Any:
-        """The cleaned value, or None for null; `owner` names the struct that Go would blame."""
+    def value(self, shape: Shape, value: Any, place: _Place, before: Any) -> Any:
+        """The cleaned value; null leaves what was there before, which only a repeated member has."""
         if value is None:
-            return None
+            return before
         match shape.kind:
             case "struct":
-                return self._struct(shape, value, path, owner)
+                return self._struct(shape, value, place, before)
             case "list":
-                if not isinstance(value, list):
-                    self._wrong(shape, value, path, owner)
-                assert shape.item is not None
-                items = [self.value(shape.item, item, f"{path}[{i}]", owner) for i, item in enumerate(value)]
-                return [zero(shape.item) if item is None else item for item in items]
+                return self._list(shape, value, place, before)
             case "map":
-                return self._map(shape, value, path, owner)
+                return self._map(shape, value, place, before)
             case "union":
-                return self._union(shape, value, path, owner)
-            case "raw" | "any" | "quantity" | "time" | "microtime":
+                return self._union(shape, value, place)
+            case "raw" | "any":
                 return _plain(value)
+            case "time" | "microtime" | "quantity":
+                return self._text(shape, value, place)
             case _:
-                return self._scalar(shape, value, path, owner)
+                return self._scalar(shape, value, place)
 
-    def _struct(self, shape: Shape, value: Any, path: str, owner: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            self._wrong(shape, value, path, owner)
+    def _struct(self, shape: Shape, value: Any, place: _Place, before: Any) -> dict[str, Any]:
         assert shape.struct is not None
+        if not isinstance(value, _Pairs):
+            self._mismatch(shape, value, place)
         known = fields(shape.struct)
-        self._repeated(value, path)
-        cleaned = {}
-        for name, item in value.items():
-            where = f"{path}.{name}" if path else name
+        cleaned: dict[str, Any] = before or {}
+        seen = set()
+        for name, item in value:
             field = known.get(name)
             if field is None:
-                self._problem(f'unknown field "{where}"')
+                self._problem("unknown", place.named(name))
                 continue
-            kept = self.value(field.shape, item, where, shape.struct.__name__)
+            if name in seen:
+                self._problem("duplicate", place.named(name))
+            seen.add(name)
+            wanted = _MANAGED if field.owner is ObjectMeta and name == "managedFields" else field.shape
+            kept = self.value(wanted, item, place.member(field, shape.struct), cleaned.get(name))
             if kept is not None:
                 cleaned[name] = kept
         return cleaned
 
-    def _map(self, shape: Shape, value: Any, path: str, owner: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            self._wrong(shape, value, path, owner)
-        assert shape.item is not None
-        self._repeated(value, path)
-        cleaned = {key: self.value(shape.item, item, f"{path}.{key}", owner) for key, item in value.items()}
-        return {key: zero(shape.item) if item is None else item for key, item in cleaned.items()}
+    def _list(self, shape: Shape, value: Any, place: _Place, before: Any) -> list[Any]:
+        item_shape = shape.item
+        assert item_shape is not None
+        if not isinstance(value, list) or isinstance(value, _Pairs):
+            self._mismatch(shape, value, place)
+        old = before or []
+        items = []
+        for index, item in enumerate(value):
+            kept = self.value(item_shape, item, place.item(index), old[index] if index < len(old) else None)
+            items.append(_ZEROS.get(item_shape.kind, 0) if kept is None else kept)
+        return items
 
-    def _union(self, shape: Shape, value: Any, path: str, owner: str) -> Any:
-        wanted = {dict: "struct", list: "list", bool: "bool"}.get(_python(value))
+    def _map(self, shape: Shape, value: Any, place: _Place, before: Any) -> dict[str, Any]:
+        item_shape = shape.item
+        assert item_shape is not None
+        if not isinstance(value, _Pairs):
+            self._mismatch(shape, value, place)
+        cleaned: dict[str, Any] = before or {}
+        seen = set()
+        for name, item in value:
+            key = _whole(name)
+            if key in seen:
+                self._problem("duplicate", place.named(key))
+            seen.add(key)
+            kept = self.value(item_shape, item, place.key(key), None)
+            cleaned[key] = _ZEROS.get(item_shape.kind, 0) if kept is None else kept
+        return cleaned
+
+    def _union(self, shape: Shape, value: Any, place: _Place) -> Any:
+        kind = "struct" if isinstance(value, _Pairs) else "list" if isinstance(value, list) else "bool"
         for option in shape.options:
-            if option.kind == wanted:
-                return self.value(option, value, path, owner)
-        return self._wrong(shape.options[0], value, path, owner)
+            if option.kind == kind and (kind != "bool" or isinstance(value, bool)):
+                return self.value(option, value, place, None)
+        return self._mismatch(shape.options[0], value, place)
 
-    def _scalar(self, shape: Shape, value: Any, path: str, owner: str) -> Any:
+    def _text(self, shape: Shape, value: Any, place: _Place) -> str:
+        if shape.kind != "quantity" and (type(value) is not str):
+            self._mismatch(shape, value, place)
+        text = str(value).strip() if isinstance(value, str) else "?"
+        return str.__str__(_TEXTS[shape.kind].parse(text))
+
+    def _scalar(self, shape: Shape, value: Any, place: _Place) -> Any:
         kind = shape.kind
-        if kind == "string" and isinstance(value, str):
-            return str(value)
-        if kind == "bool" and isinstance(value, bool):
+        if type(value) is str:
+            if kind in ("string", "intstr"):
+                return _whole(value)
+            if kind == "bytes":
+                return _base64(value)
+        elif kind == "bool" and isinstance(value, bool):
             return value
-        if kind == "intstr" and isinstance(value, str | int) and not isinstance(value, bool):
-            return value
-        if kind == "float" and isinstance(value, int | float) and not isinstance(value, bool):
-            return value
-        if kind in _INTS and isinstance(value, int) and not isinstance(value, bool):
-            low, high = _INTS[kind]
-            if low <= value <= high:
-                return value
-        if kind == "bytes" and isinstance(value, str):
-            return _base64(value)
-        return self._wrong(shape, value, path, owner)
+        elif isinstance(value, _Number):
+            if kind == "float":
+                return float(value)
+            if kind in ("int32", "int64", "intstr"):
+                low, high = _INTS["int64" if kind == "int64" else "int32"]
+                if value.lstrip("-").isdigit() and low <= int(value[:_MAX_DIGITS]) <= high:
+                    return int(value)
+        return self._mismatch(shape, value, place)
 
-    def _wrong(self, shape: Shape, value: Any, path: str, owner: str) -> NoReturn:
-        path = re.sub(r"\[\d+\]", "", path)
-        place = f"Go struct field {owner}.{path}" if path else "Go value"
-        raise _Mismatch(f"json: cannot unmarshal {_json_name(value)} into {place} of type {go_type(shape)}")
+    def _mismatch(self, shape: Shape, value: Any, place: _Place) -> NoReturn:
+        found = _json_name(value)
+        if found == "number" and shape.kind in ("int32", "int64", "intstr"):
+            found = f"number {value}"
+        where = f"Go struct field {place.owner}.{place.go_path}" if place.owner else "Go value"
+        raise _Wrong(f"json: cannot unmarshal {found} into {where} of type {go_type(shape)}")
 
-    def _repeated(self, value: dict[str, Any], path: str) -> None:
-        for name in getattr(value, "repeated", ()):
-            self._problem(f'duplicate field "{path}.{name}"' if path else f'duplicate field "{name}"')
-
-    def _problem(self, text: str) -> None:
+    def _problem(self, sort: str, path: str) -> None:
+        text = f"{sort} field {json.dumps(path, ensure_ascii=False)}"
         if len(self.problems) < _MAX_PROBLEMS and text not in self.problems:
             self.problems.append(text)
 
 
-def zero(shape: Shape) -> Any:
-    """What Go leaves where a list or a map holds null: the zero value, as JSON."""
-    return _ZEROS.get(shape.kind, 0)
+_MAX_DIGITS = 40
 
-
+# What Go leaves where a list or a map holds null: the zero value, as JSON. Numbers are zero.
 _ZEROS: dict[str, Any] = {
     "string": "", "bytes": "", "bool": False, "struct": {}, "list": [], "map": {}, "quantity": "0",
     "raw": None, "any": None, "time": None, "microtime": None,
@@ -172,6 +255,8 @@ _ZEROS: dict[str, Any] = {
 def go_type(shape: Shape) -> str:
     """The Go name of a type, as it stands in upstream's messages."""
     if shape.item is not None:
+        if shape.kind == "map" and shape.item.kind == "quantity":
+            return "v1.ResourceList"
         return ("[]" if shape.kind == "list" else "map[string]") + go_type(shape.item)
     if shape.struct is not None:
         found = _VERSION.search(shape.struct.__module__)
@@ -180,23 +265,27 @@ def go_type(shape: Shape) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Raw JSON without our dict subclass."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    """Raw JSON as builtins that encode to the text that came, numbers digit by digit."""
+    if isinstance(value, _Pairs):
+        return {_whole(key): _plain(item) for key, item in value}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, _Number):
+        return msgspec.Raw(value.encode())
+    return _whole(value) if isinstance(value, str) else value
 
 
-def _python(value: Any) -> type:
-    return dict if isinstance(value, dict) else type(value)
+def _whole(text: str) -> str:
+    """The text without lone surrogates, which Go replaces."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _json_name(value: Any) -> str:
     if isinstance(value, bool):
         return "bool"
-    if isinstance(value, int | float):
-        # Go names the number where the kind fits but not the value, and just says "number" where it does not.
-        return f"number {json.dumps(value)}"
-    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
+    if isinstance(value, str):
+        return "number" if isinstance(value, _Number) else "string"
+    return "object" if isinstance(value, _Pairs) else "array"
 
 
 def _base64(text: str) -> str:
@@ -204,37 +293,45 @@ def _base64(text: str) -> str:
     try:
         base64.b64decode(plain, validate=True)
     except (binascii.Error, ValueError):
-        alphabet = re.match(r"[A-Za-z0-9+/]*", plain)
-        end = alphabet.end() if alphabet else 0
-        raise ValueError(f"illegal base64 data at input byte {end}") from None
+        raise _Wrong(f"illegal base64 data at input byte {_illegal(plain)}") from None
     return plain
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> _Members:
-    members = _Members(pairs)
-    if len(members) != len(pairs):
-        seen: set[str] = set()
-        members.repeated = tuple(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-    return members
+def _illegal(text: str) -> int:
+    """The byte that Go complains of: a foreign one, what follows the padding, or the last group if it is short."""
+    groups = re.match(r"([A-Za-z0-9+/]{4})*", text)
+    whole = groups.end() if groups else 0
+    padded = re.match(r"[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=", text[whole:])
+    if padded:
+        return whole + 4
+    letters = re.match(r"[A-Za-z0-9+/]*(?<=[A-Za-z0-9+/]{2})=?|[A-Za-z0-9+/]*", text[whole:])
+    end = whole + (letters.end() if letters else 0)
+    return end if end < len(text) or text.endswith("=") else whole
 
 
 def _constant(name: str) -> NoReturn:
-    raise ValueError(f"invalid character '{name[0]}' looking for beginning of value")
+    raise _Wrong(f"invalid character '{name[0]}' looking for beginning of value")
 
 
 def _syntax(error: json.JSONDecodeError) -> str:
     """A syntax error in Go's words."""
-    if error.pos >= len(error.doc.rstrip()):
+    if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string"):
         return "unexpected end of JSON input"
-    character = error.doc[error.pos]
-    if error.msg.startswith("Extra data"):
-        return f"invalid character '{character}' after top-level value"
-    if error.msg.startswith("Expecting property name"):
-        return f"invalid character '{character}' looking for beginning of object key string"
-    if error.msg.startswith("Expecting ',' delimiter"):
-        return f"invalid character '{character}' after object key:value pair"
-    if error.msg.startswith("Expecting ':' delimiter"):
-        return f"invalid character '{character}' after object key"
-    if error.msg.startswith("Unterminated string"):
-        return "unexpected end of JSON input"
-    return f"invalid character '{character}' looking for beginning of value"
+    position = error.pos + error.msg.startswith("Invalid \\escape")
+    character = error.doc[position : position + 1]
+    shown = "\\'" if character == "'" else '"' if character == '"' else json.dumps(character, ensure_ascii=False)[1:-1]
+    found = f"invalid character '{shown}'"
+    for start, place in _SYNTAX.items():
+        if error.msg.startswith(start):
+            return f"{found} {place}"
+    return f"{found} looking for beginning of value"
+
+
+_SYNTAX = {
+    "Extra data": "after top-level value",
+    "Expecting property name": "looking for beginning of object key string",
+    "Expecting ',' delimiter": "after object key:value pair",
+    "Expecting ':' delimiter": "after object key",
+    "Invalid control character": "in string literal",
+    "Invalid \\escape": "in string escape code",
+}

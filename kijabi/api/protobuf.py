@@ -18,6 +18,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
+from kijabi.api import codec
 from kijabi.api.meta import ManagedFieldsEntry, MicroTime, ObjectMeta, Time, TypeMeta
 from kijabi.api.quantity import Quantity
 from kijabi.api.shape import Field, Shape, fields, inline_bases
@@ -243,7 +244,7 @@ def _is_managed(field: Field) -> bool:
 
 def _read_managed(data: bytes, at: int, end: int, before: msgspec.Raw | None) -> msgspec.Raw:
     entry: ManagedFieldsEntry = _reader(ManagedFieldsEntry)(data, at, end)
-    text = msgspec.json.encode(entry, enc_hook=str.__str__)
+    text = codec.encode(entry)
     return msgspec.Raw(b"[" + text + b"]" if before is None else bytes(before)[:-1] + b"," + text + b"]")
 
 
@@ -510,13 +511,13 @@ def _writer(cls: type[Struct]) -> Writer:
 
 
 def _compile(parts: list[tuple[str, Writer]], cls: type[Struct]) -> None:
-    """The writers of a type's fields by attribute; an embedded base gets the object itself."""
+    """The writers of a type's fields by attribute; an embedded base and managed fields get the object itself."""
     embedded = inline_bases(cls)
     for base, number in embedded.items():
         parts.append(("", _always(number, _writer(base))))
     for field in fields(cls).values():
         if field.tag.number and not (embedded and field.owner is not cls):
-            parts.append((field.attribute, _field_writer(field)))
+            parts.append(("" if _is_managed(field) else field.attribute, _field_writer(field)))
     parts.sort(key=lambda part: part[0])
 
 
@@ -525,7 +526,7 @@ def _field_writer(field: Field) -> Writer:
     number, shape = field.tag.number, field.shape
     if _is_managed(field):
         one = _always(number, _writer(ManagedFieldsEntry))
-        return lambda raw: b"".join(map(one, _managed(raw)))
+        return lambda meta: b"".join(map(one, codec.read_managed(meta)))
     if shape.kind == "list" and shape.item is not None:
         item = _always(number, _value_writer(shape.item), shape.item)
         return lambda items: b"".join([item(each) for each in items])
@@ -554,16 +555,6 @@ def _map_writer(number: int, item: Shape) -> Writer:
     return lambda pairs: b"".join(
         [_delimited(key, _delimited(b"\x0a", name.encode()) + value(each)) for name, each in sorted(pairs.items())]
     )
-
-
-def _managed(raw: msgspec.Raw) -> tuple[ManagedFieldsEntry, ...]:
-    if not bytes(raw):
-        return ()
-    return msgspec.json.decode(raw, type=tuple[ManagedFieldsEntry, ...], dec_hook=_parse)
-
-
-def _parse(cls: Any, value: Any) -> Any:
-    return cls.parse(value)
 
 
 def _value_writer(shape: Shape) -> Writer:

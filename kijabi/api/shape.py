@@ -116,6 +116,6 @@ def _union(args: tuple[Any, ...]) -> Shape:
     options = tuple(_read(arg)[1] for arg in args if arg is not type(None))
     if len(options) == 1:
         return msgspec.structs.replace(options[0], nullable=True)
-    if {option.kind for option in options} == {"int64", "string"}:
+    if {option.kind for option in options} == {"int32", "string"}:
         return Shape("intstr", nullable=nullable)
     return Shape("union", options=options, nullable=nullable)

@@ -66,4 +66,4 @@ Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1, extra_json_schema
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1, extra_json_schema={"format": "int64"})]
 Float64 = float
 # A number or a name, as ports and maxSurge are (k8s.io/apimachinery `pkg/util/intstr`).
-IntOrString = int | str
+IntOrString = Int32 | str
