@@ -29,8 +29,8 @@ OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 MOST = 1000
 """Addresses in one object."""
 
-Ports = tuple[EndpointPort, ...]
 Addresses = tuple[EndpointAddress, ...]
+Ports = tuple[backends.Port, ...]
 
 
 def subsets_of(service: Service, candidates: Iterable[Pod]) -> tuple[EndpointSubset, ...]:
@@ -40,14 +40,20 @@ def subsets_of(service: Service, candidates: Iterable[Pod]) -> tuple[EndpointSub
     groups: dict[Ports, tuple[list[EndpointAddress], list[EndpointAddress]]] = {}
     for pod in candidates:
         address = backends.address_of(pod, family) if backends.eligible(pod, terminating=published) else None
-        ports = _ports(pod, service)
+        ports = tuple(sorted(backends.ports(pod, service), key=_sort_key))
         if address is None or (not ports and not _portless(service)):
             continue
         good, bad = groups.setdefault(ports, ([], []))
         (good if published or podlib.ready(pod) else bad).append(_address(pod, service, address))
     return tuple(
-        EndpointSubset(addresses=_ordered(good), notReadyAddresses=_ordered(bad), ports=ports)
-        for ports, (good, bad) in sorted(groups.items(), key=lambda item: _sort_key(item[0]))
+        EndpointSubset(
+            addresses=_ordered(good),
+            notReadyAddresses=_ordered(bad),
+            ports=tuple(
+                EndpointPort(name=p.name, port=p.port, protocol=p.protocol, appProtocol=p.appProtocol) for p in ports
+            ),
+        )
+        for ports, (good, bad) in sorted(groups.items(), key=lambda item: [_sort_key(port) for port in item[0]])
     )
 
 
@@ -55,16 +61,8 @@ def _portless(service: Service) -> bool:
     return not service.spec.ports and service.spec.clusterIP == "None"
 
 
-def _ports(pod: Pod, service: Service) -> Ports:
-    found = (
-        EndpointPort(name=p.name, port=p.port, protocol=p.protocol, appProtocol=p.appProtocol)
-        for p in backends.ports(pod, service)
-    )
-    return tuple(sorted(found, key=lambda port: _sort_key((port,))))
-
-
-def _sort_key(ports: Ports) -> list[tuple[str, str, int, str]]:
-    return [(p.name, p.protocol, p.port, p.appProtocol or "") for p in ports]
+def _sort_key(port: backends.Port) -> tuple[str, str, int, str]:
+    return (port.name, port.protocol, port.port, port.appProtocol or "")
 
 
 def _address(pod: Pod, service: Service, address: str) -> EndpointAddress:

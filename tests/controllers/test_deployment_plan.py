@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from controller_things import NOW, ago, deployment, owner, replica_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -17,6 +16,7 @@ from kijabi.api.meta import Time
 from kijabi.controllers.deployment import scale
 from kijabi.controllers.deployment.plan import Plan, plan
 from kijabi.controllers.deployment.revision import DESIRED, MAXIMUM, REVISION, with_sizes
+from tests.controllers.things import NOW, ago, deployment, owner, replica_set
 
 REF = owner("web", "Deployment", "uid-web")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from controller_things import APP, NOW, ago, deployment, owner, replica_set, template
 
 from kijabi.api.meta import Time
 from kijabi.controllers.deployment import revision
 from kijabi.controllers.deployment.revision import DESIRED, HASH_LABEL, HISTORY, MAXIMUM, REVISION, ROLLBACK_TO, Sets
+from tests.controllers.things import APP, NOW, ago, deployment, owner, replica_set, template
 
 REF = owner("web", "Deployment", "uid-web")
 

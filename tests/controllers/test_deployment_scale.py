@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from controller_things import deployment, replica_set
 
 from kijabi.api.apps.replicaset import ReplicaSet
 from kijabi.controllers.deployment import revision, scale
+from tests.controllers.things import deployment, replica_set
 
 
 @pytest.mark.parametrize(

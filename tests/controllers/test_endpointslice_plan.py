@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from controller_things import NOW, node, pod, service
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -25,6 +24,7 @@ from kijabi.api.discovery.endpointslice import (
 from kijabi.api.meta import OwnerReference, Time
 from kijabi.controllers import backends
 from kijabi.controllers.endpointslice import MANAGER, MOST, Plan, plan
+from tests.controllers.things import NOW, node, pod, service
 
 NODES = {"n1": node("n1", zone="z1"), "n2": node("n2")}
 

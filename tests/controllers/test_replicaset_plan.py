@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from controller_things import APP, NOW, owner, pod, replica_set
 
 from kijabi.api.apps.replicaset import ReplicaSetCondition, ReplicaSetStatus
 from kijabi.api.core.container import Container
@@ -15,6 +14,7 @@ from kijabi.api.meta import Time
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.owners import claim
 from kijabi.controllers.replicaset import BURST, plan, pod_of, status_of
+from tests.controllers.things import APP, NOW, owner, pod, replica_set
 
 
 def named(prefix: str, count: int, **more: Any) -> list[Pod]:

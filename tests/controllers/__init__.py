@@ -1,0 +1,1 @@
+"""Tests of kijabi.controllers: plans by table, and the controllers against the real server in virtual time."""
