@@ -53,6 +53,7 @@ from kijabi.apiserver.watchcache import Caches
 from kijabi.client.transport import Request
 from kijabi.store.interface import Store
 
+ISSUER = "https://kubernetes.default.svc.cluster.local"  # of service-account tokens
 GC_THRESHOLDS = (50_000, 20, 50)  # objects are never part of cycles: look for those seldom
 
 
@@ -63,7 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     node_ports: tuple[int, int] = (30000, 32767)
     advertise: str = "127.0.0.1"
     port: int = 6443
-    issuer: str = "https://kubernetes.default.svc.cluster.local"
+    issuer: str = ISSUER
 
     @property
     def service_ip(self) -> str:
@@ -98,7 +99,12 @@ def open_to_all(caches: Caches, open_: Dial = dial) -> Security:
     rbac.start(caches)
     authorizer = AlwaysAllow()
     kubelets = Kubelets(caches, lambda: None, open_)
-    handlers = {**Reviews(authorizer, rbac, None).handlers(), **stream_handlers(kubelets, authorizer)}
+    tokens = TokenRequests(Keys.fresh(), caches, ISSUER, (ISSUER,))
+    handlers: dict[tuple[str, str], Handler] = {
+        **Reviews(authorizer, rbac, None).handlers(),
+        ("serviceaccounts", "token"): tokens.create,
+        **stream_handlers(kubelets, authorizer),
+    }
     return Security(Anybody(), authorizer, Chain(plugins(caches, rbac, authorizer)), handlers)
 
 

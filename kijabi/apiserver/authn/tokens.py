@@ -94,6 +94,11 @@ class Keys:
             raise ConfigError(f"{public}: not readable as public keys: {error}") from error
         return cls(load_key(private), others)
 
+    @classmethod
+    def fresh(cls) -> Keys:
+        """A key of its own that nobody keeps: for simulations and tests."""
+        return cls(ec.generate_private_key(ec.SECP256R1()))
+
     def sign(self, claims: Claims) -> str:
         """The token that says this."""
         payload: dict[str, Any] = msgspec.to_builtins(claims)

@@ -49,6 +49,7 @@ class TokenRequests:
     async def create(self, call: Call) -> Response:
         """POST …/serviceaccounts/NAME/token: 201 and the token. Raises NotFound, Invalid, Conflict, BadRequest."""
         request = call.body(TokenRequest)
+        await call.admit("CREATE", request)  # before anything is filled in: it must see what was asked for
         name, namespace = call.info.name, call.info.namespace
         _match("name", request.metadata.name, name, name)
         _match("namespace", request.metadata.namespace, namespace, name)
@@ -73,7 +74,6 @@ class TokenRequests:
         problems = _check(request)
         if problems:
             raise invalid(_KIND, "", problems)
-        await call.admit("CREATE", request)
         now = clock.wall()
         bound = self._bound(account, spec.boundObjectRef)
         seconds: int = spec.expirationSeconds

@@ -1,0 +1,177 @@
+"""The whole server with its locks on, over TLS: what a client reads who may, who may not, who is a fraud."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from kijabi.apiserver import pki
+from kijabi.apiserver.app import App, Files, Settings, secured
+from kijabi.apiserver.http import Http
+from kijabi.store.memory import MemoryStore
+
+
+class Cluster:
+    """A served API server and its keys."""
+
+    def __init__(self, keys: pki.Pki, port: int) -> None:
+        self.keys = keys
+        self.url = f"https://127.0.0.1:{port}"
+
+    async def ask(
+        self,
+        path: str,
+        user: pki.Identity | None = None,
+        *,
+        method: str = "GET",
+        headers: Any = None,
+        body: Any = None,
+        context: ssl.SSLContext | None = None,
+    ) -> tuple[int, Any]:
+        ca = self.keys.ca.pair.cert
+        if context is None:
+            pair = self.keys.client(user.user.replace(":", "-"), user) if user is not None else None
+            context = pki.client_context(ca, pair)
+        connector = aiohttp.TCPConnector(ssl=context)
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.request(method, self.url + path, headers=headers, json=body) as answer,
+        ):
+            return answer.status, await answer.json(content_type=None)
+
+
+@asynccontextmanager
+async def cluster(directory: Path) -> AsyncIterator[Cluster]:
+    keys = pki.Pki(directory)
+    ca = keys.ca.pair.cert
+    files = Files(ca, keys.service_account_key(), directory / "sa.pub", lambda: pki.client_context(ca))
+    context = pki.server_context(keys.apiserver("10.96.0.1"), ca, any_client=True)
+    store = MemoryStore()
+    settings = Settings()
+    app = App(store, settings)
+    await app.load()
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(app.run())]
+        await app.start(secured(app.caches, settings, files))
+        http = Http(app.api)
+        running.append(tasks.create_task(http.run("127.0.0.1", 0, context)))
+        await http.ready.wait()
+        yield Cluster(keys, http.port)
+        for task in running:
+            task.cancel()
+    await store.close()
+
+
+JANE = pki.Identity("jane", ("dev",))
+
+
+async def test_a_day_of_a_cluster(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as there:
+        await strangers(there)
+        await grants(there)
+        await tokens(there)
+        await nodes(there)
+
+
+async def strangers(there: Cluster) -> None:
+    assert (await there.ask("/version"))[0] == 200
+    code, status = await there.ask("/api/v1/pods")
+    assert (code, status["message"]) == (
+        403,
+        'pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group "" at the cluster scope',
+    )
+    assert (await there.ask("/healthz/ping"))[0] == 403
+    code, status = await there.ask("/version", headers={"Authorization": "Bearer nonsense"})
+    assert (code, status["reason"], status["message"]) == (401, "Unauthorized", "Unauthorized")
+    other = pki.Pki(there.keys.directory / "other")
+    eve = other.client("eve", pki.ADMIN)
+    code, status = await there.ask("/version", context=pki.client_context(there.keys.ca.pair.cert, eve))
+    assert (code, status["reason"]) == (401, "Unauthorized")
+
+
+async def grants(there: Cluster) -> None:
+    pods = "/api/v1/namespaces/default/pods"
+    assert (await there.ask(pods, JANE))[0] == 403
+    group = "/apis/rbac.authorization.k8s.io/v1"
+    binding = {
+        "metadata": {"name": "dev"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "dev"}],
+    }
+    where = f"{group}/namespaces/default/rolebindings"
+    assert (await there.ask(where, JANE, method="POST", body=binding))[0] == 403
+    assert (await there.ask(where, pki.ADMIN, method="POST", body=binding))[0] == 201
+    assert (await there.ask(pods, JANE))[0] == 200
+    assert (await there.ask("/api/v1/namespaces/kube-system/pods", JANE))[0] == 403
+    # An admin of a namespace hands on what he holds, not more.
+    binding["metadata"], binding["subjects"] = {"name": "joe"}, [{"kind": "User", "name": "joe"}]
+    assert (await there.ask(where, JANE, method="POST", body=binding))[0] == 201
+    binding["metadata"], binding["roleRef"] = {"name": "root"}, {**binding["roleRef"], "name": "cluster-admin"}  # type: ignore[dict-item]
+    code, status = await there.ask(where, JANE, method="POST", body=binding)
+    assert code == 403
+    assert "is attempting to grant RBAC permissions not currently held" in status["message"]
+    headers = [("Impersonate-User", "joe"), ("Impersonate-Group", "a"), ("Impersonate-Group", "b, c")]
+    whoami = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    code, review = await there.ask(whoami, pki.ADMIN, method="POST", headers=headers, body={})
+    assert code == 201
+    assert review["status"]["userInfo"] == {"username": "joe", "groups": ["a", "b, c", "system:authenticated"]}
+    assert (await there.ask(whoami, JANE, method="POST", headers=headers, body={}))[0] == 403
+
+
+async def tokens(there: Cluster) -> None:
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    robot = {"metadata": {"name": "robot"}}
+    assert (await there.ask(accounts, pki.ADMIN, method="POST", body=robot))[0] == 201
+    code, made = await there.ask(f"{accounts}/robot/token", pki.ADMIN, method="POST", body={"spec": {}})
+    assert code == 201
+    bearer = {"Authorization": f"Bearer {made['status']['token']}"}
+    rules = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    code, review = await there.ask(rules, method="POST", headers=bearer, body={"spec": {"namespace": "default"}})
+    assert code == 201
+    urls = [url for rule in review["status"]["nonResourceRules"] for url in rule["nonResourceURLs"]]
+    assert "/openid/v1/jwks" in urls
+    assert (await there.ask("/openid/v1/jwks", headers=bearer))[0] == 200
+    code, status = await there.ask("/api/v1/namespaces/default/pods", headers=bearer)
+    assert code == 403
+    assert '"system:serviceaccount:default:robot"' in status["message"]
+    assert (await there.ask(f"{accounts}/robot", pki.ADMIN, method="DELETE"))[0] == 200
+    assert (await there.ask("/openid/v1/jwks", headers=bearer))[0] == 401
+
+
+async def nodes(there: Cluster) -> None:
+    n1 = pki.node_identity("n1")
+    assert (await there.ask("/api/v1/nodes", n1, method="POST", body={"metadata": {"name": "n1"}}))[0] == 201
+    code, node = await there.ask("/api/v1/nodes/n1", n1)
+    assert (code, node["spec"]["taints"]) == (200, [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}])
+    code, status = await there.ask("/api/v1/nodes", n1, method="POST", body={"metadata": {"name": "n2"}})
+    assert (code, status["message"]) == (
+        403,
+        'nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2"',
+    )
+    assert (await there.ask("/api/v1/nodes/n2", n1))[0] == 403
+    assert (await there.ask("/api/v1/secrets", n1))[0] == 403
+    assert (await there.ask("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1", n1))[0] == 200
+    assert (await there.ask("/api/v1/pods?fieldSelector=spec.nodeName%3Dn2", n1))[0] == 403
+    assert (await there.ask("/api/v1/services", n1))[0] == 200
+    account = {"metadata": {"name": "default"}}
+    assert (await there.ask("/api/v1/namespaces/default/serviceaccounts", pki.ADMIN, method="POST", body=account))[
+        0
+    ] == 201
+    pod = {"metadata": {"name": "p"}, "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}]}}
+    code, made = await there.ask("/api/v1/namespaces/default/pods", pki.ADMIN, method="POST", body=pod)
+    assert code == 201
+    token = "/api/v1/namespaces/default/serviceaccounts/default/token"
+    ref = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": made["metadata"]["uid"]}
+    wanted = {"spec": {"boundObjectRef": ref, "expirationSeconds": 3607}}
+    code, answer = await there.ask(token, n1, method="POST", body=wanted)
+    assert code == 201
+    bearer = {"Authorization": f"Bearer {answer['status']['token']}"}
+    assert (await there.ask("/openid/v1/jwks", headers=bearer))[0] == 200
+    assert (await there.ask(token, n1, method="POST", body={"spec": {}}))[0] == 403
+    assert (await there.ask(token, pki.node_identity("n2"), method="POST", body=wanted))[0] == 403
