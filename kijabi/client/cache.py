@@ -7,7 +7,7 @@ next replaced or by `Cache.verify`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from kijabi.api import codec
@@ -18,6 +18,9 @@ T = TypeVar("T", bound=Object)
 
 Handler = Callable[[T | None, T | None], None]
 Index = Callable[[T], Iterable[str]]
+
+# Objects that are replaced at once, handlers called, before others may run: a few milliseconds.
+SLICE = 500
 
 # Whether caches check that nobody writes to what they share; read when a cache is made.
 DETECT_MUTATIONS = False
@@ -85,14 +88,21 @@ class Cache(Generic[T]):
         if old is not None:
             self._tell(last if last is not None else old, None)
 
-    def replace(self, found: dict[str, T]) -> None:
-        """Make this the whole state: what is not in it is gone, what has the same version has not changed."""
-        for key in [key for key in self.objects if key not in found]:
+    def replace(self, found: dict[str, T]) -> Iterator[None]:
+        """Make this the whole state: what is not in it is gone, what has the same version has not changed.
+
+        Yields every SLICE objects, for its caller to let others run.
+        """
+        for number, key in enumerate([key for key in self.objects if key not in found]):
             self.remove(key)
-        for key, new in found.items():
+            if number % SLICE == SLICE - 1:
+                yield
+        for number, (key, new) in enumerate(found.items()):
             old = self.objects.get(key)
             if old is None or _version(old) != _version(new):
                 self.put(key, new)
+            if number % SLICE == SLICE - 1:
+                yield
 
     def verify(self) -> None:
         """Raise MutatedCache if anybody wrote to an object here; only with `DETECT_MUTATIONS`."""
