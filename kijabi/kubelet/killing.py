@@ -112,7 +112,8 @@ class Killing:
             await self._pre_stop(pod, container, info, left)
         if turns is not None and (rest := left - (clock.monotonic() - began)) > 0:
             await turns.wait(info.name, rest)
-        rest = left - int(clock.monotonic() - began)
+        # Whole seconds that have passed count; a clock that is a hair early must not give one back.
+        rest = left - int(clock.monotonic() - began + 0.01)
         try:
             await self._runtime.stop_container(info.id, max(int(rest), LEAST_GRACE))
         except RuntimeGone:
