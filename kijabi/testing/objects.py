@@ -38,14 +38,17 @@ class Objects:
             changed(old, None)
 
     def get(self, cls: type[T], name: str, namespace: str = "") -> T | None:
+        """See Reader."""
         found: T | None = self._objects.get(cls, {}).get((namespace, name))
         return found
 
     def items(self, cls: type[T], namespace: str = "") -> Iterable[T]:
+        """See Reader."""
         there = self._objects.get(cls, {}).items()
         return [obj for (where, _), obj in there if not namespace or where == namespace]
 
     def index(self, cls: type[T], index: str, value: str) -> Iterable[T]:
+        """See Reader."""
         parts = index.split(".")
         found = []
         for obj in self.items(cls):
@@ -57,6 +60,7 @@ class Objects:
         return found
 
     def subscribe(self, cls: type[T], changed: Callable[[T | None, T | None], None]) -> None:
+        """See Reader."""
         self._subscribers.setdefault(cls, []).append(changed)
         for obj in self._objects.get(cls, {}).values():
             changed(None, obj)

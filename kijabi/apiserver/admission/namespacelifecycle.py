@@ -23,6 +23,7 @@ class NamespaceLifecycle(Plugin):
         self._reader = reader
 
     def handles(self, resource: Resource, subresource: str, operation: Operation) -> bool:
+        """See Admission."""
         if is_kind(resource, "", "namespaces"):
             return operation == "DELETE"
         # A review must not tell whether a namespace exists.
@@ -33,6 +34,7 @@ class NamespaceLifecycle(Plugin):
         )
 
     async def mutate(self, attrs: Attributes) -> None:
+        """See Admission."""
         if attrs.operation == "DELETE":
             if attrs.name in IMMORTAL:
                 raise forbidden(attrs.resource, attrs.name, "this namespace may not be deleted")

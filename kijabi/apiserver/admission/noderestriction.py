@@ -63,9 +63,11 @@ class NodeRestriction(Plugin):
         self._authorizer = authorizer
 
     def handles(self, resource: Resource, subresource: str, operation: Operation) -> bool:
+        """See Admission."""
         return operation != "CONNECT" and (resource.group, resource.plural) in _HANDLED
 
     async def mutate(self, attrs: Attributes) -> None:
+        """See Admission."""
         node = node_name(attrs.user)
         if node is None:
             return

@@ -19,9 +19,11 @@ class TaintNodesByCondition(Plugin):
     name = "TaintNodesByCondition"
 
     def handles(self, resource: Resource, subresource: str, operation: Operation) -> bool:
+        """See Admission."""
         return is_kind(resource, "", "nodes") and not subresource and operation == "CREATE"
 
     async def mutate(self, attrs: Attributes) -> None:
+        """See Admission."""
         spec = attrs.object.spec
         if not any(taint.key == NOT_READY and taint.effect == "NoSchedule" for taint in spec.taints):
             spec.taints += (Taint(key=NOT_READY, effect="NoSchedule"),)

@@ -20,12 +20,15 @@ class Plugin:
     name = ""
 
     def handles(self, resource: Resource, subresource: str, operation: Operation) -> bool:
+        """See Admission."""
         return False
 
     async def mutate(self, attrs: Attributes) -> None:
+        """See Admission."""
         return
 
     async def validate(self, attrs: Attributes) -> None:
+        """See Admission."""
         return
 
 

@@ -24,11 +24,13 @@ class Priority(Plugin):
         self._reader = reader
 
     def handles(self, resource: Resource, subresource: str, operation: Operation) -> bool:
+        """See Admission."""
         if subresource or operation not in ("CREATE", "UPDATE"):
             return False
         return is_kind(resource, "", "pods") or is_kind(resource, "scheduling.k8s.io", "priorityclasses")
 
     async def mutate(self, attrs: Attributes) -> None:
+        """See Admission."""
         if not isinstance(attrs.object, Pod):
             return
         spec = attrs.object.spec
@@ -72,6 +74,7 @@ class Priority(Plugin):
         return min(classes, key=lambda each: each.value, default=None)
 
     async def validate(self, attrs: Attributes) -> None:
+        """See Admission."""
         new = attrs.object
         if not isinstance(new, PriorityClass) or not new.globalDefault:
             return

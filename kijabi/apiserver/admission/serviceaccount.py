@@ -52,6 +52,7 @@ class ServiceAccountAdmission(Plugin):
         reader.subscribe(ServiceAccount, self._account_changed)
 
     def handles(self, resource: Resource, subresource: str, operation: Operation) -> bool:
+        """See Admission."""
         if not is_kind(resource, "", "pods"):
             return False
         return (operation == "CREATE" and not subresource) or (
@@ -59,6 +60,7 @@ class ServiceAccountAdmission(Plugin):
         )
 
     async def mutate(self, attrs: Attributes) -> None:
+        """See Admission."""
         if attrs.operation != "CREATE":
             return
         pod: Pod = attrs.object
@@ -78,6 +80,7 @@ class ServiceAccountAdmission(Plugin):
         _check_secrets(attrs, account, pod)
 
     async def validate(self, attrs: Attributes) -> None:
+        """See Admission."""
         pod: Pod = attrs.object
         if MIRROR in (pod.metadata.annotations or {}):
             return

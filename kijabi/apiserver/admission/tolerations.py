@@ -21,9 +21,11 @@ class DefaultTolerationSeconds(Plugin):
     name = "DefaultTolerationSeconds"
 
     def handles(self, resource: Resource, subresource: str, operation: Operation) -> bool:
+        """See Admission."""
         return is_kind(resource, "", "pods") and not subresource and operation in ("CREATE", "UPDATE")
 
     async def mutate(self, attrs: Attributes) -> None:
+        """See Admission."""
         spec = attrs.object.spec
         given: tuple[Toleration, ...] = spec.tolerations
         for key in TAINTS:

@@ -40,6 +40,7 @@ class EscalationCheck:
         self._authorizer = authorizer
 
     def handles(self, resource: Resource, subresource: str, operation: Operation) -> bool:
+        """See Admission."""
         return (
             resource.group == GROUP
             and not subresource
@@ -58,6 +59,7 @@ class EscalationCheck:
             await self._check_binding(attrs)
 
     async def validate(self, attrs: Attributes) -> None:
+        """See Admission."""
         return
 
     async def _check_role(self, attrs: Attributes) -> None:

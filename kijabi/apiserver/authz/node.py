@@ -245,6 +245,7 @@ class NodeAuthorizer:
         self._rules = node_rules()
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        """See Authorizer."""
         node = node_name(user)
         if node is None:
             return _NO

@@ -51,6 +51,7 @@ class _Rules:
         }
 
     def of(self, verb: str) -> tuple[PolicyRule, ...]:
+        """Those that permit a verb."""
         return self._by_verb.get(verb, self._any)
 
 

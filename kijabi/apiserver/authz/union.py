@@ -37,4 +37,5 @@ class AlwaysAllow:
     """Everybody may do everything: for tests and simulations that are not about access."""
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        """See Authorizer."""
         return Decision(True)
