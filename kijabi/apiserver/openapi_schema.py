@@ -1,0 +1,189 @@
+"""Types as OpenAPI v3 schemas: names, members, list types, merge keys, defaults.
+
+Pure; `openapi.py` collects what a document refers to. Everything is read off the annotations through `api/shape.py`;
+the names of schemas are upstream's, because clients know some of them (k8s.io/kube-openapi).
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from kijabi.api import catalog, meta
+from kijabi.api.resource import Resource
+from kijabi.api.shape import Field, Shape, fields, is_atomic
+from kijabi.api.struct import Struct
+
+REF = "#/components/schemas/"
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+RAW = "io.k8s.apimachinery.pkg.runtime.RawExtension"
+TIME, MICRO_TIME = f"{_META}.Time", f"{_META}.MicroTime"
+PATCH = f"{_META}.Patch"
+# Where upstream keeps the types of a package, where it is not io.k8s.api.<package>.
+_HOMES = {
+    "dra": "io.k8s.api.resource",
+    "apiextensions": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
+    "apiregistration": "io.k8s.kube-aggregator.pkg.apis.apiregistration",
+}
+_PLAIN: dict[str, dict[str, Any]] = {
+    "string": {"type": "string"},
+    "bool": {"type": "boolean"},
+    "int32": {"type": "integer", "format": "int32"},
+    "int64": {"type": "integer", "format": "int64"},
+    "float": {"type": "number", "format": "double"},
+    "bytes": {"type": "string", "format": "byte"},
+    "any": {},
+    "union": {},
+}
+_NAMED = {
+    "time": TIME,
+    "microtime": MICRO_TIME,
+    "quantity": QUANTITY,
+    "intstr": INT_OR_STRING,
+    "raw": RAW,
+}
+# The schemas behind those names.
+BASICS: dict[str, dict[str, Any]] = {
+    QUANTITY: {
+        "description": "A fixed-point number as text or number, with an SI suffix: 100m, 1.5Gi, 2e3.",
+        "oneOf": [{"type": "string"}, {"type": "number"}],
+    },
+    INT_OR_STRING: {
+        "description": "A number or a text, such as a port or a percentage.",
+        "format": "int-or-string",
+        "oneOf": [{"type": "integer"}, {"type": "string"}],
+    },
+    TIME: {"description": "A moment to the second, as in RFC 3339.", "type": "string", "format": "date-time"},
+    MICRO_TIME: {
+        "description": "A moment to the microsecond, as in RFC 3339.", "type": "string", "format": "date-time",
+    },
+    RAW: {"description": "Any object.", "type": "object"},
+    PATCH: {"description": "A change to an object, in the form that the content type says.", "type": "object"},
+}  # fmt: skip
+_IDS = {
+    "apiVersion": "The group and version of this representation of the object.",
+    "kind": "What the object is, as one word in CamelCase.",
+}
+
+
+class Names:
+    """The schema names of types; a version comes from the resources whose files the types are in."""
+
+    def __init__(self, resources: tuple[Resource, ...] = catalog.RESOURCES) -> None:
+        self.versions = {resource.type.__module__: resource.version for resource in resources}
+
+    def of(self, cls: type[Struct]) -> str:
+        """`io.k8s.api.apps.v1.Deployment`."""
+        parts = cls.__module__.split(".")
+        package = parts[2] if len(parts) > 3 else ""
+        if not package:
+            return f"{_META}.{cls.__name__}"
+        home = _HOMES.get(package, f"io.k8s.api.{package}")
+        return f"{home}.{self.versions.get(cls.__module__, 'v1')}.{cls.__name__}"
+
+
+class Schemas:
+    """The schemas of one document: what was asked for, and everything that it refers to."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.found: dict[str, dict[str, Any]] = {}
+
+    def add(self, cls: type[Struct], kinds: list[dict[str, str]] | None = None) -> dict[str, Any]:
+        """A reference to a type's schema, which is now in the document. kinds: its group, version and kind."""
+        name = self.names.of(cls)
+        if name not in self.found:
+            schema: dict[str, Any] = {"description": describe(cls), "type": "object"}
+            self.found[name] = schema
+            self._members(cls, schema)
+        if kinds:
+            self.found[name]["x-kubernetes-group-version-kind"] = kinds
+        return {"$ref": REF + name}
+
+    def add_list(self, resource: Resource, kinds: list[dict[str, str]]) -> dict[str, Any]:
+        """A reference to the schema of a resource's list."""
+        name = f"{self.names.of(resource.type)}List"
+        self.found[name] = {
+            "description": f"A list of {resource.kind} objects.",
+            "type": "object",
+            "required": ["items"],
+            "properties": {
+                **{key: {"description": text, "type": "string"} for key, text in _IDS.items()},
+                "items": {"type": "array", "items": self.add(resource.type)},
+                "metadata": with_more(self.add(meta.ListMeta), {"default": {}}),
+            },
+            "x-kubernetes-group-version-kind": kinds,
+        }
+        return {"$ref": REF + name}
+
+    def basic(self, name: str) -> dict[str, Any]:
+        """A reference to one of the schemas that are no Struct."""
+        self.found.setdefault(name, BASICS[name])
+        return {"$ref": REF + name}
+
+    def _members(self, cls: type[Struct], schema: dict[str, Any]) -> None:
+        properties: dict[str, Any] = {}
+        required: list[str] = []
+        for name, member in fields(cls).items():
+            properties[name] = self._member(cls, name, member)
+            if member.tag.required:
+                required.append(name)
+        if properties:
+            schema["properties"] = properties
+        if required:
+            schema["required"] = required
+        if is_atomic(cls):
+            schema["x-kubernetes-map-type"] = "atomic"
+
+    def _member(self, cls: type[Struct], name: str, member: Field) -> dict[str, Any]:
+        tag = member.tag
+        more: dict[str, Any] = {}
+        if name in _IDS and member.shape.kind == "string" and issubclass(cls, meta.TypeMeta):
+            more["description"] = _IDS[name]
+        named = member.shape.item or member.shape
+        if named.struct is not None:
+            more["description"] = describe(named.struct)
+        if tag.default is not None:
+            more["default"] = tag.default
+        elif member.shape.kind == "struct" and not member.shape.nullable:
+            more["default"] = {}
+        if tag.listType:
+            more["x-kubernetes-list-type"] = tag.listType
+        if tag.keys:
+            more["x-kubernetes-list-map-keys"] = list(tag.keys)
+        if tag.mapType:
+            more["x-kubernetes-map-type"] = tag.mapType
+        if tag.strategy:
+            more["x-kubernetes-patch-strategy"] = tag.strategy
+        if tag.mergeKey:
+            more["x-kubernetes-patch-merge-key"] = tag.mergeKey
+        if name == "managedFields" and cls is meta.ObjectMeta:
+            return {"type": "array", "items": self.add(meta.ManagedFieldsEntry), **more}
+        return with_more(self._shape(member.shape), more)
+
+    def _shape(self, shape: Shape) -> dict[str, Any]:
+        if shape.kind in _PLAIN:
+            return dict(_PLAIN[shape.kind])
+        if shape.kind in _NAMED:
+            return self.basic(_NAMED[shape.kind])
+        if shape.kind == "struct" and shape.struct is not None:
+            return self.add(shape.struct)
+        assert shape.item is not None
+        inner = self._shape(shape.item)
+        return {"type": "array", "items": inner} if shape.kind == "list" else {
+            "type": "object", "additionalProperties": inner,
+        }  # fmt: skip
+
+
+def with_more(schema: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """A schema with more members; a reference stands alone, so it moves into an `allOf`."""
+    if not more:
+        return schema
+    return {"allOf": [schema], **more} if "$ref" in schema else {**schema, **more}
+
+
+def describe(cls: type[Struct]) -> str:
+    """A type's own docstring as one paragraph."""
+    return " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
