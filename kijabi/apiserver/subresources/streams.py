@@ -15,7 +15,7 @@ import msgspec
 from kijabi.api.status import bad_request, forbidden, generic, internal
 from kijabi.apiserver.attributes import Answer, Authorizer
 from kijabi.apiserver.call import Call
-from kijabi.apiserver.subresources.backend import Address, Exchange, error_text, exchange
+from kijabi.apiserver.subresources.backend import HOP_HEADERS, Address, Exchange, error_text, exchange
 from kijabi.apiserver.subresources.kubelets import Kubelets, container_of
 from kijabi.apiserver.subresources.splice import upgraded
 from kijabi.base.errors import ApiError, ConnectionLost
@@ -105,10 +105,9 @@ class Streams:
 
 async def _refused(found: Exchange) -> Response:
     """The kubelet's refusal goes to the client as it is."""
-    media = found.header("content-type") or "text/plain; charset=utf-8"
-    status = found.status
-    body = await found.read(MAX_ERROR)
-    return Response(status=status, headers={"Content-Type": media}, body=body)
+    drop = {*HOP_HEADERS, "content-length"}
+    headers = {name: value for name, value in found.headers if name.lower() not in drop}
+    return Response(status=found.status, headers=headers, body=await found.read(MAX_ERROR))
 
 
 def refusal(status: int, name: str, text: str) -> ApiError:
