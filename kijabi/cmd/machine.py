@@ -15,7 +15,6 @@ import msgspec
 from kijabi.cmd.config import ClusterConfig
 from kijabi.kubelet.runtime import cni, containerd
 from kijabi.kubelet.runtime.cni import Network
-from kijabi.kubelet.runtime.network import Fabric
 from kijabi.proxy import nft
 
 
@@ -29,16 +28,10 @@ class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
     netns: str = ""
 
 
-def fabric(config: ClusterConfig) -> Fabric:
-    """The network between the nodes of a cluster that has several."""
-    pods = {name: config.pod_cidr_of(index) for index, name in enumerate(config.node_names())}
-    return Fabric(cluster=config.hash, cidr=config.node_cidr, pods=pods)
-
-
 def node_setup(config: ClusterConfig, name: str) -> NodeSetup:
     """Everything about one node, from the cluster's configuration alone."""
     index = config.node_names().index(name)
-    netns = fabric(config).netns(name) if index else ""
+    netns = ""
     home, run = config.node_dir(name), config.node_run(name)
     return NodeSetup(
         name=name,
@@ -77,7 +70,6 @@ class Machine:
             await cni.remove(setup.network)
             if not setup.netns:
                 await nft.remove(setup.table)
-        await fabric(self.config).remove()
         self._remove_groups()
         shutil.rmtree(self.config.run, ignore_errors=True)
 

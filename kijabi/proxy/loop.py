@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from kijabi.api.core.service import Service
 from kijabi.api.discovery.endpointslice import EndpointSlice
+from kijabi.base.process import CommandFailed
 from kijabi.client.informer import Informers
 from kijabi.proxy import nft
 from kijabi.proxy.rules import EMPTY, ProxyConfig, Ruleset, frame, lost_udp, ruleset, script
@@ -67,7 +68,7 @@ class Proxy:
             self._wake.clear()
             try:
                 await self._sync()
-            except nft.NftFailed as error:
+            except CommandFailed as error:
                 log.error("nft refused the rules; laying the table anew", extra={"error": str(error)})
                 self._applied = None
                 self._wake.set()

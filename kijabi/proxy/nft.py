@@ -5,36 +5,15 @@ Both run in the network namespace of this process, which is the node's.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Sequence
 
-from kijabi.base.errors import KijabiError
+from kijabi.base.process import run
 from kijabi.proxy.services import Backend, Frontend
-
-log = logging.getLogger(__name__)
-
-
-class NftFailed(KijabiError):
-    """nft refused a script; nothing of it was applied."""
-
-
-async def _run(*command: str, text: str = "") -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, errors = await process.communicate(text.encode())
-    return process.returncode or 0, errors.decode(errors="replace").strip()
 
 
 async def apply(script: str) -> None:
-    """Apply a script as one transaction, or raise NftFailed and change nothing."""
-    code, errors = await _run("nft", "-f", "-", text=script)
-    if code:
-        raise NftFailed(errors)
+    """Apply a script as one transaction, or raise CommandFailed and change nothing."""
+    await run("nft", "-f", "-", input=script)
 
 
 async def remove(table: str) -> None:
@@ -44,9 +23,7 @@ async def remove(table: str) -> None:
 
 async def set_route(cidr: str, device: str, source: str) -> None:
     """A route for Service addresses, so that a host without a default route can reach them as well."""
-    code, errors = await _run("ip", "route", "replace", cidr, "dev", device, "src", source)
-    if code:
-        raise KijabiError(f"no route to {cidr} by {device}: {errors}")
+    await run("ip", "route", "replace", cidr, "dev", device, "src", source)
 
 
 async def forget(flows: Sequence[tuple[Frontend, Backend | None]]) -> None:
@@ -57,6 +34,4 @@ async def forget(flows: Sequence[tuple[Frontend, Backend | None]]) -> None:
             command += ["--orig-dst", frontend.address]
         if backend is not None:
             command += ["--reply-src", backend.address]
-        code, errors = await _run(*command)
-        if code and "0 flow entries" not in errors:
-            log.warning("conntrack", extra={"command": " ".join(command), "error": errors})
+        await run(*command, ok=(0, 1))  # 1: there was none

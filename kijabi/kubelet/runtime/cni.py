@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from kijabi.base.errors import ConfigError
+from kijabi.base.process import CommandFailed, run
 from kijabi.kubelet.runtime import linux
 
 log = logging.getLogger(__name__)
@@ -103,16 +104,16 @@ async def prepare(net: Network, conf_dir: Path) -> None:
     The bridge comes first because the plugin, when one ADD fails, leaves a bridge without an address behind and all
     later ones fail.
     """
-    if not os.path.exists("/proc/sys/net/bridge"):
-        await linux.run("modprobe", "br_netfilter")
+    if not _bridge_filter_loaded():
+        await run("modprobe", "br_netfilter")
     wanted = f"address {net.mac} type bridge"
     if net.mtu:
         wanted = f"mtu {net.mtu} {wanted}"
     ip = (*_enter(net), "ip")
-    exists = await linux.run(*ip, "-o", "link", "show", "dev", net.bridge, ok=(0, 1))
+    exists = await run(*ip, "-o", "link", "show", "dev", net.bridge, ok=(0, 1))
     commands = [] if exists else [f"link add {net.bridge} {wanted}"]
     commands += [f"address replace {net.gateway} dev {net.bridge}", f"link set {net.bridge} up"]
-    await linux.run(*ip, "-batch", "-", input="\n".join(commands) + "\n")
+    await run(*ip, "-batch", "-", input="\n".join(commands) + "\n")
     if net.netns:
         linux.in_netns(net.netns, _set_kernel)
     else:
@@ -141,7 +142,7 @@ async def remove(net: Network) -> None:
     for result in _results(net):
         await _remove_host_ports(net, result)
         _forget(net, result)
-    await linux.run(*_enter(net), "ip", "link", "delete", net.bridge, ok=(0, 1))
+    await run(*_enter(net), "ip", "link", "delete", net.bridge, ok=(0, 1))
     shutil.rmtree(net.data_dir, ignore_errors=True)
 
 
@@ -167,8 +168,8 @@ async def _remove_host_ports(net: Network, result: Path) -> None:
     }
     command = ("env", *(f"{name}={value}" for name, value in environment.items()), f"{bin_dir()}/portmap")
     try:
-        await linux.run(*_enter(net), *command, input=json.dumps(config))
-    except linux.CommandFailed as error:
+        await run(*_enter(net), *command, input=json.dumps(config))
+    except CommandFailed as error:
         log.warning("host ports not removed", extra={"sandbox": cached["containerId"], "error": str(error)})
 
 
@@ -197,6 +198,10 @@ def _cached(result: Path) -> dict[str, Any]:
 
 def _enter(net: Network) -> tuple[str, ...]:
     return ("nsenter", f"--net={net.netns}") if net.netns else ()
+
+
+def _bridge_filter_loaded() -> bool:
+    return os.path.exists("/proc/sys/net/bridge")
 
 
 def _set_kernel() -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 
 from kijabi.base.errors import ConfigError
+from kijabi.base.process import run
 from kijabi.kubelet.runtime import cni, linux, pause
 from kijabi.kubelet.runtime.cgroups import Cgroups
 
@@ -212,7 +213,7 @@ class Containerd:
 
     async def ctr(self, *arguments: str, input: str = "") -> str:
         """Run containerd's own tool in the namespace of Kubernetes' images and containers."""
-        return await linux.run("ctr", "-a", str(self.config.socket), "-n", "k8s.io", *arguments, input=input)
+        return await run("ctr", "-a", str(self.config.socket), "-n", "k8s.io", *arguments, input=input)
 
     def shims(self) -> list[int]:
         """The shim processes of this containerd; there is one for each pod."""

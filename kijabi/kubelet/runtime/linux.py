@@ -18,8 +18,6 @@ from typing import TypeVar
 
 import msgspec
 
-from kijabi.base.errors import KijabiError
-
 CLONE_NEWNET = 0x40000000
 MNT_DETACH = 2
 MS_BIND, MS_PRIVATE, MS_SHARED = 4096, 1 << 18, 1 << 20
@@ -27,10 +25,6 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 T = TypeVar("T")
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class CommandFailed(KijabiError):
-    """A system tool (ip, ctr, mount …) ended with an error; the message has its command line and stderr."""
 
 
 class MountPoint(msgspec.Struct, frozen=True):
@@ -151,20 +145,6 @@ def processes(match: Callable[[list[str]], bool]) -> list[int]:
             if words and match(words):
                 found.append(int(entry))
     return found
-
-
-async def run(*command: str, input: str = "", ok: Iterable[int] = (0,)) -> str:
-    """Run a system tool to its end and give its output; raises CommandFailed."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate(input.encode())
-    if process.returncode not in tuple(ok):
-        raise CommandFailed(f"{' '.join(command)}: exit {process.returncode}: {err.decode().strip()}")
-    return out.decode()
 
 
 def _check(result: int, subject: str) -> None:
