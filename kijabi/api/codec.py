@@ -58,7 +58,8 @@ def encode(obj: Struct) -> bytes:
     return data
 
 
-def _identity(cls: type[Struct]) -> tuple[str, str]:
+def identity(cls: type[Struct]) -> tuple[str, str]:
+    """(apiVersion, kind) of the objects of a class, by the catalog; two empty texts if it does not know it."""
     # The catalog imports every type, and rules of types import this module: so it is imported when needed.
     from kijabi.api import catalog
 
@@ -67,7 +68,7 @@ def _identity(cls: type[Struct]) -> tuple[str, str]:
 
 @cache
 def _head(cls: type[Struct]) -> bytes:
-    version, kind = _identity(cls)
+    version, kind = identity(cls)
     return b'{"kind":"%s","apiVersion":"%s"' % (kind.encode(), version.encode()) if kind else b""
 
 
@@ -97,7 +98,7 @@ def decode_strict(cls: type[T], data: bytes) -> tuple[T, list[str]]:
 
 
 def _slowly(cls: type[T], data: bytes) -> tuple[T, list[str]]:
-    named = _identity(cls)
+    named = identity(cls)
     cleaned, problems = codec_slow.clean(cls, data, named)
     fast, unpin = _decoder(cls)
     try:
@@ -158,10 +159,15 @@ def _has_raw(shape: Shape, seen: set[type[Struct]]) -> bool:
 
 def read_managed(meta: ObjectMeta) -> tuple[ManagedFieldsEntry, ...]:
     """The managed fields of an object, which lie in memory as raw JSON. BadRequest if they are no such list."""
-    if meta.managedFields is NO_JSON:
+    return parse_managed(meta.managedFields)
+
+
+def parse_managed(raw: msgspec.Raw) -> tuple[ManagedFieldsEntry, ...]:
+    """As `read_managed`, of the raw value alone."""
+    if raw is NO_JSON:
         return ()
     try:
-        entries = _managed_decoder().decode(meta.managedFields)
+        entries = _managed_decoder().decode(raw)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise BadRequest(f"metadata.managedFields: {error}") from None
     for entry in entries:

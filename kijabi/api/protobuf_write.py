@@ -1,0 +1,170 @@
+"""Writing protobuf: for each type, made once, its attributes and what writes each of them. Called by `protobuf.py`."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from kijabi.api import codec
+from kijabi.api.meta import ManagedFieldsEntry, MicroTime, Time
+from kijabi.api.protobuf_wire import BYTES, EPOCH, NUMBERS, VARINT, is_managed, union_numbers
+from kijabi.api.shape import Field, Shape, fields, inline_bases
+from kijabi.api.struct import Struct
+
+Writer = Callable[[Any], bytes]
+
+
+@cache
+def writer(cls: type[Struct]) -> Writer:
+    """What makes the message of an object. It is put together at the first use, so types may contain themselves."""
+    embedded: list[Writer] = []
+    parts: list[tuple[bool, Writer]] = []
+    values: Callable[[Any], tuple[Any, ...]] | None = None
+
+    def write(obj: Any) -> bytes:
+        nonlocal values
+        if values is None:
+            embedded.extend(_always(number, writer(base)) for base, number in inline_bases(cls).items())
+            own = [field for field in fields(cls).values() if field.tag.number and (not embedded or field.owner is cls)]
+            parts.extend((field.shape.nullable, _field_writer(field)) for field in own)
+            values = _getter([field.attribute for field in own])
+        out = [whole(obj) for whole in embedded]
+        for (pointer, part), value in zip(parts, values(obj), strict=True):
+            # What is zero is left out, unless a pointer makes it differ from absent.
+            if value or (pointer and value is not None):
+                out.append(part(value))
+        return b"".join(out)
+
+    return write
+
+
+def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """What reads several attributes at once."""
+    if not names:
+        return lambda obj: ()
+    if len(names) == 1:
+        name = names[0]
+        return lambda obj: (getattr(obj, name),)
+    return attrgetter(*names)
+
+
+def _field_writer(field: Field) -> Writer:
+    """What writes a field's value, keys included."""
+    number, shape = field.tag.number, field.shape
+    if is_managed(field):
+        entry = _always(number, writer(ManagedFieldsEntry))
+        return lambda raw: b"".join(map(entry, codec.parse_managed(raw)))
+    if shape.kind == "list" and shape.item is not None:
+        item = _always(number, _value_writer(shape.item), shape.item)
+        return lambda items: b"".join(map(item, items))
+    if shape.kind == "map" and shape.item is not None:
+        return _map_writer(number, shape.item)
+    return _always(number, _value_writer(shape), shape)
+
+
+def _always(number: int, value: Writer, shape: Shape | None = None) -> Writer:
+    """A value with its key in front; without a shape it is a message."""
+    if shape is not None and shape.kind in NUMBERS:
+        key = _varint(number << 3 | NUMBERS[shape.kind])
+        return lambda each: key + value(each)
+    key = _varint(number << 3 | BYTES)
+    return lambda each: _delimited(key, value(each))
+
+
+def _map_writer(number: int, item: Shape) -> Writer:
+    key = _varint(number << 3 | BYTES)
+    value = _always(2, _value_writer(item), item)
+    return lambda pairs: b"".join(
+        [_delimited(key, _delimited(b"\x0a", name.encode()) + value(each)) for name, each in sorted(pairs.items())]
+    )
+
+
+def _varint(value: int) -> bytes:
+    """A varint; negative numbers take ten bytes, as two's complement."""
+    if 0 <= value < 0x80:
+        return _SMALL[value]
+    value &= 0xFFFF_FFFF_FFFF_FFFF
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+_SMALL = [bytes((value,)) for value in range(0x80)]
+
+
+def _delimited(key: bytes, body: bytes) -> bytes:
+    return key + _varint(len(body)) + body
+
+
+def _value_writer(shape: Shape) -> Writer:
+    """What writes the body of a value, without key and length."""
+    if shape.struct is not None:
+        return writer(shape.struct)
+    if shape.kind == "union":
+        return _union_writer(shape)
+    if shape.kind == "list" and shape.item is not None:
+        item = _always(1, _value_writer(shape.item), shape.item)
+        return lambda items: b"".join(map(item, items))
+    return _VALUES[shape.kind]
+
+
+def _write_double(value: float) -> bytes:
+    return struct.pack("<d", value)
+
+
+def _write_quantity(value: str) -> bytes:
+    return _delimited(b"\x0a", value.encode())
+
+
+def _write_raw(value: msgspec.Raw) -> bytes:
+    text = bytes(value)
+    return _delimited(b"\x0a", text) if text else b""
+
+
+def _write_moment(value: Time | MicroTime) -> bytes:
+    if not value:
+        return b""
+    since = value.datetime() - EPOCH
+    seconds = since.days * 86400 + since.seconds
+    return b"\x08" + _varint(seconds) + b"\x10" + _varint(since.microseconds * 1000)
+
+
+def _write_int_or_string(value: int | str) -> bytes:
+    if isinstance(value, str):
+        return b"\x08\x01\x10\x00" + _delimited(b"\x1a", value.encode())
+    return b"\x08\x00\x10" + _varint(value) + b"\x1a\x00"
+
+
+_VALUES: dict[str, Writer] = {
+    "string": str.encode,
+    "bytes": bytes,
+    "bool": _varint,
+    "int32": _varint,
+    "int64": _varint,
+    "float": _write_double,
+    "quantity": _write_quantity,
+    "time": _write_moment,
+    "microtime": _write_moment,
+    "raw": _write_raw,
+    "intstr": _write_int_or_string,
+}
+
+
+def _union_writer(shape: Shape) -> Writer:
+    """The unions of a CRD's schema: a message with one field for each form."""
+    first, other = shape.options
+    struct_number, other_number = union_numbers(shape)
+    write_struct = _always(struct_number, _value_writer(first))
+    if other.item is None:
+        flag = _varint(other_number << 3 | VARINT)
+        return lambda value: flag + _varint(value) if isinstance(value, bool) else write_struct(value)
+    item = _always(other_number, _value_writer(other.item), other.item)
+    return lambda value: b"".join(map(item, value)) if isinstance(value, tuple) else write_struct(value)
