@@ -73,7 +73,13 @@ def _always(number: int, value: Writer, shape: Shape | None = None) -> Writer:
         key = _varint(number << 3 | NUMBERS[shape.kind])
         return lambda each: key + value(each)
     key = _varint(number << 3 | BYTES)
-    return lambda each: _delimited(key, value(each))
+
+    def write(each: Any) -> bytes:
+        body = value(each)
+        size = len(body)
+        return key + (_SMALL[size] if size < 0x80 else _varint(size)) + body
+
+    return write
 
 
 def _map_writer(number: int, item: Shape) -> Writer:
