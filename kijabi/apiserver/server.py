@@ -28,7 +28,7 @@ from kijabi.apiserver.attributes import (
 )
 from kijabi.apiserver.call import Call, Chain, Handler, encode, encoded
 from kijabi.apiserver.metrics import Metrics
-from kijabi.apiserver.patching import make_patched
+from kijabi.apiserver.patching import make_patched, patch_type
 from kijabi.apiserver.reading import ContinueExpired, Reading
 from kijabi.apiserver.registry import Registry, key_in
 from kijabi.apiserver.routes import Routes, Served
@@ -134,6 +134,8 @@ class ApiServer:
         if info.subresource in _LONG_RUNNING:
             return await self.handlers[served.resource.qualified, info.subresource](call)
         call.media = negotiate.output(request)
+        if info.verb == "patch":
+            patch_type(call)  # an unknown kind of patch is refused before its options are read
         kind = _OPTIONS.get(info.verb)
         if kind is not None:
             call.options = options.write_options(request, kind)

@@ -1,0 +1,1 @@
+"""Tests of the API server through `ApiServer.handle`, with the memory store."""
