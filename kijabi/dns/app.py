@@ -46,7 +46,7 @@ class Feed:
     def __init__(self, informers: Informers, records: Records) -> None:
         self._records = records
         self._services = informers.of(Service)
-        self._slices = informers.of(EndpointSlice, indexes={"service": service_of})
+        self._slices = informers.of(EndpointSlice, indexes={"dns-service": service_of})
         self._services.add_handler(self._on_service)
         self._slices.add_handler(self._on_slice)
 
@@ -67,7 +67,7 @@ class Feed:
         if service is None:
             self._records.remove_service(key)
             return
-        slices = sorted(self._slices.index("service", key), key=lambda s: s.metadata.name)
+        slices = sorted(self._slices.index("dns-service", key), key=lambda s: s.metadata.name)
         self._records.set_service(key, service_records(service, slices, self._records.domain))
 
 
