@@ -1,7 +1,7 @@
-"""The door to the API server over TLS: a `Transport` on aiohttp.
+"""The door to the API server over TLS: a `Transport` on a pool of keep-alive connections.
 
-`client.client` sends through it in every process of a cluster. Connections are kept alive and pooled; a watch
-has one of its own. Failures of the network are `ConnectionLost`, whatever aiohttp calls them.
+`client.client` sends through it in every process of a cluster. A connection serves one request after another; a watch
+has one of its own. Failures of the network are `ConnectionLost`, whatever the system calls them.
 """
 
 from __future__ import annotations
@@ -11,52 +11,46 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote, urlencode, urlsplit
 
-import aiohttp
-from yarl import URL
-
+from kijabi.base import clock
 from kijabi.base.errors import ConfigError, ConnectionLost
+from kijabi.client.connection import Answer, Connection
 from kijabi.client.transport import Request, Response, Stream
 
 # Seconds to connect, TLS included.
 CONNECT_TIMEOUT = 10.0
-# Connections at once; more wait for one to be free. Watches hold theirs.
-MAX_CONNECTIONS = 256
-# Seconds that an idle connection is kept.
-KEEP_ALIVE = 60.0
-# The longest body of a whole answer that is read, in bytes. A list of 150,000 pods comes in pages.
-MAX_BODY = 1 << 30
-# Bytes of a stream handed on at once.
-CHUNK = 1 << 16
+# Requests at once; more wait for one to end. Streams do not count.
+MAX_REQUESTS = 128
+# Idle connections are kept for so many seconds, less than servers keep theirs, and at most so many.
+KEEP_ALIVE = 45.0
+MAX_IDLE = 64
 
-_FAILURES = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+_FAILURES = (OSError, asyncio.TimeoutError)
+_SAFE = "/:@!$&'()*+,;=~"
 
-# Where a bearer token comes from: fixed, or read anew for each request since it is renewed.
+# Where a bearer token comes from: fixed, or asked for with each request since it is renewed.
 Token = str | Callable[[], str]
 
 
 class HttpStream:
     """An answer that goes on; iterate once."""
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+    def __init__(self, connection: Connection, answer: Answer) -> None:
         self.status = answer.status
-        self.headers = dict(answer.headers)
-        self._answer = answer
+        self.headers = answer.headers
+        self._connection = connection
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in self._answer.content.iter_any():
-                yield chunk
-        except _FAILURES as error:
-            raise ConnectionLost(f"the stream broke off: {_said(error)}") from error
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._connection.chunks()
 
 
 class HttpTransport:
     """Requests to one server. Make it anywhere; it connects when first used, inside the running loop.
 
-    ca: the authority that the server's certificate must come from (a file or its PEM text), "" for the
-    system's. cert and key: files of a client certificate. token: a bearer token or what gives one. Raises
-    ConfigError for files that cannot be used.
+    ca: the authority that the server's certificate must come from (a file or its PEM text), "" for the system's. cert
+    and key: files of a client certificate. token: a bearer token or what gives one. Raises ConfigError for a URL or
+    files that cannot be used.
     """
 
     def __init__(
@@ -69,74 +63,122 @@ class HttpTransport:
         token: Token = "",
         insecure: bool = False,
     ) -> None:
-        self._base = URL(server_url.rstrip("/"))
-        self._ssl = tls(ca, cert, key, insecure=insecure) if self._base.scheme == "https" else None
+        try:
+            url = urlsplit(server_url)
+            port = url.port
+        except ValueError as error:
+            raise ConfigError(f"{server_url!r} is no URL of a server: {error}") from error
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ConfigError(f"{server_url!r} is no URL of a server")
+        self._url = server_url.rstrip("/")
+        self._host = url.hostname
+        self._port = port or (443 if url.scheme == "https" else 80)
+        self._root = url.path.rstrip("/")
+        self._tls = tls(ca, cert, key, insecure=insecure) if url.scheme == "https" else None
         self._token = token
-        self._session: aiohttp.ClientSession | None = None
+        self._head = f"host: {url.netloc}\r\n"
+        self._idle: list[Connection] = []
+        self._all: set[Connection] = set()
+        self._slots = asyncio.Semaphore(MAX_REQUESTS)
         self._closed = False
 
     async def request(self, request: Request) -> Response:
         """See `Transport`."""
-        try:
-            async with self._send(request) as answer:
-                body = bytearray()
-                async for chunk in answer.content.iter_any():
-                    body += chunk
-                    if len(body) > MAX_BODY:
-                        raise ConnectionLost(f"the answer is longer than {MAX_BODY} bytes")
-                return Response(status=answer.status, headers=dict(answer.headers), body=bytes(body))
-        except _FAILURES as error:
-            raise ConnectionLost(f"{request.method} {self._base}{request.path}: {_said(error)}") from error
+        async with self._slots:
+            connection, answer = await self._exchange(request, whole=True)
+            if answer.keep and len(self._idle) < MAX_IDLE and not connection.closed:
+                connection.idle_since = clock.monotonic()
+                self._idle.append(connection)
+            else:
+                connection.close()
+            return Response(status=answer.status, headers=answer.headers, body=answer.take())
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[Stream]:
         """See `Transport`."""
+        connection, answer = await self._exchange(request, whole=False)
         try:
-            answer = await self._send(request)
-        except _FAILURES as error:
-            raise ConnectionLost(f"{request.method} {self._base}{request.path}: {_said(error)}") from error
-        try:
-            yield HttpStream(answer)
+            yield HttpStream(connection, answer)
         finally:
-            answer.close()  # Not released: the rest of a stream is not read for the connection's sake.
+            connection.close()  # The rest of a stream is not read for the connection's sake.
 
     async def close(self) -> None:
         """See `Transport`."""
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._idle.clear()
+        for connection in tuple(self._all):
+            connection.close()
 
-    def _send(self, request: Request) -> aiohttp.client._RequestContextManager:
+    async def _exchange(self, request: Request, *, whole: bool) -> tuple[Connection, Answer]:
+        """Send a request; the answer, or its head, and the connection that it came on."""
+        data = self._encoded(request)
+        connection = self._reused()
+        if connection is not None:
+            try:
+                return connection, await self._on(connection, request, data, whole)
+            except ConnectionLost:
+                # The server may have hung up on the idle connection before it saw the request. Only what changes
+                # nothing may be sent again.
+                if request.method != "GET" or (connection.answer is not None and connection.answer.status):
+                    raise
+        connection = await self._connected(request)
+        return connection, await self._on(connection, request, data, whole)
+
+    async def _on(self, connection: Connection, request: Request, data: bytes, whole: bool) -> Answer:
+        try:
+            return await connection.exchange(data, whole=whole, bodiless=request.method == "HEAD")
+        except ConnectionLost as error:
+            raise ConnectionLost(f"{request.method} {self._url}{request.path}: {error}") from error
+        except BaseException:
+            connection.close()  # Given up: what still comes belongs to nobody.
+            raise
+
+    def _reused(self) -> Connection | None:
+        """The idle connection used last, if one is fresh enough."""
         if self._closed:
             raise ConnectionLost("the transport was closed")
-        if self._session is None:
-            self._session = self._opened()
-        headers = dict(request.headers)
-        if self._token and "authorization" not in headers:
-            token = self._token() if callable(self._token) else self._token
-            headers["authorization"] = f"Bearer {token}"
-        url = self._base.joinpath(request.path.lstrip("/")).with_query(request.query)
-        return self._session.request(
-            request.method, url, headers=headers, data=request.body or None, allow_redirects=False
-        )
+        oldest = clock.monotonic() - KEEP_ALIVE
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed and connection.idle_since >= oldest:
+                return connection
+            connection.close()
+        return None
 
-    def _opened(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            ssl=self._ssl if self._ssl is not None else True,
-            limit=MAX_CONNECTIONS,
-            keepalive_timeout=KEEP_ALIVE,
-            ttl_dns_cache=60,
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
-            skip_auto_headers=("Accept-Encoding",),  # Compressing costs more than a local network.
-            read_bufsize=CHUNK,
-            max_line_size=1 << 14,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
+    async def _connected(self, request: Request) -> Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self._all.discard),
+                    self._host,
+                    self._port,
+                    ssl=self._tls,
+                    server_hostname=self._host if self._tls is not None else None,
+                )
+        except _FAILURES as error:
+            why = str(error) or type(error).__name__
+            raise ConnectionLost(f"{request.method} {self._url}{request.path}: {why}") from error
+        self._all.add(connection)
+        return connection
+
+    def _encoded(self, request: Request) -> bytes:
+        """The request as it goes over the wire."""
+        target = self._root + quote(request.path, safe=_SAFE)
+        if request.query:
+            target += "?" + urlencode(request.query, safe=",()!/:*")
+        lines = [f"{request.method} {target} HTTP/1.1\r\n", self._head]
+        for name, value in request.headers.items():
+            if "\r" in value or "\n" in value or "\n" in name:
+                raise ValueError(f"the header {name!r} has a line break")
+            lines.append(f"{name}: {value}\r\n")
+        if self._token and "authorization" not in request.headers:
+            token = self._token() if callable(self._token) else self._token
+            lines.append(f"authorization: Bearer {token}\r\n")
+        if request.body or request.method in ("POST", "PUT", "PATCH"):
+            lines.append(f"content-length: {len(request.body)}\r\n")
+        lines.append("\r\n")
+        return "".join(lines).encode("latin-1", "replace") + request.body
 
 
 def tls(ca: Path | str, cert: Path | str, key: Path | str, *, insecure: bool = False) -> ssl.SSLContext:
@@ -156,7 +198,3 @@ def tls(ca: Path | str, cert: Path | str, key: Path | str, *, insecure: bool = F
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
