@@ -222,6 +222,9 @@ system:controller:cloud-provider in=kube-system
 system:controller:token-cleaner in=kube-system
   delete,get,list,watch core secrets
   events
+system:kijabi:dns in=kube-system
+  create,get,patch,update core services
+  create,delete,get,patch,update discovery.k8s.io endpointslices
 """
 
 # name, the role if it is not called the same (`=`), subjects: user:…, group:…, sa:namespace/name.
@@ -253,4 +256,5 @@ system::leader-locking-kube-scheduler in=kube-system = user:system:kube-schedule
 system:controller:bootstrap-signer in=kube-system = sa:kube-system/bootstrap-signer
 system:controller:cloud-provider in=kube-system = sa:kube-system/cloud-provider
 system:controller:token-cleaner in=kube-system = sa:kube-system/token-cleaner
+system:kijabi:dns in=kube-system = user:system:kijabi-dns
 """
