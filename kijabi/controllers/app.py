@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from kijabi.api.resource import Resource
 from kijabi.base import rand
@@ -28,11 +29,15 @@ async def run(config: Config, client: Client, informers: Informers) -> None:
 
     With `leader_elect` nothing is done before this process leads; raises LeadershipLost when it leads no more.
     """
-    if not config.leader_elect:
-        await work(config, client, informers)
-        return
-    elector = Elector(client, LEASE, f"{config.host}_{rand.uuid()}")
-    await elector.lead(lambda: work(config, client, informers))
+    await lead(config, client, lambda: work(config, client, informers))
+
+
+async def lead(config: Config, client: Client, task: Callable[[], Awaitable[None]]) -> None:
+    """Do a task while leading, if leaders are elected, else at once."""
+    if config.leader_elect:
+        await Elector(client, LEASE, f"{config.host}_{rand.uuid()}").lead(task)
+    else:
+        await task()
 
 
 async def work(config: Config, client: Client, informers: Informers) -> None:

@@ -402,3 +402,31 @@ def test_a_rollout_on_a_bad_network_ends_where_it_should() -> None:
 
     for seed in range(3):
         play(story, seed=seed, faults=Faults())
+
+
+def test_no_pod_too_many_even_when_every_fifth_reply_is_lost() -> None:
+    async def story(world: World) -> None:
+        most = 0
+
+        async def count() -> None:
+            nonlocal most
+            while True:
+                most = max(most, sum(map(podlib.active, await pods_of(world))))
+                await asyncio.sleep(0.02)
+
+        counting = world.tasks.create_task(count())
+        await world.client.create(simple_set(20))
+
+        async def full() -> bool:
+            return (await world.client.get(ReplicaSet, "web", "ns")).status.readyReplicas == 20
+
+        await world.until(full, seconds=900)
+        for victim in (await pods_of(world))[:5]:
+            await world.client.delete(Pod, victim.metadata.name, "ns")
+        await asyncio.sleep(1)
+        await world.until(full, seconds=900)
+        counting.cancel()
+        assert most == 20
+
+    for seed in range(2):
+        play(story, seed=seed, faults=Faults(lost_reply=0.2, lost_request=0.15, cut=0.05))

@@ -16,8 +16,10 @@ from kijabi.api.core.nodestatus import NodeCondition, NodeStatus
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import ObjectMeta, micro_now, time_now
-from kijabi.apiserver.app import App, Settings, open_to_all
-from kijabi.apiserver.attributes import Peer
+from kijabi.apiserver.admission.chain import Chain, plugins
+from kijabi.apiserver.app import App, Security, Settings, open_to_all
+from kijabi.apiserver.attributes import Peer, UserInfo
+from kijabi.apiserver.authz.rbac import Rbac
 from kijabi.apiserver.watch import WatchAnswer
 from kijabi.base import rand
 from kijabi.base.errors import Conflict, NotFound
@@ -30,6 +32,8 @@ from kijabi.controllers.config import Config
 from kijabi.store.memory import MemoryStore
 from kijabi.testing import simloop
 from kijabi.testing.faults import NONE, FaultyTransport
+
+AGENT = "kube-controller-manager"
 
 
 class _Chunks:
@@ -72,6 +76,23 @@ class Direct:
 
     async def close(self) -> None:
         return
+
+
+class ByAgent:
+    """The controllers are who they are; everybody else is the administrator."""
+
+    async def authenticate(self, request: Request, peer: Peer) -> UserInfo | None:
+        if request.headers.get("user-agent") == AGENT:
+            return UserInfo("system:kube-controller-manager", groups=("system:authenticated",))
+        return UserInfo("kubernetes-admin", groups=("system:masters", "system:authenticated"))
+
+
+def security(app: App) -> Security:
+    """As in a real cluster, but for certificates: what the controllers may not do, they cannot."""
+    rbac = Rbac()
+    rbac.start(app.caches)
+    free = open_to_all(app.caches)
+    return free._replace(authenticator=ByAgent(), authorizer=rbac, admission=Chain(plugins(app.caches, rbac, rbac)))
 
 
 class World:
@@ -199,11 +220,11 @@ def play(
         await app.load()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(app.run())
-            await app.start(open_to_all(app.caches))
+            await app.start(security(app))
             direct: Transport = Direct(app)
             network = FaultyTransport(direct, faults or NONE, seed=seed)
             world = World(Client(direct), network, tasks)
-            client = Client(network)
+            client = Client(network, user_agent=AGENT)
             informers = Informers(client)
             settings = config or Config(root_ca="CERTIFICATE", host="test")
             running = tasks.create_task(controllers.run(settings, client, informers), name="controllers")

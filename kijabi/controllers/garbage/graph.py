@@ -84,6 +84,8 @@ class Graph:
     def put(self, item: Item) -> set[str]:
         """Add an item or replace it; the uids to look at."""
         before = self.items.get(item.uid)
+        if before == item:
+            return set()
         self.items[item.uid] = item
         self._link(item, before.owners if before is not None else ())
         work: set[str] = set()
