@@ -18,11 +18,8 @@ async def run(*command: str, input: str = "", ok: Iterable[int] = (0,)) -> str:
 
     The input is a memory file and not a pipe: a tool that ends before it has read everything is then no error here.
     """
-    descriptor = os.memfd_create("input", os.MFD_CLOEXEC)
+    descriptor = _memory_file(input.encode())
     try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(input.encode())
-        os.lseek(descriptor, 0, os.SEEK_SET)
         process = await asyncio.create_subprocess_exec(
             *command, stdin=descriptor, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
@@ -30,5 +27,14 @@ async def run(*command: str, input: str = "", ok: Iterable[int] = (0,)) -> str:
         os.close(descriptor)
     out, errors = await process.communicate()
     if process.returncode not in tuple(ok):
-        raise CommandFailed(f"{' '.join(command)}: exit {process.returncode}: {errors.decode(errors='replace').strip()}")
+        complaint = errors.decode(errors="replace").strip()
+        raise CommandFailed(f"{' '.join(command)}: exit {process.returncode}: {complaint}")
     return out.decode(errors="replace")
+
+
+def _memory_file(content: bytes) -> int:
+    descriptor = os.memfd_create("input", os.MFD_CLOEXEC)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor

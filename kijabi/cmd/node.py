@@ -112,6 +112,7 @@ async def _dns(cluster: config.ClusterConfig, setup: NodeSetup, informers: Infor
         domain=cluster.dns_domain,
         address=address,
         node=setup.name,
+        service_ip=cluster.dns_ip,
         upstream=upstream_servers(read_resolv_conf(), own=(address, cluster.dns_ip)),
     )
     await dns.run(settings, client_of(cluster.component_kubeconfig("dns"), "kijabi-dns"), informers)

@@ -23,7 +23,7 @@ from kijabi.cmd.config import ClusterConfig
 
 Say = Callable[[str], None]
 
-PATIENCE = 120.0  # seconds until the cluster must be ready
+PATIENCE = 60.0  # seconds until the cluster must be ready
 FOR_FAKE = ("root",)  # checks that the fake runtime does without
 
 

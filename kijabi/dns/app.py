@@ -12,10 +12,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from kijabi.api.core.service import Service
-from kijabi.api.discovery.endpointslice import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
+from kijabi.api.core.service import Service, ServicePort, ServiceSpec
+from kijabi.api.discovery.endpointslice import (
+    SERVICE_NAME,
+    Endpoint,
+    EndpointConditions,
+    EndpointPort,
+    EndpointSlice,
+    service_of,
+)
 from kijabi.api.meta import ObjectMeta
-from kijabi.base.errors import AlreadyExists, ApiError, ConnectionLost, NotFound
+from kijabi.base.errors import AlreadyExists, ApiError, ConnectionLost
 from kijabi.client.client import Client
 from kijabi.client.informer import Informers
 from kijabi.dns.forward import Forwarder
@@ -26,17 +33,20 @@ log = logging.getLogger(__name__)
 
 NAMESPACE = "kube-system"
 SERVICE = "kube-dns"
-SERVICE_LABEL = "kubernetes.io/service-name"
 RETRY = 1.0
 
 
 class DnsConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """address, port: where to listen. node: whose server this is ("" to publish nothing). upstream: other servers."""
+    """address, port: where to listen. node: whose server this is ("" to publish nothing). upstream: other servers.
+
+    service_ip: the address that pods are told (the kube-dns Service's).
+    """
 
     domain: str = "cluster.local"
     address: str
     port: int = 53
     node: str = ""
+    service_ip: str = ""
     upstream: Sequence[str] = ()
 
 
@@ -71,19 +81,13 @@ class Feed:
         self._records.set_service(key, service_records(service, slices, self._records.domain))
 
 
-def service_of(slice_: EndpointSlice) -> tuple[str, ...]:
-    """`namespace/name` of the Service that a slice belongs to."""
-    name = slice_.metadata.labels.get(SERVICE_LABEL, "")
-    return (f"{slice_.metadata.namespace}/{name}",) if name else ()
-
-
 def published_slice(config: DnsConfig) -> EndpointSlice:
     """This node's server as an endpoint of the kube-dns Service."""
     return EndpointSlice(
         metadata=ObjectMeta(
             name=f"{SERVICE}-{config.node}",
             namespace=NAMESPACE,
-            labels={SERVICE_LABEL: SERVICE, "endpointslice.kubernetes.io/managed-by": "dns.kijabi"},
+            labels={SERVICE_NAME: SERVICE, "endpointslice.kubernetes.io/managed-by": "dns.kijabi"},
         ),
         addressType="IPv4",
         endpoints=(
@@ -100,25 +104,51 @@ def published_slice(config: DnsConfig) -> EndpointSlice:
     )
 
 
+def published_service(config: DnsConfig) -> Service:
+    """The Service at the cluster DNS address; each node answers for itself."""
+    return Service(
+        metadata=ObjectMeta(
+            name=SERVICE,
+            namespace=NAMESPACE,
+            labels={"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "KubeDNS"},
+        ),
+        spec=ServiceSpec(
+            type="ClusterIP",
+            clusterIP=config.service_ip,
+            clusterIPs=(config.service_ip,),
+            internalTrafficPolicy="Local",
+            ports=(
+                ServicePort(name="dns", port=53, protocol="UDP", targetPort=53),
+                ServicePort(name="dns-tcp", port=53, protocol="TCP", targetPort=53),
+            ),
+        ),
+    )
+
+
 async def publish(client: Client, config: DnsConfig) -> None:
-    """Make the slice be so; tries until the API server takes it."""
-    wanted = published_slice(config)
+    """Make the Service and this node's slice of it be so; tries until the API server takes them."""
     while True:
         try:
-            try:
+            await _create(client, published_service(config))
+            wanted = published_slice(config)
+            if not await _create(client, wanted):
                 have = await client.get(EndpointSlice, wanted.metadata.name, NAMESPACE)
-            except NotFound:
-                await client.create(wanted)
-                return
-            if (have.endpoints, have.ports) != (wanted.endpoints, wanted.ports):
-                wanted.metadata.resourceVersion = have.metadata.resourceVersion
-                await client.update(wanted)
+                if (have.endpoints, have.ports) != (wanted.endpoints, wanted.ports):
+                    wanted.metadata.resourceVersion = have.metadata.resourceVersion
+                    await client.update(wanted)
             return
-        except AlreadyExists:
-            continue
         except (ApiError, ConnectionLost) as error:
             log.warning("publishing the DNS server failed", extra={"error": str(error)})
             await asyncio.sleep(RETRY)
+
+
+async def _create(client: Client, wanted: Service | EndpointSlice) -> bool:
+    """Create an object; False if it is there already."""
+    try:
+        await client.create(wanted)
+    except AlreadyExists:
+        return False
+    return True
 
 
 async def run(

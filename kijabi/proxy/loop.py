@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 
 from kijabi.api.core.service import Service
-from kijabi.api.discovery.endpointslice import EndpointSlice
+from kijabi.api.discovery.endpointslice import EndpointSlice, service_of
 from kijabi.base.process import CommandFailed
 from kijabi.client.informer import Informers
 from kijabi.proxy import nft
@@ -20,14 +20,7 @@ from kijabi.proxy.services import Frontend, frontends
 
 log = logging.getLogger(__name__)
 
-SERVICE_LABEL = "kubernetes.io/service-name"
 RETRY = 1.0
-
-
-def service_of(slice_: EndpointSlice) -> tuple[str, ...]:
-    """`namespace/name` of the Service that a slice belongs to."""
-    name = slice_.metadata.labels.get(SERVICE_LABEL, "")
-    return (f"{slice_.metadata.namespace}/{name}",) if name else ()
 
 
 class Proxy:

@@ -218,6 +218,16 @@ def validate_update(new: EndpointSlice, old: EndpointSlice) -> Sequence[FieldErr
     return immutable("addressType", new.addressType, old.addressType)
 
 
+# Labels a slice with the Service that it belongs to.
+SERVICE_NAME = "kubernetes.io/service-name"
+
+
+def service_of(slice_: EndpointSlice) -> tuple[str, ...]:
+    """`namespace/name` of the Service that a slice belongs to, for an informer's index; nothing if it says none."""
+    name = slice_.metadata.labels.get(SERVICE_NAME, "")
+    return (f"{slice_.metadata.namespace}/{name}",) if name else ()
+
+
 RESOURCE = Resource(
     group="discovery.k8s.io",
     version="v1",
