@@ -1,14 +1,18 @@
 """A pod on every node that fits; acted on by the DaemonSet controller."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.apps.workload_rules import at_most_all, count_or_percent, number_of, validate_workload
 from kijabi.api.columns import AGE, NAME, column, containers_of, label_text, number, selector_text
+from kijabi.api.core.pod_warnings import template_warnings
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import LabelSelector, Object, Time
-from kijabi.api.resource import Resource, Subresource
+from kijabi.api.resource import FieldError, Resource, Subresource
 from kijabi.api.struct import Int32, Int64, IntOrString, Struct, Tag
+from kijabi.api.validation import immutable, invalid, non_negative, not_supported, required
 
 
 class RollingUpdateDaemonSet(Struct):
@@ -99,6 +103,40 @@ COLUMNS = (
 )
 
 
+def validate(obj: DaemonSet) -> Sequence[FieldError]:
+    """Everything that is wrong with a daemon set."""
+    spec = obj.spec
+    errors = validate_workload(spec, "DaemonSet", "daemonset")
+    errors += non_negative("spec.minReadySeconds", spec.minReadySeconds)
+    errors += _validate_strategy(spec.updateStrategy)
+    return errors + non_negative("spec.revisionHistoryLimit", spec.revisionHistoryLimit)
+
+
+def _validate_strategy(strategy: DaemonSetUpdateStrategy) -> list[FieldError]:
+    path, rolling = "spec.updateStrategy.rollingUpdate", strategy.rollingUpdate
+    if strategy.type == "OnDelete":
+        return []
+    if strategy.type != "RollingUpdate":
+        return [not_supported("spec.updateStrategy", strategy, ("RollingUpdate", "OnDelete"))]
+    if rolling is None:
+        return [required(path)]
+    errors: list[FieldError] = []
+    for name, value in (("maxUnavailable", rolling.maxUnavailable), ("maxSurge", rolling.maxSurge)):
+        errors += count_or_percent(f"{path}.{name}", value) + at_most_all(f"{path}.{name}", value)
+    away, surge = number_of(rolling.maxUnavailable), number_of(rolling.maxSurge)
+    if away and surge:
+        detail = "may not be set when maxUnavailable is non-zero"
+        errors.append(invalid(f"{path}.maxSurge", rolling.maxSurge, detail))
+    elif not away and not surge:
+        errors.append(required(f"{path}.maxUnavailable", "cannot be 0 when maxSurge is 0"))
+    return errors
+
+
+def validate_update(new: DaemonSet, old: DaemonSet) -> Sequence[FieldError]:
+    """The selector stays."""
+    return immutable("spec.selector", new.spec.selector, old.spec.selector)
+
+
 RESOURCE = Resource(
     group="apps",
     version="v1",
@@ -111,4 +149,7 @@ RESOURCE = Resource(
     subresources=(Subresource(name="status", kind="DaemonSet", verbs=("get", "patch", "update"), type=DaemonSet),),
     has_generation=True,
     columns=COLUMNS,
+    validate=validate,
+    validate_update=validate_update,
+    warnings=lambda obj: template_warnings("spec.template", obj.spec.template),
 )

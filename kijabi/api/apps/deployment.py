@@ -1,15 +1,19 @@
 """Replicated pods with rolling updates and history; acted on by the Deployment controller."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.apps.workload_rules import at_most_all, count_or_percent, number_of, validate_counts, validate_workload
 from kijabi.api.autoscaling.scale import Scale
 from kijabi.api.columns import AGE, NAME, column, containers_of, selector_text
+from kijabi.api.core.pod_warnings import named_warning, template_warnings
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import LabelSelector, Object, Time
-from kijabi.api.resource import Resource, Subresource
+from kijabi.api.resource import FieldError, Resource, Subresource
 from kijabi.api.struct import Int32, Int64, IntOrString, Struct, Tag
+from kijabi.api.validation import forbidden, immutable, invalid, non_negative, not_supported, required
 
 
 class RollingUpdateDeployment(Struct):
@@ -115,6 +119,52 @@ def prepare(new: Deployment, old: Deployment | None) -> None:
         new.metadata.generation = old.metadata.generation + 1
 
 
+def validate(obj: Deployment) -> Sequence[FieldError]:
+    """Everything that is wrong with a deployment."""
+    spec = obj.spec
+    errors = validate_workload(spec, "ReplicaSet", "deployment")
+    errors += _validate_strategy(spec.strategy)
+    errors += non_negative("spec.minReadySeconds", spec.minReadySeconds)
+    errors += non_negative("spec.revisionHistoryLimit", spec.revisionHistoryLimit)
+    path, deadline = "spec.progressDeadlineSeconds", spec.progressDeadlineSeconds
+    errors += non_negative(path, deadline)
+    if deadline is not None and deadline <= spec.minReadySeconds:
+        errors.append(invalid(path, deadline, "must be greater than minReadySeconds"))
+    return errors
+
+
+def _validate_strategy(strategy: DeploymentStrategy) -> list[FieldError]:
+    path, rolling = "spec.strategy.rollingUpdate", strategy.rollingUpdate
+    if strategy.type == "Recreate":
+        detail = "may not be specified when strategy `type` is 'Recreate'"
+        return [] if rolling is None else [forbidden(path, detail)]
+    if strategy.type != "RollingUpdate":
+        return [not_supported("spec.strategy", strategy, ("Recreate", "RollingUpdate"))]
+    if rolling is None:
+        return [required(path, "this should be defaulted and never be nil")]
+    errors = count_or_percent(f"{path}.maxUnavailable", rolling.maxUnavailable)
+    errors += count_or_percent(f"{path}.maxSurge", rolling.maxSurge)
+    if number_of(rolling.maxUnavailable) == 0 and number_of(rolling.maxSurge) == 0:
+        detail = "may not be 0 when `maxSurge` is 0"
+        errors.append(invalid(f"{path}.maxUnavailable", rolling.maxUnavailable, detail))
+    return errors + at_most_all(f"{path}.maxUnavailable", rolling.maxUnavailable)
+
+
+def validate_update(new: Deployment, old: Deployment) -> Sequence[FieldError]:
+    """The selector stays."""
+    return immutable("spec.selector", new.spec.selector, old.spec.selector)
+
+
+def validate_status(new: Deployment, old: Deployment) -> Sequence[FieldError]:
+    """Counts that cannot be."""
+    names = ("updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas", "terminatingReplicas")
+    errors = validate_counts(new.status, names, ("updatedReplicas", "readyReplicas", "availableReplicas"))
+    now, before = new.status.collisionCount or 0, old.status.collisionCount or 0
+    if now < before:
+        errors.append(invalid("status.collisionCount", now, "cannot be decremented"))
+    return errors
+
+
 RESOURCE = Resource(
     group="apps",
     version="v1",
@@ -138,4 +188,8 @@ RESOURCE = Resource(
     has_generation=True,
     columns=COLUMNS,
     prepare=prepare,
+    validate=validate,
+    validate_update=validate_update,
+    validate_status=validate_status,
+    warnings=lambda obj: [*named_warning(obj.metadata.name), *template_warnings("spec.template", obj.spec.template)],
 )

@@ -1,15 +1,19 @@
 """A number of equal pods; acted on by the ReplicaSet controller, mostly on behalf of a Deployment."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.apps.workload_rules import validate_counts, validate_workload
 from kijabi.api.autoscaling.scale import Scale
 from kijabi.api.columns import AGE, NAME, column, containers_of, number, selector_text
+from kijabi.api.core.pod_warnings import named_warning, template_warnings
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import LabelSelector, Object, Time
-from kijabi.api.resource import Resource, Subresource
+from kijabi.api.resource import FieldError, Resource, Subresource
 from kijabi.api.struct import Int32, Int64, Struct, Tag
+from kijabi.api.validation import immutable, non_negative
 
 
 class ReplicaSetSpec(Struct):
@@ -69,6 +73,23 @@ COLUMNS = (
 )
 
 
+def validate(obj: ReplicaSet) -> Sequence[FieldError]:
+    """Everything that is wrong with a replica set."""
+    errors = non_negative("spec.minReadySeconds", obj.spec.minReadySeconds)
+    return validate_workload(obj.spec, "ReplicaSet", "deployment") + errors
+
+
+def validate_update(new: ReplicaSet, old: ReplicaSet) -> Sequence[FieldError]:
+    """The selector stays."""
+    return immutable("spec.selector", new.spec.selector, old.spec.selector)
+
+
+def validate_status(new: ReplicaSet, _: ReplicaSet) -> Sequence[FieldError]:
+    """Counts that cannot be."""
+    names = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas", "terminatingReplicas")
+    return validate_counts(new.status, names, ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"))
+
+
 RESOURCE = Resource(
     group="apps",
     version="v1",
@@ -92,4 +113,8 @@ RESOURCE = Resource(
     has_generation=True,
     columns=COLUMNS,
     fields=(("status.replicas", lambda replicaset: str(replicaset.status.replicas)),),
+    validate=validate,
+    validate_update=validate_update,
+    validate_status=validate_status,
+    warnings=lambda obj: [*named_warning(obj.metadata.name), *template_warnings("spec.template", obj.spec.template)],
 )

@@ -8,6 +8,8 @@ from kijabi.api.core.affinity import Affinity, Toleration, TopologySpreadConstra
 from kijabi.api.core.binding import Binding
 from kijabi.api.core.container import Container, EphemeralContainer
 from kijabi.api.core.pod_columns import COLUMNS
+from kijabi.api.core.pod_rules import prepare, validate, validate_status, validate_update
+from kijabi.api.core.pod_warnings import pod_warnings
 from kijabi.api.core.podstatus import PodStatus
 from kijabi.api.core.reference import LocalObjectReference
 from kijabi.api.core.resources import ResourceList, ResourceRequirements
@@ -257,4 +259,9 @@ RESOURCE = Resource(
     graceful=True,
     fields=FIELDS,
     columns=COLUMNS,
+    prepare=prepare,
+    validate=validate,
+    validate_update=validate_update,
+    validate_status=validate_status,
+    warnings=pod_warnings,
 )

@@ -6,6 +6,8 @@ from msgspec import field
 
 from kijabi.api.columns import NAME, column, images, label_text, names
 from kijabi.api.core.pod import PodSpec
+from kijabi.api.core.pod_warnings import template_warnings
+from kijabi.api.core.podspec_rules import validate_template
 from kijabi.api.meta import Object, ObjectMeta
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Struct, Tag
@@ -41,4 +43,6 @@ RESOURCE = Resource(
     singular="podtemplate",
     has_generation=True,
     columns=COLUMNS,
+    validate=lambda obj: validate_template("template", obj.template),
+    warnings=lambda obj: template_warnings("template", obj.template),
 )

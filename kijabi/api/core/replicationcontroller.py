@@ -1,15 +1,18 @@
 """A number of equal pods, the ancestor of ReplicaSet; acted on by its controller."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.autoscaling.scale import Scale
 from kijabi.api.columns import AGE, NAME, column, containers_of, label_text, number
+from kijabi.api.core.podspec_rules import validate_template
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import Object, Time
-from kijabi.api.resource import Resource, Subresource
+from kijabi.api.resource import FieldError, Resource, Subresource
 from kijabi.api.struct import Int32, Int64, Struct, Tag
+from kijabi.api.validation import forbidden, invalid, non_negative, not_supported, required
 
 
 class ReplicationControllerSpec(Struct):
@@ -72,6 +75,31 @@ COLUMNS = (
 )
 
 
+def validate(obj: ReplicationController) -> Sequence[FieldError]:
+    """Everything that is wrong with a replication controller."""
+    spec, path = obj.spec, "spec.template"
+    errors = non_negative("spec.minReadySeconds", spec.minReadySeconds)
+    if not spec.selector:
+        errors.append(required("spec.selector"))
+    if spec.replicas is None:
+        errors.append(required("spec.replicas"))
+    errors += non_negative("spec.replicas", spec.replicas)
+    template = spec.template
+    if template is None:
+        return [*errors, required(path)]
+    labels = template.metadata.labels
+    if any(labels.get(key) != value for key, value in spec.selector.items()):
+        detail = "`selector` does not match template `labels`"
+        errors.append(invalid(f"{path}.metadata.labels", labels or None, detail))
+    errors += validate_template(path, template)
+    if template.spec.restartPolicy != "Always":
+        errors.append(not_supported(f"{path}.spec.restartPolicy", template.spec.restartPolicy, ("Always",)))
+    if template.spec.activeDeadlineSeconds is not None:
+        detail = "activeDeadlineSeconds in ReplicationController is not Supported"
+        errors.append(forbidden(f"{path}.spec.activeDeadlineSeconds", detail))
+    return errors
+
+
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -100,4 +128,5 @@ RESOURCE = Resource(
     has_generation=True,
     columns=COLUMNS,
     fields=(("status.replicas", lambda controller: str(controller.status.replicas)),),
+    validate=validate,
 )

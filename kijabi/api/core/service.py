@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, NONE, UNKNOWN, column, label_text
-from kijabi.api.core.service_rules import prepare, validate, validate_status, validate_update
+from kijabi.api.core.service_rules import prepare, service_warnings, validate, validate_status, validate_update
 from kijabi.api.meta import Condition, Object
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Int32, IntOrString, Struct, Tag
@@ -185,4 +185,5 @@ RESOURCE = Resource(
     validate_update=validate_update,
     validate_status=validate_status,
     create_on_update=True,
+    warnings=service_warnings,
 )

@@ -392,3 +392,31 @@ def _validate_ingress(path: str, ingress: LoadBalancerIngress) -> list[FieldErro
         if not ip_legacy("", ingress.hostname):
             errors.append(invalid(f"{path}.hostname", ingress.hostname, "must be a DNS name, not an IP address"))
     return errors
+
+
+def service_warnings(obj: Service) -> Sequence[str]:
+    """What a client should be told of a service that is accepted."""
+    spec = obj.spec
+    found: list[str] = []
+    if "service.kubernetes.io/topology-aware-hints" in obj.metadata.annotations:
+        instead = "service.kubernetes.io/topology-mode"
+        found.append(
+            f"annotation service.kubernetes.io/topology-aware-hints is deprecated, please use {instead} instead"
+        )
+    nameless = spec.type == "ClusterIP" and spec.clusterIP == "None"
+    if nameless:
+        ignored = (
+            ("loadBalancerIP", spec.loadBalancerIP != ""),
+            ("externalIPs", bool(spec.externalIPs)),
+            ("SessionAffinity", spec.sessionAffinity != "None"),
+        )
+        found += [f"spec.{name} is ignored for headless services" for name, given in ignored if given]
+    if spec.externalIPs and not nameless and spec.type != "ExternalName":
+        found.append("spec.externalIPs is deprecated and may no longer be implemented in some clusters")
+    if spec.type == "ExternalName" and spec.externalIPs:
+        found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
+    if spec.type != "ExternalName" and spec.externalName:
+        found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
+    if spec.trafficDistribution == "PreferClose":
+        found.append('spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"')
+    return found
