@@ -73,7 +73,7 @@ def _head(cls: type[Struct]) -> bytes:
 
 
 def decode(cls: type[T], data: bytes) -> T:
-    """The object in a JSON text; members that the type does not know are ignored. BadRequest for others."""
+    """The object in a JSON text; unknown members are ignored. BadRequest, with the bare reason, if it is none."""
     fast, unpin = _decoder(cls)
     try:
         obj: T = fast(data)
@@ -98,13 +98,12 @@ def decode_strict(cls: type[T], data: bytes) -> tuple[T, list[str]]:
 
 
 def _slowly(cls: type[T], data: bytes) -> tuple[T, list[str]]:
-    named = identity(cls)
-    cleaned, problems = codec_slow.clean(cls, data, named)
+    cleaned, problems = codec_slow.clean(cls, data)
     fast, unpin = _decoder(cls)
     try:
         obj = fast(_encoder.encode(cleaned))
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise codec_slow.bad_request(cls, data, str(error), named) from error
+        raise BadRequest(str(error)) from error
     unpin(obj)
     return obj, problems
 

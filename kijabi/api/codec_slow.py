@@ -21,8 +21,10 @@ from kijabi.api.shape import Field, Shape, fields
 from kijabi.api.struct import Struct
 from kijabi.base.errors import BadRequest
 
+# How the reason begins if a text is no JSON at all, so that not even its kind is known.
+UNREADABLE = "couldn't get version/kind; json parse error: "
+
 _MAX_PROBLEMS = 100
-_SUMMARY = 30
 _INTS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _WORDS = {"bytes": "[]uint8", "bool": "bool", "float": "float64", "int32": "int32", "int64": "int64", "intstr": "int32"}
 _TEXTS: dict[str, type[Time | MicroTime | Quantity]] = {"time": Time, "microtime": MicroTime, "quantity": Quantity}
@@ -42,48 +44,25 @@ class _Wrong(Exception):
     """A body that cannot be read; the text is Go's."""
 
 
-def clean(cls: type[Struct], data: bytes, named: tuple[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """The members of a JSON text that its type knows, and the strict problems. BadRequest for other texts.
-
-    named: the apiVersion and kind that the type has, for the text of an error.
-    """
+def clean(cls: type[Struct], data: bytes) -> tuple[dict[str, Any], list[str]]:
+    """The members of a JSON text that its type knows, and the strict problems. BadRequest for other texts."""
     try:
         text = data.decode("utf-8", "replace")
         value = json.loads(
             text, object_pairs_hook=_Pairs, parse_float=_Number, parse_int=_Number, parse_constant=_constant
         )
     except RecursionError:
-        raise bad_request(cls, data, _PARSE + "exceeded max depth", ("", "")) from None
+        raise BadRequest(UNREADABLE + "exceeded max depth") from None
     except json.JSONDecodeError as error:
-        raise bad_request(cls, data, _PARSE + _syntax(error), ("", "")) from None
+        raise BadRequest(UNREADABLE + _syntax(error)) from None
     except _Wrong as error:
-        raise bad_request(cls, data, _PARSE + str(error), ("", "")) from None
+        raise BadRequest(UNREADABLE + str(error)) from None
     walk = _Walk()
     try:
         cleaned = walk.value(Shape("struct", struct=cls), value, _ROOT, None)
     except (_Wrong, ValueError) as error:
-        raise bad_request(cls, data, str(error), named) from None
+        raise BadRequest(str(error)) from None
     return (cleaned if cleaned is not None else {}), walk.problems
-
-
-_PARSE = "couldn't get version/kind; json parse error: "
-
-
-def bad_request(cls: type[Struct], data: bytes, reason: str, named: tuple[str, str]) -> BadRequest:
-    """The error of an unreadable body (k8s.io/apiserver `pkg/endpoints/handlers`, transformDecodeError).
-
-    named: the apiVersion and kind of the type; empty if the body's own could not even be looked at.
-    """
-    version, kind = named
-    if kind:
-        said = re.search(rb'"kind"\s*:\s*"([^"\\]+)"', data)
-        told = re.search(rb'"apiVersion"\s*:\s*"([^"\\]+)"', data)
-        kind = said[1].decode("utf-8", "replace") if said else kind
-        version = (told[1].decode("utf-8", "replace") if told else version).rpartition("/")[2]
-        return BadRequest(f'{kind} in version "{version}" cannot be handled as a {cls.__name__}: {reason}')
-    shown = data[:_SUMMARY].decode("utf-8", "replace") if data.startswith(b"{") else data[:_SUMMARY].hex()
-    summary = (shown + " ..." if len(data) > _SUMMARY else shown) or "<empty>"
-    return BadRequest(f"the object provided is unrecognized (must be of type {cls.__name__}): {reason} ({summary})")
 
 
 class _Place(msgspec.Struct, frozen=True):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-import yaml
 
-from kijabi.api import catalog, codec, protobuf
+from kijabi.api import catalog, codec, protobuf, yamltext
+from kijabi.api.codec_slow import UNREADABLE
 from kijabi.api.gotext import quote
 from kijabi.api.meta import DeleteOptions
 from kijabi.api.struct import Struct
@@ -25,8 +25,6 @@ T = TypeVar("T", bound=Struct)
 SUMMARY = 30  # bytes of an unreadable body that an error shows
 MAX_WARNING = 256  # characters of one warning
 MAX_WARNINGS = 4096  # characters of all warnings of one request
-MAX_YAML_DEPTH = 200
-MAX_YAML_NODES = 200_000
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
 
 
@@ -115,13 +113,14 @@ def delete_options(request: Request) -> DeleteOptions:
 
 
 def _undecodable(data: bytes, expected: Expected, reason: str) -> BadRequest:
-    """The BadRequest for a body that does not decode: naming its kind if that much can be read."""
-    try:
-        ids = _IDS.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        ids = _Ids()
-    if isinstance(ids.kind, str) and isinstance(ids.apiVersion, str) and ids.kind:
-        return BadRequest(_cannot(ids.kind, ids.apiVersion.rpartition("/")[2], expected.kind, reason))
+    """The BadRequest for a body that does not decode: naming its kind, unless it is no JSON at all."""
+    if not reason.startswith((UNREADABLE, "yaml: ")):
+        try:
+            ids = _IDS.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            ids = _Ids()
+        kind, version = ids.kind or expected.kind, ids.apiVersion or expected.api_version
+        return BadRequest(_cannot(str(kind), str(version).rpartition("/")[2], expected.kind, reason))
     return BadRequest(
         f"the object provided is unrecognized (must be of type {expected.kind}): {reason} ({summary(data)})"
     )
@@ -160,30 +159,11 @@ def _check_ids(kind: str, api_version: str, expected: Expected) -> None:
 
 
 def yaml_to_json(data: bytes, expected: Expected) -> bytes:
-    """A YAML document as JSON. Raises BadRequest; aliases that blow up and deep nesting are refused."""
+    """A YAML document as JSON. Raises BadRequest."""
     try:
-        depth = 0
-        for events, event in enumerate(yaml.parse(data, Loader=yaml.CSafeLoader)):
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if events > MAX_YAML_NODES or depth > MAX_YAML_DEPTH or isinstance(event, yaml.AliasEvent):
-                raise BadRequest("error converting YAML to JSON: the document is too complex")
-        return msgspec.json.encode(yaml.load(data, Loader=_JsonLoader))
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError, UnicodeDecodeError) as problem:
-        text = " ".join(str(problem).split())
-        raise _undecodable(data, expected, f"error converting YAML to JSON: yaml: {text}") from None
-
-
-class _JsonLoader(yaml.CSafeLoader):
-    """Safe YAML whose dates stay text and whose keys are text, as in JSON."""
-
-
-_JsonLoader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
+        return yamltext.to_json(data)[0]
+    except BadRequest as problem:
+        raise _undecodable(data, expected, problem.message) from None
 
 
 def add_warning(warnings: list[str], text: str) -> None:
