@@ -165,11 +165,10 @@ class Wire(asyncio.Protocol):
         if len(self._received) > self.LIMIT:
             self._transport.pause_reading()
 
-    def eof_received(self) -> bool:
-        """Called by the transport: the client sends no more."""
+    def eof_received(self) -> None:
+        """Called by the transport: the client sends no more. TLS knows no half-closed connection: it closes."""
         self._closed = True
         self._arrived.set()
-        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the transport."""
@@ -206,6 +205,20 @@ class Wire(asyncio.Protocol):
     def close(self) -> None:
         """See Duplex."""
         self._transport.close()
+
+
+class Upgraded(web.StreamResponse):
+    """Stands for an answer that has gone out already, and whose connection is no longer aiohttp's."""
+
+    def __init__(self) -> None:
+        super().__init__(status=101)
+        self.force_close()
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Called by aiohttp: nothing is to be sent."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Called by aiohttp: nothing is to be sent."""
 
 
 class Http:
@@ -317,7 +330,7 @@ class Http:
             self.server.lost.pop(protocol, None)
             transport.close()
             protocol.connection_lost(None)
-        raise ConnectionResetError("upgraded connection has ended")
+        return Upgraded()
 
 
 def parse_query(text: str) -> tuple[tuple[str, str], ...]:
