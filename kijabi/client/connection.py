@@ -1,8 +1,8 @@
 """HTTP/1.1 from the client's side: what comes over one connection, without a library's generality.
 
 `client.http` keeps a pool of `Connection`s; each carries one exchange at a time. `Answer` parses (RFC 9112) and knows
-no socket; `Connection` feeds it. A general client costs three times the CPU for each request, and requests are what a
-cluster's parts do all day (measured in benchmarks/README.md).
+no socket; `Connection` feeds it. A general client costs up to twice the CPU for each request, and requests are what a
+cluster's parts do all day; it costs 11 MiB in each process too (`benchmarks/client.py`).
 """
 
 from __future__ import annotations
