@@ -22,7 +22,16 @@ _ESCAPES = {
     "\t": "\\t",
     "\v": "\\v",
 }
-_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+def _plain(value: Any) -> Any:
+    """Times and quantities are texts; a zero time is null."""
+    if isinstance(value, str):
+        return str(value) or None
+    raise TypeError(f"cannot encode {type(value).__name__}")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_plain, order="deterministic")
 
 
 def quote(text: str) -> str:

@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from kijabi.api import codec
 from kijabi.api.gotext import quote
+from kijabi.api.meta import Status
 from kijabi.api.resource import FieldError, Resource
 from kijabi.api.validation import aggregate
 from kijabi.base import errors
@@ -65,9 +67,7 @@ def unauthorized(reason: str = "") -> errors.Unauthorized:
     return errors.Unauthorized(reason or "not authorized")
 
 
-def forbidden(
-    target: Target, name: str, reason: str, *, causes: Iterable[Mapping[str, str]] = ()
-) -> errors.Forbidden:
+def forbidden(target: Target, name: str, reason: str, *, causes: Iterable[Mapping[str, str]] = ()) -> errors.Forbidden:
     """The asker may not do that, or an admission rule says no."""
     qualified = _qualified(target)
     if not qualified:
@@ -112,11 +112,7 @@ def invalid(target: Target, name: str, problems: Iterable[FieldError]) -> errors
     if found:
         text += f": {aggregate(found)}"
     causes = [
-        {
-            key: value
-            for key, value in (("reason", e.reason), ("message", e.message), ("field", e.field))
-            if value
-        }
+        {key: value for key, value in (("reason", e.reason), ("message", e.message), ("field", e.field)) if value}
         for e in found
     ]
     return errors.Invalid(text, details=_details_of(kind, group, name, causes=causes))
@@ -147,9 +143,7 @@ def method_not_supported(target: Target, action: str) -> errors.MethodNotAllowed
 def server_timeout(target: Target, operation: str, retry_after: int = 0) -> errors.ServerTimeout:
     """A passing trouble inside the server; the client should try again."""
     text = (
-        f"The {operation} operation against {_qualified(target)} could not be completed at this time, please "
-        "try "
-        "again."
+        f"The {operation} operation against {_qualified(target)} could not be completed at this time, please try again."
     )
     details = _details(target, operation, retryAfterSeconds=retry_after)
     return errors.ServerTimeout(text, details=details, retry_after=retry_after)
@@ -208,8 +202,7 @@ _GENERIC: dict[int, tuple[str, str]] = {
     503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
     504: (
         "Timeout",
-        "the server was unable to return a response in the time allotted, but may still be processing the "
-        "request",
+        "the server was unable to return a response in the time allotted, but may still be processing the request",
     ),
 }
 
@@ -239,6 +232,16 @@ def generic(
     causes = [{"reason": "UnexpectedServerResponse", "message": said}] if unexpected else []
     details = _details(target, name, causes=causes, retryAfterSeconds=retry_after)
     return errors.from_reason(reason, text, code=code, details=details)
+
+
+def to_status(error: ApiError) -> Status:
+    """The Status of an error."""
+    return codec.from_builtins(Status, to_wire(error))
+
+
+def from_status(status: Status) -> ApiError:
+    """The error that a Status says."""
+    return from_wire(codec.to_builtins(status))
 
 
 def to_wire(error: ApiError) -> dict[str, Any]:

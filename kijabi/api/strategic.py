@@ -14,16 +14,12 @@ the merge key that the type's Tags name, and directives in the patch say what a 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
-
-import msgspec
+from collections.abc import Callable, Sequence
 
 from kijabi.api import status
 from kijabi.api.gotext import display
 from kijabi.api.patch import Json, Object, bounded, same
+from kijabi.api.shape import Shape, fields
 from kijabi.api.struct import Struct, Tag
 from kijabi.base.errors import ApiError, BadRequest
 
@@ -33,73 +29,28 @@ _ORDER = "$setElementOrder/"
 _DELETE = "$deleteFromPrimitiveList/"
 
 
-class _Field(msgspec.Struct, frozen=True):
-    """How a field merges. type: of the object, of a list's items or of a map's values; None where it is a
-    scalar."""
-
-    type: Any = None
-    strategy: str = ""
-    key: str = ""
-
-
 def strategic_merge(document: Object, patch: Object, cls: type[Struct]) -> Object:
     """The document, an object of type `cls`, with the patch merged in. Raises BadRequest or another
     ApiError."""
     if not isinstance(patch, dict):
         raise BadRequest("invalid JSON document")
-    return _merge(copy.deepcopy(document), copy.deepcopy(bounded(patch)), cls)
+    shape = Shape("struct", struct=cls)
+    return _merge(copy.deepcopy(document), copy.deepcopy(bounded(patch)), shape)
 
 
-@cache
-def _fields(cls: Any) -> dict[str, _Field]:
-    """The fields of a type by their names on the wire."""
-    hints = get_type_hints(cls, include_extras=True)
-    names = dict(zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True))
-    return {names[name]: _field(hint) for name, hint in hints.items() if name in names}
-
-
-def _field(hint: Any) -> _Field:
-    """Read the Tag and the inner type off an annotation such as `Annotated[tuple[Container, ...], Tag(2,
-    …)]`."""
-    strategies: set[str] = set()
-    key = ""
-    inner = hint
-    while True:
-        origin = get_origin(inner)
-        if origin is Annotated:
-            for mark in get_args(inner)[1:]:
-                if isinstance(mark, Tag):
-                    strategies.update(mark.strategy.split(","))
-                    key = key or mark.mergeKey
-            inner = get_args(inner)[0]
-        elif origin in (Union, UnionType):
-            options = [option for option in get_args(inner) if option is not type(None)]
-            if len(options) != 1:
-                return _Field()
-            inner = options[0]
-        elif origin is tuple:
-            inner = get_args(inner)[0]
-        elif origin is dict:
-            inner = get_args(inner)[1]
-            return _Field(dict[str, inner], _strategy(strategies), key)  # type: ignore[valid-type]
-        else:
-            known = isinstance(inner, type) and issubclass(inner, msgspec.Struct)
-            return _Field(inner if known else None, _strategy(strategies), key)
-
-
-def _strategy(strategies: Iterable[str]) -> str:
-    return "merge" if "merge" in strategies else "replace" if "replace" in strategies else ""
-
-
-def _lookup(cls: Any, key: str) -> _Field:
-    if get_origin(cls) is dict:
-        return _Field(_field(get_args(cls)[1]).type)
-    found = _fields(cls).get(key) if cls is not None else None
+def _lookup(shape: Shape, key: str) -> tuple[Shape, Tag]:
+    """What a member of a struct or map holds, and how it merges. Raises ApiError for an unknown one."""
+    if shape.kind == "map" and shape.item is not None:
+        return shape.item, Tag()
+    found = fields(shape.struct).get(key) if shape.kind == "struct" and shape.struct is not None else None
     if found is None:
-        raise _failed(
-            f'unable to find api field in struct {getattr(cls, "__name__", "")} for the json field "{key}"'
-        )
-    return found
+        name = shape.struct.__name__ if shape.struct is not None else shape.kind
+        raise _failed(f'unable to find api field in struct {name} for the json field "{key}"')
+    return found.shape, found.tag
+
+
+def _merges(tag: Tag) -> bool:
+    return "merge" in tag.strategy.split(",")
 
 
 def _failed(reason: str) -> ApiError:
@@ -107,7 +58,7 @@ def _failed(reason: str) -> ApiError:
     return ApiError(reason, code=500)
 
 
-def _merge(original: Object, patch: Object, cls: Any) -> Object:
+def _merge(original: Object, patch: Object, shape: Shape) -> Object:
     """Merge into `original`, which is ours to change; so is the patch."""
     mark = patch.pop(_MARK, None)
     if mark == "replace":
@@ -117,7 +68,7 @@ def _merge(original: Object, patch: Object, cls: Any) -> Object:
     if mark is not None:
         raise _failed(f"unknown patch type: {display(mark)} in map: {display({_MARK: mark, **patch})}")
     _retain_keys(original, patch)
-    _merge_ordered_lists(original, patch, cls)
+    _merge_ordered_lists(original, patch, shape)
     for name, value in patch.items():
         deletes = name.startswith(_DELETE)
         key = name.removeprefix(_DELETE)
@@ -126,10 +77,10 @@ def _merge(original: Object, patch: Object, cls: Any) -> Object:
             continue
         old = original.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
-            field = _lookup(cls, key)
-            original[key] = value if field.strategy == "replace" else _merge(old, value, field.type)
+            inner, tag = _lookup(shape, key)
+            original[key] = value if "replace" in tag.strategy else _merge(old, value, inner)
         elif isinstance(old, list) and isinstance(value, list):
-            original[key] = _merge_field_list(old, value, _lookup(cls, key), deletes)
+            original[key] = _merge_lists(old, value, *_lookup(shape, key), deletes)
         elif not deletes:
             _take(original, key, value)
     return original
@@ -169,7 +120,7 @@ def _retain_keys(original: Object, patch: Object) -> None:
         del original[key]
 
 
-def _merge_ordered_lists(original: Object, patch: Object, cls: Any) -> None:
+def _merge_ordered_lists(original: Object, patch: Object, shape: Shape) -> None:
     """Merge the lists whose order the patch gives, and take them out of the patch."""
     for name in [name for name in patch if name.startswith(_ORDER)]:
         order, key = patch.pop(name), name.removeprefix(_ORDER)
@@ -179,8 +130,8 @@ def _merge_ordered_lists(original: Object, patch: Object, cls: Any) -> None:
                 raise _failed(f"expected a []interface {{}}, but received a {_go_type(value)}")
         if order is None:
             raise _failed("expected a []interface {}, but received a %!s(<nil>)")
-        field = _lookup(cls, key)
-        _check_order(new or [], order, field.key)
+        inner, tag = _lookup(shape, key)
+        _check_order(new or [], order, tag.mergeKey)
         if old is None and new is None:
             continue
         if old is None:
@@ -188,9 +139,9 @@ def _merge_ordered_lists(original: Object, patch: Object, cls: Any) -> None:
         elif new is None:
             merged = old
         else:
-            merged = _merge_field_list(old, new, field, False)
+            merged = _merge_lists(old, new, inner, tag, False)
         patch.pop(key, None)
-        original[key] = _arrange(merged, order, old or [], field.key)
+        original[key] = _arrange(merged, order, old or [], tag.mergeKey)
 
 
 def _go_type(value: Json) -> str:
@@ -217,8 +168,7 @@ def _check_order(new: Sequence[Json], order: Sequence[Json], key: str) -> None:
         mine = _identity(item, key)
         if not any(same(mine, place) for place in places):
             raise _failed(
-                f"The order in patch list:\n{display(new)}\n doesn't match $setElementOrder "
-                f"list:\n{display(order)}\n"
+                f"The order in patch list:\n{display(new)}\n doesn't match $setElementOrder list:\n{display(order)}\n"
             )
 
 
@@ -233,8 +183,8 @@ def _identity(item: Json, key: str) -> Json:
     return item[key]
 
 
-def _merge_field_list(old: list[Json], new: list[Json], field: _Field, deletes: bool) -> list[Json]:
-    if not deletes and field.strategy != "merge":
+def _merge_lists(old: list[Json], new: list[Json], shape: Shape, tag: Tag, deletes: bool) -> list[Json]:
+    if not deletes and not _merges(tag):
         return new
     if not old and not new:
         return old
@@ -248,12 +198,12 @@ def _merge_field_list(old: list[Json], new: list[Json], field: _Field, deletes: 
             return [item for item in old if item not in new]
         merged = list(dict.fromkeys([*old, *new]))
         return _arrange(merged, new, old, "")
-    if not field.key:
+    if not tag.mergeKey:
         raise _failed("cannot merge lists without merge key for struct")
-    return _merge_objects(old, new, field)
+    return _merge_objects(old, new, shape.item or shape, tag.mergeKey)
 
 
-def _merge_objects(old: list[Json], new: list[Json], field: _Field) -> list[Json]:
+def _merge_objects(old: list[Json], new: list[Json], shape: Shape, key: str) -> list[Json]:
     """Merge two lists of objects item by item, by their merge key."""
     items: list[Object] = []
     replace = False
@@ -262,8 +212,8 @@ def _merge_objects(old: list[Json], new: list[Json], field: _Field) -> list[Json
         if mark is None:
             items.append(item)
         elif mark == "delete":
-            gone = _identity(item, field.key)
-            old = [each for each in old if not same(each.get(field.key), gone)]
+            gone = _identity(item, key)
+            old = [each for each in old if not same(each.get(key), gone)]
         elif mark == "replace":
             replace = True
         elif mark == "merge":
@@ -274,13 +224,13 @@ def _merge_objects(old: list[Json], new: list[Json], field: _Field) -> list[Json
         return items
     merged = list(old)
     for item in items:
-        mine = _identity(item, field.key)
-        at = next((i for i, each in enumerate(merged) if same(each.get(field.key), mine)), None)
+        mine = _identity(item, key)
+        at = next((i for i, each in enumerate(merged) if same(each.get(key), mine)), None)
         if at is None:
             merged.append(_plain(item))
         else:
-            merged[at] = _merge(merged[at], item, field.type)
-    return _arrange(merged, items, old, field.key)
+            merged[at] = _merge(merged[at], item, shape)
+    return _arrange(merged, items, old, key)
 
 
 def _arrange(items: list[Json], order: Sequence[Json], before: Sequence[Json], key: str) -> list[Json]:
