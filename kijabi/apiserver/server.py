@@ -101,6 +101,7 @@ class ApiServer:
         return answer
 
     async def _answer(self, request: Request, peer: Peer, info: RequestInfo) -> Answered:
+        await self.routes.caches.fresh()  # what was acknowledged before is seen by everybody below
         user = await self.authenticator.authenticate(request, peer)
         if user is None:
             raise Unauthorized("Unauthorized")

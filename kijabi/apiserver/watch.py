@@ -161,12 +161,12 @@ class Watcher:
     def begin(self, items: tuple[Item, ...], revision: int, bookmark: bool) -> None:
         """Start with the current state: an ADDED for each item and, if asked for, the bookmark that ends them."""
         self.seen = revision
+        self.first = not items
         self.initial = self._state(items, revision, bookmark)
 
     def _state(self, items: tuple[Item, ...], revision: int, bookmark: bool) -> Iterator[bytes]:
-        for item in items:
-            first, self.first = self.first, False
-            yield self.form.frame("ADDED", item, item.revision, first)
+        for place, item in enumerate(items):
+            yield self.form.frame("ADDED", item, item.revision, place == 0)
         if bookmark:
             yield self.form.bookmark(revision, initial_end=True)
 
