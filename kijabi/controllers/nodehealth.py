@@ -121,6 +121,8 @@ def taints_of(node: Node, *, may_evict: bool, calm: bool, now: datetime) -> Tain
     keys = {_TAINTS[c.type, c.status] for c in node.status.conditions if (c.type, c.status) in _TAINTS}
     if node.spec.unschedulable:
         keys.add(UNSCHEDULABLE)
+    if ready_of(node) is None:  # It has not said yet whether it is ready: what admission gave it stays.
+        keys.update(t.key for t in node.spec.taints if (t.key, t.effect) == (NOT_READY, "NoSchedule"))
     evict = {"False": NOT_READY, "Unknown": UNREACHABLE}.get(ready_status(node)) if ready_of(node) is not None else None
     had = {t.key for t in node.spec.taints if t.effect == "NoExecute" and t.key in (NOT_READY, UNREACHABLE)}
     evicting = evict is not None and not calm and not had and may_evict

@@ -24,7 +24,7 @@ from kijabi.client.cache import key_of
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.creation import create_once, generated
 from kijabi.controllers.expectations import Expectations
-from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, orphans, settle
+from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, living, orphans, settle
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
 from kijabi.controllers.sources import by_namespace, pods, replica_sets, unchanged
 
@@ -115,6 +115,12 @@ def pod_of(template: PodTemplateSpec, owner: OwnerReference, namespace: str, nam
     )
 
 
+def _owner(pod: Pod) -> str:
+    """The uid of the pod's controller; empty if it has none."""
+    ref = controller_of(pod.metadata)
+    return ref.uid if ref is not None else ""
+
+
 class ReplicaSets:
     """The controller: claims pods, carries out the plan, writes the status."""
 
@@ -146,7 +152,7 @@ class ReplicaSets:
             if pod is None or (ref := controller_of(pod.metadata)) is None or ref.kind != KIND:
                 continue
             meta = pod.metadata
-            going = new is None or meta.uid != new.metadata.uid or meta.deletionTimestamp is not None
+            going = new is None or meta.uid != new.metadata.uid or not living(meta) or _owner(new) != ref.uid
             self.expectations.seen(ref.uid, meta.name, meta.uid, going=going)
             keys.add(f"{meta.namespace}/{ref.name}")
         if new is not None and controller_of(new.metadata) is None and not unchanged(old, new):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec.structs import replace
+
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
+from kijabi.api.core.affinity import Toleration
 from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.endpoints import Endpoints
 from kijabi.api.core.event import Event
@@ -16,6 +19,8 @@ from kijabi.api.core.service import Service
 from kijabi.api.core.serviceaccount import ServiceAccount
 from kijabi.api.discovery.endpointslice import EndpointSlice
 from kijabi.api.meta import ObjectMeta, OwnerReference, time_now
+from kijabi.api.rbac.clusterrole import ClusterRole
+from kijabi.api.rbac.role import PolicyRule
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.deployment import status as rollout
 from kijabi.testing.faults import Faults
@@ -430,3 +435,91 @@ def test_no_pod_too_many_even_when_every_fifth_reply_is_lost() -> None:
 
     for seed in range(2):
         play(story, seed=seed, faults=Faults(lost_reply=0.2, lost_request=0.15, cut=0.05))
+
+
+def test_min_ready_seconds_delay_availability() -> None:
+    async def story(world: World) -> None:
+        await world.client.create(fresh(2, minReadySeconds=30))
+        start = asyncio.get_running_loop().time()
+        await world.until(lambda: complete(world))
+        assert 29 < asyncio.get_running_loop().time() - start < 40
+
+    play(story)
+
+
+def test_recreate_never_runs_two_templates_at_once() -> None:
+    async def story(world: World) -> None:
+        await world.client.create(fresh(3, strategy="Recreate"))
+        await world.until(lambda: complete(world))
+
+        async def images() -> None:
+            while True:
+                pods = await pods_of(world)
+                assert len({p.spec.containers[0].image for p in pods}) <= 1
+                await asyncio.sleep(0.02)
+
+        watching = world.tasks.create_task(images())
+        patch = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "web:2"}]}}}}
+        await world.client.patch(Deployment, "web", patch, namespace="ns", type="strategic")
+        await asyncio.sleep(1)
+        await world.until(lambda: complete(world))
+        watching.cancel()
+
+    play(story)
+
+
+def test_roles_are_aggregated() -> None:
+    async def story(world: World) -> None:
+        labels = {"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+        rule = PolicyRule(apiGroups=("x.io",), resources=("things",), verbs=("get",))
+        await world.client.create(ClusterRole(metadata=ObjectMeta(name="things", labels=labels), rules=(rule,)))
+
+        async def seen(yes: bool = True) -> bool:
+            return (rule in (await world.client.get(ClusterRole, "view")).rules) is yes
+
+        await world.until(seen)
+        await world.client.delete(ClusterRole, "things")
+        await world.until(lambda: seen(False))
+
+    play(story)
+
+
+def test_removing_a_taint_in_time_cancels_the_eviction() -> None:
+    async def story(world: World) -> None:
+        for name, seconds in (("short", 5), ("long", 60)):
+            made = simple_pod(name)
+            away = Toleration(key="away", operator="Exists", effect="NoExecute", tolerationSeconds=seconds)
+            made.spec = replace(made.spec, tolerations=(away,))
+            await world.client.create(made)
+
+        async def running() -> bool:
+            pods = (await world.client.list(Pod, "ns")).items
+            return len(pods) == 2 and all(map(podlib.ready, pods))
+
+        await world.until(running)
+        for node in ("n1", "n2"):
+            taint = {"key": "away", "effect": "NoExecute"}
+            await world.client.patch(Node, node, {"spec": {"taints": [taint]}})
+        await asyncio.sleep(20)
+        assert [p.metadata.name for p in (await world.client.list(Pod, "ns")).items] == ["long"]
+        for node in ("n1", "n2"):
+            await world.client.patch(Node, node, {"spec": {"taints": None}})
+        await asyncio.sleep(120)
+        assert podlib.active(await world.client.get(Pod, "long", "ns"))
+        events = {(e.reason, e.message) for e in (await world.client.list(Event, "ns")).items}
+        assert ("TaintManagerEviction", "Marking for deletion Pod ns/short") in events
+        assert ("TaintManagerEviction", "Cancelling deletion of Pod ns/long") in events
+
+    play(story)
+
+
+def test_an_orphan_that_was_seen_late_is_left_alone() -> None:
+    async def story(world: World) -> None:
+        root = await world.client.create(owned("root"))
+        await asyncio.sleep(1)
+        await world.client.delete(ConfigMap, "root", "ns", propagation="Orphan")
+        await world.client.create(owned("late", root))
+        await asyncio.sleep(60)
+        assert await maps(world) == {"late"}
+
+    play(story)

@@ -9,7 +9,7 @@ from kijabi.controllers.garbage.graph import FOREGROUND, ORPHAN, Graph, Item, it
 from kijabi.controllers.garbage.verdict import KEEP, Owner, Verdict, judge
 from tests.controllers.things import NOW
 
-S, A, W = Owner.SOLID, Owner.ABSENT, Owner.WAITING
+S, A, W, R = Owner.SOLID, Owner.ABSENT, Owner.WAITING, Owner.RELEASED
 
 
 def ref(uid: str, *, blocks: bool = True, name: str = "") -> OwnerReference:
@@ -34,6 +34,8 @@ def item(uid: str, *owners: OwnerReference, going: str = "", namespace: str = "n
         ({"a": S}, (), True, False, KEEP),
         ({"a": S, "b": A}, (), False, False, Verdict(drop=("b",))),
         ({"a": W, "b": S, "c": A}, (), True, False, Verdict(drop=("a", "c"))),
+        ({"a": R}, (), True, False, Verdict(drop=("a",))),
+        ({"a": R, "b": A}, (), True, False, Verdict(drop=("a", "b"))),
         ({"a": A}, (), True, False, Verdict(delete="Background")),
         ({"a": A, "b": A}, (ORPHAN,), True, False, Verdict(delete="Orphan")),
         ({"a": A}, (FOREGROUND,), True, False, Verdict(delete="Foreground")),

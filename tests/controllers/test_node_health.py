@@ -114,6 +114,7 @@ OTHERS = [("gpu", "NoSchedule"), ("x", "NoExecute")]
             False,
         ),
         (None, [], True, False, [], False),
+        (None, [(NOT_READY, "NoSchedule")], True, False, [(NOT_READY, "NoSchedule")], False),
     ],
 )
 def test_taints(

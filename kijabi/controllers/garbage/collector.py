@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from kijabi.api import codec
 from kijabi.api.apps.deployment import Deployment
@@ -29,6 +29,8 @@ from kijabi.controllers.garbage.graph import FOREGROUND, ORPHAN, Graph, Identity
 from kijabi.controllers.garbage.verdict import Owner, judge
 from kijabi.controllers.runtime import Context, Source
 
+K = TypeVar("K")
+
 SHARED: dict[tuple[str, str], type[Object]] = {
     ("", "pods"): Pod,
     ("", "nodes"): Node,
@@ -39,7 +41,7 @@ SHARED: dict[tuple[str, str], type[Object]] = {
 }
 """Resources whose whole objects this process watches anyway."""
 IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
-ABSENT_MOST = 5000
+REMEMBERED = 5000
 """Owners remembered as gone, so that the many dependents of one ask the server once."""
 UNSEEN = 30.0
 """Seconds after which to look again at an object whose owner exists but has not been seen by its informer."""
@@ -74,6 +76,7 @@ class GarbageCollector:
         self._clients: dict[tuple[str, str], Client] = {}
         self._informers: list[tuple[Resource, Informer[Any]]] = []
         self._absent: OrderedDict[Identity, None] = OrderedDict()
+        self._released: OrderedDict[str, None] = OrderedDict()  # uids of owners that orphaned their dependents
         for resource in context.resources:
             if (resource.group, resource.plural) not in IGNORED:
                 self._watch(context, resource)
@@ -108,14 +111,11 @@ class GarbageCollector:
 
     def _gone(self, item: Item) -> set[str]:
         work = self.graph.remove(item.uid)
+        if item.orphan:
+            _remember(self._released, item.uid)
         if next(self.graph.dependents(item.uid), None) is not None:
-            self._remember_absent(item.identity)
+            _remember(self._absent, item.identity)
         return work
-
-    def _remember_absent(self, identity: Identity) -> None:
-        self._absent[identity] = None
-        if len(self._absent) > ABSENT_MOST:
-            self._absent.popitem(last=False)
 
     def _report_foreign(self, item: Item) -> None:
         """Tell of a reference to an owner in another namespace, which cannot be: it will count as absent."""
@@ -174,17 +174,20 @@ class GarbageCollector:
         known = self.graph.items.get(ref.uid)
         if known is not None and known.identity == named:
             return Owner.WAITING if known.foreground else Owner.SOLID
+        if ref.uid in self._released:  # A dependent that was made, or seen, too late to be orphaned with the rest.
+            return Owner.RELEASED
         if named in self._absent:
             return Owner.ABSENT
         live = await self._live(named)
         if live is None:
-            self._remember_absent(named)
+            _remember(self._absent, named)
             return Owner.ABSENT
         foreground = live.deletionTimestamp is not None and FOREGROUND in live.finalizers
         return Owner.WAITING if foreground else Owner.SOLID
 
     async def _orphan(self, owner: Item) -> None:
         """Take the reference to it off every dependent, then let it go."""
+        _remember(self._released, owner.uid)
         for each in tuple(self.graph.dependents(owner.uid)):
             live = await self._live(each.identity)
             if live is not None and any(ref.uid == owner.uid for ref in live.ownerReferences):
@@ -230,6 +233,13 @@ class GarbageCollector:
             )
         except NotFound:
             return
+
+
+def _remember(memory: OrderedDict[K, None], key: K) -> None:
+    """Add to a memory that forgets the oldest."""
+    memory[key] = None
+    if len(memory) > REMEMBERED:
+        memory.popitem(last=False)
 
 
 def _unblocked(ref: OwnerReference) -> OwnerReference:

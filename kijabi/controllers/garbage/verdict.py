@@ -19,6 +19,7 @@ class Owner(Enum):
     SOLID = "it exists"
     ABSENT = "it does not exist, or not any more"
     WAITING = "it is being deleted and waits for its dependents to go first"
+    RELEASED = "it was deleted with orders to leave its dependents alone"
 
 
 class Verdict(NamedTuple):
@@ -38,12 +39,13 @@ def judge(meta: ObjectMeta, owners: Mapping[str, Owner], *, dependents: bool, cy
     owners: by uid, one for each reference. dependents: it has some. cycle: one of them is itself waiting for its
     dependents, so that blocking could go round.
 
-    One solid owner keeps it; the references to the others go, or a waiting owner would wait for ever.
+    One solid owner keeps it, or one that left it as an orphan; the references to the others go, or a waiting owner
+    would wait for ever.
     """
     states = [owners[ref.uid] for ref in meta.ownerReferences]
     if not states or all(state is Owner.SOLID for state in states):
         return KEEP
-    if Owner.SOLID in states:
+    if Owner.SOLID in states or Owner.RELEASED in states:
         return Verdict(drop=tuple(ref.uid for ref in meta.ownerReferences if owners[ref.uid] is not Owner.SOLID))
     if Owner.WAITING in states and dependents:
         return Verdict(unblock=cycle, delete="Foreground")
