@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -44,29 +44,20 @@ async def first(*waits: Coroutine[Any, Any, T]) -> T:
 
     A failure of any of them, before that, is raised as it is.
     """
-    async with _group_of(waits) as tasks:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    return next(task for task in tasks if task in done).result()
-
-
-@asynccontextmanager
-async def _group_of(waits: Iterable[Coroutine[Any, Any, T]]) -> AsyncIterator[list[asyncio.Task[T]]]:
-    """Tasks that have ended, cancelled if need be, when the block has."""
-    tasks = [asyncio.create_task(wait) for wait in waits]
     try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(wait) for wait in waits]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return next(task for task in tasks if task in done).result()
 
 
 async def cancel_on(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
     """The result of work, or None if the event came first; then work was cancelled and has ended."""
-    async with _group_of((work, _none_after(event))) as tasks:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    working = tasks[0]
-    return None if working.cancelled() else working.result()
+    return await first(work, _none_after(event))
 
 
 async def _none_after(event: asyncio.Event) -> None:

@@ -64,6 +64,22 @@ def test_the_first_wins_and_the_others_have_ended() -> None:
     simloop.run(main())
 
 
+def test_the_first_failure_comes_out_as_it_is() -> None:
+    async def fail() -> str:
+        await asyncio.sleep(1)
+        raise KeyError("x")
+
+    async def main() -> None:
+        ended: list[str] = []
+        with pytest.raises(KeyError):
+            await tasks.first(sleeping(3, "a", ended), fail())
+        with pytest.raises(KeyError):
+            await tasks.cancel_on(asyncio.Event(), fail())
+        assert ended == ["a"]
+
+    simloop.run(main())
+
+
 def test_cancel_on_an_event() -> None:
     async def main() -> None:
         stop = asyncio.Event()
