@@ -81,9 +81,9 @@ def test_it_answers_in_a_pod_by_name(shop: Shop) -> None:
 
 def test_configuration_reaches_the_containers(shop: Shop) -> None:
     pod = shop.names("api")[0]
-    assert shop.kubectl("exec", pod, "--", "printenv", "GREETING").strip() == "Welcome to the shop"
+    assert shop.kubectl("exec", pod, "--", "sh", "-c", "echo $GREETING").strip() == "Welcome to the shop"
     assert "correct-horse" in shop.kubectl("exec", pod, "--", "cat", "/etc/shop/redis/password")
-    assert "correct-horse" in shop.kubectl("exec", shop.names("store")[0], "--", "printenv", "REDIS_PASSWORD")
+    assert "correct-horse" in shop.kubectl("exec", shop.names("store")[0], "--", "sh", "-c", "echo $REDIS_PASSWORD")
 
 
 def test_logs_of_init_and_main_containers(shop: Shop) -> None:

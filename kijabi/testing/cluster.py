@@ -1,0 +1,180 @@
+"""A whole cluster in one process, for simulations and for tests of operators.
+
+The API server, controllers, scheduler and kubelets are the real ones; only the store is in memory and the containers
+pretend. Each component speaks through a `FaultyTransport` of its own and can be crashed and started again. On a
+`simloop.SimLoop` hours pass in seconds and a seed replays everything; on an ordinary loop it is simply a small, fast
+cluster:
+
+    async with cluster(nodes=2) as world:
+        await world.admin.create(deployment)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from kijabi.apiserver.app import App, Security, Settings, open_to_all
+from kijabi.apiserver.attributes import UserInfo
+from kijabi.apiserver.authz.node import Graph, NodeAuthorizer
+from kijabi.apiserver.authz.rbac import Rbac
+from kijabi.apiserver.authz.union import Union
+from kijabi.apiserver.server import ApiServer
+from kijabi.client.client import Client
+from kijabi.client.informer import Informers
+from kijabi.controllers import app as controllers
+from kijabi.controllers.config import Config
+from kijabi.kubelet import app as kubelet
+from kijabi.kubelet.config import KubeletConfig
+from kijabi.kubelet.runtime.fake import FakeRuntime
+from kijabi.scheduler import app as scheduler
+from kijabi.store.interface import Store
+from kijabi.store.memory import MemoryStore
+from kijabi.testing.direct import ADMIN, Believing, Direct
+from kijabi.testing.faults import NONE, Faults, FaultyTransport
+
+Work = Callable[[], Awaitable[None]]
+
+MANAGER = UserInfo("system:kube-controller-manager")
+SCHEDULER = UserInfo("system:kube-scheduler")
+
+
+class Component:
+    """Something that runs until it is crashed, and can be started again."""
+
+    def __init__(self, name: str, work: Work, group: asyncio.TaskGroup) -> None:
+        self.name = name
+        self._work = work
+        self._group = group
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Run it; it must not be running."""
+        self._task = self._group.create_task(self._run(), name=self.name)
+
+    async def _run(self) -> None:
+        await self._work()
+
+    async def crash(self) -> None:
+        """End it at once, wherever it is: nothing is finished, nothing is said to anybody."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+
+class World:
+    """A running cluster. admin: a client without faults; links: each component's connection, by its name.
+
+    store outlives crashes of the API server, runtimes those of the kubelets, as disks and containers do.
+    """
+
+    def __init__(self, store: Store, faults: Faults, group: asyncio.TaskGroup) -> None:
+        self.store = store
+        self.faults = faults
+        self.app: App | None = None
+        self.links: dict[str, FaultyTransport] = {}
+        self.components: dict[str, Component] = {}
+        self.runtimes: dict[str, FakeRuntime] = {}
+        self.admin = Client(Direct(self._server), user_agent="test")
+        self.up = asyncio.Event()
+        self._group = group
+
+    def _server(self) -> ApiServer | None:
+        return self.app.api if self.app is not None and self.up.is_set() else None
+
+    def client(self, name: str, user: UserInfo) -> Client:
+        """A client whose connection misbehaves as the world's faults say."""
+        link = self.links.get(name)
+        if link is None:
+            link = self.links[name] = FaultyTransport(Direct(self._server, user), self.faults)
+        return Client(link, user_agent=name)
+
+    def add(self, name: str, work: Work) -> None:
+        """One more component, started now."""
+        self.components[name] = Component(name, work, self._group)
+        self.components[name].start()
+
+    async def restart(self, name: str, pause: float = 0.0) -> None:
+        """Crash a component and start it again after a pause (seconds)."""
+        await self.components[name].crash()
+        await asyncio.sleep(pause)
+        self.components[name].start()
+
+    def heal(self) -> None:
+        """No more faults from now on."""
+        self.faults = NONE
+        for link in self.links.values():
+            link.heal()
+
+    # ---- the components
+
+    async def apiserver(self) -> None:
+        """The API server over the world's store, until crashed."""
+        app = App(self.store, Settings())
+        try:
+            await app.load()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(app.run(), name="watch cache")
+                await app.start(protected(app))
+                self.app = app
+                self.up.set()
+                await asyncio.Event().wait()
+        finally:
+            self.up.clear()
+            self.app = None
+            for cache in app.caches.by_prefix.values():
+                cache.cut_watchers()
+
+    async def control(self) -> None:
+        """Controllers and scheduler with one cache, as one process."""
+        manager = self.client("controllers", MANAGER)
+        informers = Informers(manager)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(controllers.run(Config(root_ca="test"), manager, informers), name="controllers")
+            tasks.create_task(scheduler.run(self.client("scheduler", SCHEDULER), informers), name="scheduler")
+            tasks.create_task(informers.run(), name="informers")
+
+    async def node(self, name: str) -> None:
+        """A kubelet over its fake runtime."""
+        user = UserInfo(f"system:node:{name}", groups=("system:nodes",))
+        number = list(self.runtimes).index(name)
+        config = KubeletConfig(node=name, address=f"172.30.0.{number + 1}", root=f"/{name}", fake=True)
+        await kubelet.run(config, self.client(name, user), self.runtimes[name])
+
+
+def protected(app: App) -> Security:
+    """Real authorisation and admission; only who somebody is, is believed."""
+    graph, rbac = Graph(), Rbac()
+    graph.start(app.caches)
+    rbac.start(app.caches)
+    authorizer = Union((NodeAuthorizer(graph), rbac))
+    return open_to_all(app.caches)._replace(authenticator=Believing(), authorizer=authorizer)
+
+
+@asynccontextmanager
+async def cluster(
+    nodes: int = 1, *, faults: Faults = NONE, store: Store | None = None, controllers_too: bool = True
+) -> AsyncIterator[World]:
+    """A cluster with so many nodes, gone when the context ends. controllers_too: with controllers and scheduler."""
+    async with asyncio.TaskGroup() as group:
+        world = World(store or MemoryStore(), faults, group)
+        world.add("apiserver", world.apiserver)
+        await world.up.wait()
+        if controllers_too:
+            world.add("control", world.control)
+        for number in range(nodes):
+            name = f"node-{number + 1}"
+            world.runtimes[name] = FakeRuntime(pod_cidr=f"10.244.{number + 1}.0/24")
+            world.add(name, lambda name=name: world.node(name))  # type: ignore[misc]
+        try:
+            yield world
+        finally:
+            for component in reversed(world.components.values()):
+                await component.crash()
+
+
+__all__ = ["ADMIN", "Component", "World", "cluster", "protected"]
