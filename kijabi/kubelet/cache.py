@@ -173,6 +173,8 @@ class RuntimeCache:
     def _store_sandbox(self, box: Sandbox) -> None:
         known = self._boxes.get(box.id)
         self._touch(box.id)
+        if known is not None and not known.ready:
+            return
         if known != box and owner_uid(box.labels):
             self._boxes[box.id] = box
             self._place(box.id, owner_uid(box.labels))
@@ -180,9 +182,9 @@ class RuntimeCache:
     def _store_container(self, info: ContainerInfo) -> None:
         known = self._containers.get(info.id)
         self._touch(info.id)
+        if known is not None and known.state == "exited":
+            return  # final: an answer that says otherwise was given before the exit
         if info.state == "exited":
-            if known is not None and known.state == "exited":
-                return
             info = self._enrich(info)
         if known != info and owner_uid(info.labels):
             self._containers[info.id] = info
