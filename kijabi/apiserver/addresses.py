@@ -219,8 +219,10 @@ class Addresses:
             if port not in self._used and port not in taken:
                 taken.add(port)
                 return port
-        for port in (*range(first + static, last + 1), *range(first, first + static)):
-            if port not in self._used and port not in taken:
+        for free in (range(first + static, last + 1), range(first, first + static)):
+            ports = [port for port in free if port not in self._used and port not in taken]
+            if ports:
+                port = rand.rng().choice(ports)
                 taken.add(port)
                 return port
         raise InternalError("Internal error occurred: failed to allocate a nodePort: range is full")

@@ -20,11 +20,12 @@ from kijabi.apiserver.denial import forbidden
 from kijabi.apiserver.forms import pick
 from kijabi.apiserver.routes import Served
 from kijabi.apiserver.storage import Changed, Storage, Stored
-from kijabi.apiserver.strategy import prepare, prepare_for
+from kijabi.apiserver.strategy import check_for, prepare, prepare_for
 from kijabi.apiserver.watchcache import ROOT, Cache, Item
 from kijabi.base.errors import ApiError, Conflict
 from kijabi.client.transport import Response
 
+ALLOCATION_ATTEMPTS = 32  # of a creation while others take the same addresses or names
 MAX_ATTEMPTS = 16  # of a write that states no resourceVersion, while others write the same object
 Make = Callable[[Item | None], Any]
 
@@ -67,7 +68,7 @@ class Registry:
         base = obj.metadata.generateName if not obj.metadata.name else ""
         hook = self.storage.hooks.get(cache.resource.qualified)
         pristine = codec.clone(obj) if hook is not None else obj
-        for attempt in range(metadata.NAME_ATTEMPTS):
+        for attempt in range(metadata.NAME_ATTEMPTS if hook is None else ALLOCATION_ATTEMPTS):
             if hook is not None and attempt:
                 await self.caches.fresh()
                 obj = attrs.object = codec.clone(pristine)
@@ -136,7 +137,7 @@ class Registry:
                 return await self._create_by_update(call, served, make), True
             old = self.view(served, item.obj)
             new = make(item)
-            versioned = settle_version(served.resource, new, old, item)
+            versioned = settle_version(served.resource, new, old, item, needed=call.request.method == "PUT")
             await self._revise(call, served, new, old)
             try:
                 return await self._store_change(call, served, item, new, old), False
@@ -212,11 +213,7 @@ class Registry:
             errors.extend(resource.validate(new))
         else:
             errors.extend(validation.validate_metadata_update(own, old.metadata))
-            if call.info.subresource == "status":
-                errors.extend(resource.validate_status(new, old))
-            else:
-                errors.extend(resource.validate(new))
-                errors.extend(resource.validate_update(new, old))
+            errors.extend(check_for(resource, call.info.subresource, new, old))
         if errors:
             raise status.invalid(resource, own.name, errors)
         for text in resource.warnings(new):
@@ -246,10 +243,10 @@ def refuse_version(obj: Any) -> None:
         raise ApiError("resourceVersion should not be set on objects to be created", code=500)
 
 
-def settle_version(resource: Resource, new: Any, old: Any, item: Item) -> bool:
+def settle_version(resource: Resource, new: Any, old: Any, item: Item, needed: bool) -> bool:
     """Give `new` the stored resourceVersion; whether it stated one itself, which must then be this one.
 
-    Raises Conflict, or Invalid where the kind demands one.
+    needed: where the kind demands one, this is a request that must state it. Raises Conflict, Invalid.
     """
     own, name = new.metadata, old.metadata.name
     if own.uid and own.uid != old.metadata.uid:
@@ -257,7 +254,7 @@ def settle_version(resource: Resource, new: Any, old: Any, item: Item) -> bool:
     stated = own.resourceVersion not in ("", "0")
     if stated and own.resourceVersion != str(item.revision):
         raise status.conflict(resource, name)
-    if not stated and resource.update_needs_version:
+    if not stated and needed and resource.update_needs_version:
         error = validation.invalid("metadata.resourceVersion", 0, "must be specified for an update")
         raise status.invalid(resource.qualified, name, [error])
     own.resourceVersion = str(item.revision)

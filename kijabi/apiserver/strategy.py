@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from kijabi.api.resource import Resource
+from kijabi.api.resource import FieldError, Resource
+from kijabi.apiserver import podchanges
 
 # Kinds whose status writes change no metadata but resourceVersion (apimachinery ResetObjectMetaForStatus).
 _STATUS_KEEPS_METADATA = frozenset((
@@ -19,8 +18,6 @@ _STATUS_KEEPS_METADATA = frozenset((
     "devicetaintrules.resource.k8s.io", "volumeattachments.storage.k8s.io",
     "validatingadmissionpolicies.admissionregistration.k8s.io", "customresourcedefinitions.apiextensions.k8s.io",
 ))  # fmt: skip
-_RESET = ("labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp", "generation")
-
 
 def has_status(resource: Resource) -> bool:
     """Whether status is written through a subresource of its own."""
@@ -43,39 +40,26 @@ def prepare_for(resource: Resource, sub: str, new: Any, old: Any) -> None:
         case "finalize":
             new.status = old.status
         case "ephemeralcontainers":
-            wanted = new.spec.ephemeralContainers
-            _keep_all(new, old)
-            new.spec = msgspec.structs.replace(old.spec, ephemeralContainers=wanted)
+            podchanges.prepare_ephemeral(new, old)
         case "resize":
-            _prepare_resize(new, old)
+            podchanges.prepare_resize(new, old)
         case _:
             prepare(resource, new, old)
 
 
-def _keep_all(new: Any, old: Any) -> None:
-    """Status and metadata stay."""
-    new.status = old.status
-    for name in _RESET:
-        setattr(new.metadata, name, getattr(old.metadata, name))
-
-
-def _prepare_resize(new: Any, old: Any) -> None:
-    """Only the resources of containers change; other differences are left for validation to refuse."""
-    spec, before = new.spec, old.spec
-    lists = []
-    for name in ("containers", "initContainers"):
-        wanted, there = getattr(spec, name), getattr(before, name)
-        if [each.name for each in wanted] != [each.name for each in there]:
-            return
-        lists.append(
-            tuple(
-                msgspec.structs.replace(old_one, resources=new_one.resources, resizePolicy=new_one.resizePolicy)
-                for new_one, old_one in zip(wanted, there, strict=True)
-            )
-        )
-    resources = spec.resources if spec.resources is not None else before.resources
-    _keep_all(new, old)
-    new.spec = msgspec.structs.replace(before, containers=lists[0], initContainers=lists[1], resources=resources)
+def check_for(resource: Resource, sub: str, new: Any, old: Any) -> list[FieldError]:
+    """What is wrong with an update through a subresource, or ("") of the object itself, metadata aside."""
+    match sub:
+        case "status":
+            return list(resource.validate_status(new, old))
+        case "ephemeralcontainers":
+            return [*resource.validate(new), *podchanges.check_ephemeral(new, old)]
+        case "resize":
+            return [*resource.validate(new), *podchanges.check_resize(new, old)]
+        case "finalize":
+            return list(resource.validate(new))
+        case _:
+            return [*resource.validate(new), *resource.validate_update(new, old)]
 
 
 def prepare_status(resource: Resource, new: Any, old: Any) -> None:
@@ -86,7 +70,7 @@ def prepare_status(resource: Resource, new: Any, old: Any) -> None:
     own, before = new.metadata, old.metadata
     own.deletionTimestamp = before.deletionTimestamp
     if resource.qualified in _STATUS_KEEPS_METADATA:
-        for name in _RESET:
+        for name in podchanges.KEPT:
             setattr(own, name, getattr(before, name))
     elif resource.qualified == "deployments.apps":
         own.labels = before.labels
