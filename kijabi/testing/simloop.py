@@ -14,6 +14,7 @@ import random
 import selectors
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -54,6 +55,17 @@ class _Selector(selectors.SelectSelector):
         return []
 
 
+class _Task(asyncio.Task[Any]):
+    """A task whose hash is its number: sets of tasks, such as a TaskGroup's, have the same order in each replay."""
+
+    def __init__(self, number: int, coro: Any, **options: Any) -> None:
+        self._number = number  # First of all, for a task enters sets when it is made.
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class SimLoop(asyncio.SelectorEventLoop):
     """The loop. seed: of `rng`. horizon: the virtual second at which it stops with OutOfTime."""
 
@@ -65,6 +77,13 @@ class SimLoop(asyncio.SelectorEventLoop):
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
+        self._numbers = count(1)
+        self.set_task_factory(self._numbered)
+
+    def _numbered(self, _: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        number = next(self._numbers)
+        options.setdefault("name", f"task-{number}")
+        return _Task(number, coro, loop=self, **options)
 
     def time(self) -> float:
         """Virtual seconds since the simulation began."""

@@ -59,7 +59,7 @@ def test_the_first_wins_and_the_others_have_ended() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await tasks.first(sleeping(3, "a", ended), sleeping(3, "b", ended))
-        assert ended == ["fast", "slow", "a", "b"]
+        assert sorted(ended[2:]) == ["a", "b"]
 
     simloop.run(main())
 

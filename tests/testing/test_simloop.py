@@ -56,6 +56,30 @@ def test_a_seed_replays() -> None:
     assert simloop.run(main(), 7) != simloop.run(main(), 8)
 
 
+def test_the_order_in_which_a_group_cancels_replays() -> None:
+    async def main() -> list[int]:
+        order: list[int] = []
+
+        async def wait(number: int) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                order.append(number)
+
+        with pytest.raises(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                for number in range(50):
+                    group.create_task(wait(number))
+                await asyncio.sleep(1)
+                raise KeyError
+        return order
+
+    first = simloop.run(main())
+    kept = [object() for _ in range(1000)]  # Other addresses next time.
+    assert first == simloop.run(main())
+    assert len(kept) == 1000
+
+
 def test_a_deadlock_says_who_waits_where() -> None:
     async def stuck() -> None:
         await asyncio.Event().wait()
