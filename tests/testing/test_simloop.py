@@ -66,7 +66,7 @@ def test_the_order_in_which_a_group_cancels_replays() -> None:
             finally:
                 order.append(number)
 
-        with pytest.raises(ExceptionGroup):
+        with pytest.raises(ExceptionGroup):  # noqa: PT012
             async with asyncio.TaskGroup() as group:
                 for number in range(50):
                     group.create_task(wait(number))
