@@ -49,6 +49,7 @@ class Registry:
     async def insert(self, call: Call, served: Served, obj: Any) -> Stored:
         """The steps of `create` after decoding. Raises AlreadyExists, Invalid, or what admission raises."""
         resource, admission = served.resource, call.admission
+        await self.caches.fresh()  # admission must see what was acknowledged before, such as a new namespace
         refuse_version(obj)
         metadata.begin_create(obj)
         warn_owners(call, obj)
