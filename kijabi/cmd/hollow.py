@@ -1,0 +1,30 @@
+"""A node whose pods only pretend: `kijabi up --runtime fake`, to try controllers and schedulers out without containers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kijabi.cmd import config
+from kijabi.cmd.control_plane import client_of
+from kijabi.cmd.lifeline import Lifeline
+from kijabi.kubelet import app as kubelet
+from kijabi.kubelet.config import KubeletConfig
+from kijabi.kubelet.runtime.fake import FakeRuntime
+
+
+async def work(cluster: config.ClusterConfig, name: str, lifeline: Lifeline) -> None:
+    """Be a hollow node until cancelled. Its pods begin anew with each start of this process."""
+    index = cluster.node_names().index(name)
+    settings = KubeletConfig(
+        node=name,
+        address=cluster.address,
+        root=str(cluster.node_dir(name)),
+        cluster_dns=(cluster.dns_ip,),
+        cluster_domain=cluster.dns_domain,
+        runtime_name="fake",
+        fake=True,
+    )
+    client = client_of(cluster.component_kubeconfig(name), "kubelet")
+    runtime = FakeRuntime(pod_cidr=cluster.pod_cidr_of(index), node_ip=cluster.address)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(kubelet.run(settings, client, runtime, ready=lifeline.ready), name="kubelet")
