@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -277,3 +278,18 @@ def test_bad_kubeconfigs(tmp_path: Path, text: str) -> None:
 def test_a_missing_kubeconfig_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read the kubeconfig .*nowhere"):
         kubeconfig.load(tmp_path / "nowhere")
+
+
+def test_it_runs_on_uvloop(authority: Authority) -> None:
+    async def main() -> None:
+        async with serving(authority, echo) as url:
+            transport = HttpTransport(url, ca=authority.path)
+            answers = await asyncio.gather(*(transport.request(Request(method="GET", path="/")) for _ in range(20)))
+            assert {answer.status for answer in answers} == {202}
+            async with transport.stream(Request(method="GET", path="/")) as stream:
+                assert read(b"".join([chunk async for chunk in stream]))["method"] == "GET"
+            await transport.close()
+            with pytest.raises(ConnectionLost, match="closed"):
+                await transport.request(Request(method="GET", path="/"))
+
+    uvloop.run(main())

@@ -177,3 +177,33 @@ def test_a_file_cut_short_is_refused_or_empty(tmp_path: Path, size: int) -> None
     else:
         with pytest.raises(ConfigError):
             dump(tmp_path)
+
+
+FILLER = """
+import asyncio, os, resource, sys
+from kijabi.store.embedded import EmbeddedStore
+from kijabi.store.interface import Op, StoreClosed
+
+async def main(path):
+    store = EmbeddedStore.open(path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))
+    number = 1
+    try:
+        while True:
+            number = (await store.txn((), (Op(f"/key/{number}", bytes(5000)),))).revision
+    except StoreClosed as error:
+        print(number, error)
+    await store.close()
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_a_disk_without_room_ends_it_with_a_reason(tmp_path: Path) -> None:
+    """The system refuses to let the file grow, as a full disk does; what was acknowledged is there afterwards."""
+    filler = subprocess.run([sys.executable, "-c", FILLER, str(tmp_path)], capture_output=True, text=True, check=True)
+    acknowledged, _, why = filler.stdout.partition(" ")
+    assert "cannot write" in why
+    revision, state, _ = dump(tmp_path)
+    assert revision == int(acknowledged) > 100
+    assert len(state) == revision - 1

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import lmdb
 import pytest
+import uvloop
 
 from kijabi.base.errors import ConfigError
 from kijabi.store import embedded
@@ -210,3 +211,12 @@ async def test_a_store_that_nobody_uses_closes(tmp_path: Path) -> None:
     store = EmbeddedStore.open(tmp_path)
     await store.close()
     await store.close()
+
+
+def test_it_runs_on_uvloop(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = EmbeddedStore.open(tmp_path)
+        assert sorted(await asyncio.gather(*(put(store, f"/{i}") for i in range(100)))) == list(range(2, 102))
+        await store.close()
+
+    uvloop.run(main())
