@@ -32,7 +32,7 @@ from kijabi.apiserver.call import Handler
 from kijabi.apiserver.discovery import Discovery
 from kijabi.apiserver.metrics import Metrics
 from kijabi.apiserver.openapi import OpenApi
-from kijabi.apiserver.plain import Check, Page, Plain
+from kijabi.apiserver.plain import Page, Plain
 from kijabi.apiserver.reading import Reading
 from kijabi.apiserver.registry import Registry
 from kijabi.apiserver.routes import Routes, is_stored
@@ -199,7 +199,7 @@ class App:
             authorizer=security.authorizer,
             admission=security.admission,
             plain=plain,
-            handlers={**security.handlers, **self._handlers(registry, reading, checks)},
+            handlers={**security.handlers, **self._handlers(registry, reading)},
             metrics=self.metrics,
         )
         settings = self.settings
@@ -213,9 +213,7 @@ class App:
         await bootstrap.ensure()
         await repair(self.store, self.addresses)
 
-    def _handlers(
-        self, registry: Registry, reading: Reading, checks: Mapping[str, Check]
-    ) -> dict[tuple[str, str], Handler]:
+    def _handlers(self, registry: Registry, reading: Reading) -> dict[tuple[str, str], Handler]:
         """What is more than reading and writing an object, apart from security's."""
         pods = self.routes.find("", "v1", "pods")
         if pods is None:
@@ -225,12 +223,12 @@ class App:
             ("bindings", ""): bindings.create,
             ("pods", "binding"): bindings.create,
             ("pods", "eviction"): Evictions(self.storage, registry.deletion, pods).create,
-            ("componentstatuses", ""): Components(checks).handle,
+            ("componentstatuses", ""): Components({"etcd-0": self._store_problem}).handle,
             **Scales(self.routes, registry, reading).handlers(),
         }
 
     def _store_problem(self) -> str:
-        return ""
+        return "the store is closed" if self.caches.ended else ""
 
     def _cache_problem(self) -> str:
         return "" if self.caches.ready else "not loaded yet"

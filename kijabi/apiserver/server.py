@@ -164,8 +164,8 @@ class ApiServer:
         allowed = verb in (sub.verbs if sub is not None else resource.verbs)
         if resource.namespaced and not info.namespace:
             allowed = allowed and verb in ("list", "watch")
-        if verb == "create" and sub is None and info.name:
-            allowed = False
+        if sub is None and not collection and bool(info.name) == (verb == "create"):
+            allowed = False  # POST is for collections, PUT and PATCH are for single objects
         if verb == "watch" and request.method not in ("GET", "HEAD"):
             allowed = False
         if not allowed:

@@ -27,7 +27,10 @@ def has_status(resource: Resource) -> bool:
 def prepare(resource: Resource, new: Any, old: Any | None) -> None:
     """For a create (old is None) or update of the main resource."""
     if has_status(resource) and hasattr(new, "status"):
-        new.status = old.status if old is not None else type(new)().status
+        if old is not None:
+            new.status = old.status
+        elif resource.qualified != "nodes":  # a kubelet registers with its status
+            new.status = type(new)().status
     if resource.prepare is not None:
         resource.prepare(new, old)
 

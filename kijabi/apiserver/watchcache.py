@@ -23,7 +23,7 @@ from kijabi.api.struct import Struct
 from kijabi.apiserver.watch import Watcher
 from kijabi.base import clock
 from kijabi.base.errors import KijabiError
-from kijabi.store.interface import Compacted, Entry, Store
+from kijabi.store.interface import Compacted, Entry, Store, StoreClosed
 from kijabi.store.interface import Event as StoreEvent
 
 T = TypeVar("T", bound=Struct)
@@ -216,6 +216,7 @@ class Caches:
         self._expected: dict[str, tuple[bytes, Any]] = {}
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._loaded = asyncio.Event()
+        self.ended = False  # whether `run` has come to its end: nothing new will be seen
         for resource in resources:
             self.add(resource)
 
@@ -256,15 +257,28 @@ class Caches:
 
     async def run(self) -> None:
         """Follow the store until it is closed; when it has lost us, end all watches, load again and go on."""
-        while True:
-            try:
-                async for batch in self.store.watch(EVERYTHING, self.revision):
-                    self._apply(batch)
-                return
-            except Compacted:
-                log.warning("the watch cache fell behind the store: loading everything again")
-            await asyncio.sleep(FOLLOW_RETRY)
-            await self._reload()
+        try:
+            while True:
+                try:
+                    async for batch in self.store.watch(EVERYTHING, self.revision):
+                        self._apply(batch)
+                    return
+                except Compacted:
+                    log.warning("the watch cache fell behind the store: loading everything again")
+                await asyncio.sleep(FOLLOW_RETRY)
+                await self._reload()
+        finally:
+            self.ended = True
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Nothing more will be seen: end all watches, and the waiting of those who wait for a revision."""
+        for cache in self.by_prefix.values():
+            cache.cut_watchers()
+        waiting, self._waiters = self._waiters, []
+        for _, waiter in waiting:
+            if not waiter.done():
+                waiter.set_exception(StoreClosed("the store is closed"))
 
     async def _reload(self) -> None:
         before = {cache.prefix: dict(cache.items) for cache in self.by_prefix.values()}
@@ -335,6 +349,8 @@ class Caches:
     async def reach(self, revision: int) -> None:
         """Wait until the event at a revision that the store has acknowledged is visible here."""
         if self.revision < revision:
+            if self.ended:
+                raise StoreClosed("the store is closed")
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append((revision, waiter))
             await waiter

@@ -38,7 +38,8 @@ async def test_a_name_is_needed_and_must_be_valid(world: World) -> None:
     assert none.message == 'ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required'
     bad = await world.post(CMS, configmap("A_b"))
     assert bad.status == 422
-    assert bad.message.startswith('ConfigMap "A_b" is invalid: metadata.name: Invalid value: "A_b": a lowercase RFC 1123')
+    wrong = 'ConfigMap "A_b" is invalid: metadata.name: Invalid value: "A_b": a lowercase RFC 1123 subdomain'
+    assert bad.message.startswith(wrong)
     assert bad.body["details"]["causes"][0]["field"] == "metadata.name"
 
 

@@ -221,7 +221,7 @@ async def test_tables_and_metadata_in_lists_and_watches(world: World) -> None:
     assert second["object"]["rows"][0]["cells"][0] == "next"
     partial = (await world.get(f"{CMS}/c0", PARTIAL)).body
     assert set(partial) == {"kind", "apiVersion", "metadata"}
-    partials = (await world.get(CMS, {"accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"})).body
+    partials = (await world.get(CMS, {"accept": PARTIAL["accept"].replace("Metadata;", "MetadataList;")})).body
     assert partials["kind"] == "PartialObjectMetadataList"
 
 
