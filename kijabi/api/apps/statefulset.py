@@ -66,8 +66,8 @@ class StatefulSetSpec(Struct):
         self.podManagementPolicy = self.podManagementPolicy or "OrderedReady"
         if not self.updateStrategy.type:
             self.updateStrategy.type = "RollingUpdate"
-            rolling = self.updateStrategy.rollingUpdate or RollingUpdateStatefulSetStrategy()
-            self.updateStrategy.rollingUpdate = rolling
+            if self.updateStrategy.rollingUpdate is None:
+                self.updateStrategy.rollingUpdate = RollingUpdateStatefulSetStrategy()
         rolling = self.updateStrategy.rollingUpdate
         if self.updateStrategy.type == "RollingUpdate" and rolling is not None:
             if rolling.partition is None:

@@ -43,21 +43,22 @@ def _metric(spec: MetricSpec, seen: MetricStatus | None) -> str:
     if source is None:
         return "<unknown type>"
     status = getattr(seen, kind or "", None)
-    now: MetricValueStatus | None = status.current if status else None
+    now: MetricValueStatus | None = status.current if status is not None else None
     target: MetricTarget = source.target
     if spec.type in ("Resource", "ContainerResource"):
         return f"{source.name}: {_by_resource(target, now)}"
+    average, value = (now.averageValue, now.value) if now is not None else (None, None)
     if spec.type == "Pods":
-        return f"{_text(now and now.averageValue)}/{_text(target.averageValue)}"
+        return f"{_text(average)}/{_text(target.averageValue)}"
     if target.averageValue is not None:
-        return f"{_text(now and now.averageValue)}/{target.averageValue} (avg)"
-    return f"{_text(now and now.value)}/{_text(target.value)}"
+        return f"{_text(average)}/{target.averageValue} (avg)"
+    return f"{_text(value)}/{_text(target.value)}"
 
 
 def _by_resource(target: MetricTarget, now: MetricValueStatus | None) -> str:
     if target.averageValue is not None:
-        return f"{_text(now and now.averageValue)}/{target.averageValue}"
-    used = now.averageUtilization if now else None
+        return f"{_text(now.averageValue if now is not None else None)}/{target.averageValue}"
+    used = now.averageUtilization if now is not None else None
     wanted = target.averageUtilization
     return f"{UNKNOWN if used is None else f'{used}%'}/{'<auto>' if wanted is None else f'{wanted}%'}"
 

@@ -135,6 +135,7 @@ def _validate_divisor(path: str, field: ResourceFieldSelector) -> list[FieldErro
     if field.divisor.is_zero():
         return []
     kind = field.resource.partition(".")[2]
+    known: tuple[str, ...]
     if kind == "cpu":
         known, shown = ("1m", "1"), "1m and 1 are supported with the cpu"
     else:

@@ -264,24 +264,6 @@ def difference(old: Any, new: Any) -> str:
     return "".join(unified_diff(left.splitlines(keepends=True), right.splitlines(keepends=True)))
 
 
-def validate_ephemeral_update(new: Pod, old: Pod) -> Sequence[FieldError]:
-    """What a write of `ephemeralcontainers` changes that it may not: containers are only added."""
-    path = "spec.ephemeralContainers"
-    if _MIRROR in old.metadata.annotations:
-        return [forbidden("", "static pods do not support ephemeral containers")]
-    errors: list[FieldError] = []
-    found = {container.name: container for container in new.spec.ephemeralContainers}
-    for container in old.spec.ephemeralContainers:
-        mine = found.get(container.name)
-        if mine is None:
-            detail = f'existing ephemeral containers "{container.name}" may not be removed\n'
-            errors.append(forbidden(path, detail))
-        elif mine != container:
-            detail = f'existing ephemeral containers "{container.name}" may not be changed'
-            errors.append(forbidden(path, f"{detail}\n{difference(container, mine)}"))
-    return errors
-
-
 # Status
 
 

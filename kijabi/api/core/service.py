@@ -72,7 +72,7 @@ class ServiceSpec(Struct):
         if self.sessionAffinity == "None":
             self.sessionAffinityConfig = None
         elif self.sessionAffinity == "ClientIP":
-            given = self.sessionAffinityConfig and self.sessionAffinityConfig.clientIP
+            given = self.sessionAffinityConfig.clientIP if self.sessionAffinityConfig is not None else None
             if given is None or given.timeoutSeconds is None:
                 self.sessionAffinityConfig = SessionAffinityConfig(clientIP=ClientIPConfig(timeoutSeconds=10800))
         outside = self.type in ("NodePort", "LoadBalancer") or (self.type == "ClusterIP" and self.externalIPs)

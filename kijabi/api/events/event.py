@@ -42,7 +42,8 @@ class Event(Object):
 
 def up(event: Event) -> core.Event:
     """The stored form, of the core group."""
-    series = event.series and core.EventSeries(event.series.count, event.series.lastObservedTime)
+    found = event.series
+    series = core.EventSeries(found.count, found.lastObservedTime) if found is not None else None
     return core.Event(
         metadata=event.metadata,
         involvedObject=event.regarding,
@@ -64,7 +65,8 @@ def up(event: Event) -> core.Event:
 
 def down(event: core.Event) -> Event:
     """The stored form as this group shows it."""
-    series = event.series and EventSeries(event.series.count, event.series.lastObservedTime)
+    found = event.series
+    series = EventSeries(found.count, found.lastObservedTime) if found is not None else None
     return Event(
         metadata=event.metadata,
         eventTime=event.eventTime,
