@@ -15,6 +15,7 @@ from kijabi.cmd.keys import make_keys
 from kijabi.cmd.lifeline import Lifeline
 from kijabi.store.embedded import EmbeddedStore
 from kijabi.store.encrypted import EncryptedStore, Keyring
+from kijabi.store.interface import StoreClosed
 
 MAINTENANCE = 60.0  # seconds between two looks at what the store may forget
 ENCRYPTED = ("/registry/core/secrets/",)
@@ -50,7 +51,7 @@ async def work(cluster: config.ClusterConfig, bind: str, lifeline: Lifeline) -> 
     try:
         await app.load()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(app.run(), name="watch cache")
+            tasks.create_task(_follow(app), name="watch cache")
             await app.start(secured(app.caches, settings, files))
             http = Http(app.api)
             tasks.create_task(http.run(bind, cluster.port, context), name="listener")
@@ -63,6 +64,12 @@ async def work(cluster: config.ClusterConfig, bind: str, lifeline: Lifeline) -> 
             lifeline.ready()
     finally:
         await store.close()
+
+
+async def _follow(app: App) -> None:
+    """The server's own work. It ends only when the store does: then so must this process, and a new one try again."""
+    await app.run()
+    raise StoreClosed("the store stopped by itself: its disk failed or is full; the log has the reason")
 
 
 async def _maintain(store: EncryptedStore) -> None:
