@@ -61,9 +61,7 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
 def network(cluster: str, node: str, pod_cidr: str, data_dir: Path, *, netns: str = "", mtu: int = 0) -> Network:
     """The network of a node; its bridge's name is unique for (cluster, node) and fits the kernel's 15 characters."""
     tag = hashlib.sha256(f"{cluster}/{node}".encode()).hexdigest()[:8]
-    return Network(
-        name=f"kijabi-{tag}", bridge=f"kij{tag}", pod_cidr=pod_cidr, data_dir=data_dir, netns=netns, mtu=mtu
-    )
+    return Network(name=f"kijabi-{tag}", bridge=f"kij{tag}", pod_cidr=pod_cidr, data_dir=data_dir, netns=netns, mtu=mtu)
 
 
 def bin_dir() -> str:

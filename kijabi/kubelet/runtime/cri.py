@@ -8,6 +8,7 @@ remembered here that a restart would miss: containerd's lists are the truth.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import socket
@@ -78,14 +79,12 @@ class CriRuntime:
         attempt = 0
         while True:
             try:
-                async for event in self._tasks.events():
-                    attempt = 0
-                    if event is None:
-                        yield i.ContainerEvent("resync")
-                        continue
-                    if event.kind == "exit":
-                        await self._settle(event.container_id)
-                    yield event
+                async with contextlib.aclosing(self._tasks.events()) as events:
+                    async for event in events:
+                        attempt = 0
+                        if event and event.kind == "exit":
+                            await self._settle(event.container_id)
+                        yield event or i.ContainerEvent("resync")
             except (ConnectionLost, RpcError) as error:
                 log.info("event stream ended; subscribing again", extra={"error": str(error)})
             await asyncio.sleep(RECONNECT_DELAYS[min(attempt, len(RECONNECT_DELAYS) - 1)])
@@ -165,9 +164,7 @@ class CriRuntime:
 
     async def update_resources(self, container_id: str, resources: i.Resources) -> None:
         """Change the limits of a container that exists."""
-        request = m.UpdateContainerResourcesRequest(
-            container_id=container_id, linux=cri_convert.resources(resources)
-        )
+        request = m.UpdateContainerResourcesRequest(container_id=container_id, linux=cri_convert.resources(resources))
         await self._runtime("UpdateContainerResources", request, m.Empty, reason="UpdateResourcesError")
 
     async def reopen_log(self, container_id: str) -> None:
@@ -226,9 +223,7 @@ class CriRuntime:
         """Pull an image; its id."""
         request = m.PullImageRequest(image=m.ImageSpec(image=image), auth=cri_convert.auth_config(auth))
         try:
-            answer = await self._channel.call(
-                f"{IMAGES}/PullImage", request, m.PullImageResponse, timeout=PULL_TIMEOUT
-            )
+            answer = await self._channel.call(f"{IMAGES}/PullImage", request, m.PullImageResponse, timeout=PULL_TIMEOUT)
         except RpcError as error:
             raise cri_convert.pull_failure(image, error.code, error.message) from error
         return answer.image_ref

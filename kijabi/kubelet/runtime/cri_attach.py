@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from urllib.parse import urlsplit
 
 from kijabi.base.errors import ConnectionLost
 from kijabi.kubelet.runtime.interface import RuntimeFailure
+from kijabi.kubelet.streaming.pipe import CHUNK
 from kijabi.kubelet.streaming.spdy import Session, Stream
+
+log = logging.getLogger(__name__)
 
 PROTOCOL = "v4.channel.k8s.io"
 ANSWER_TIMEOUT = 10.0  # seconds for containerd to accept the upgrade
@@ -26,21 +30,21 @@ class AttachSession:
         self._session = Session(reader, writer, client=True)
         self._running = asyncio.get_running_loop().create_task(self._session.run())
         self._resizing: Stream | None = None
-        self._error: Stream
+        self._error: _Output
         self.stdin: Stream | None = None
-        self.stdout: Stream
-        self.stderr: Stream | None = None
+        self.stdout: _Output
+        self.stderr: _Output | None = None
 
     async def open(self, *, stdin: bool, tty: bool) -> None:
         """Open the streams that containerd waits for, in the order of its clients."""
-        self._error = await self._stream("error")
+        self._error = _Output(await self._stream("error"))
         if stdin:
             self.stdin = await self._stream("stdin")
-        self.stdout = await self._stream("stdout")
+        self.stdout = _Output(await self._stream("stdout"))
         if tty:
             self._resizing = await self._stream("resize")
         else:
-            self.stderr = await self._stream("stderr")
+            self.stderr = _Output(await self._stream("stderr"))
 
     async def resize(self, width: int, height: int) -> None:
         """Set the terminal's size; without a terminal nothing happens."""
@@ -51,6 +55,8 @@ class AttachSession:
     async def wait(self) -> int:
         """Wait for the end of the process or of the connection; raises RuntimeFailure when containerd reports one."""
         text = await self._error.read()
+        if not text and self._running.done():
+            raise ConnectionLost("containerd's streaming server went away")
         status = json.loads(text) if text else {}
         if status.get("status") == "Failure":
             raise RuntimeFailure("AttachFailed", status.get("message", "attach failed"))
@@ -65,6 +71,24 @@ class AttachSession:
 
     async def _stream(self, kind: str) -> Stream:
         return await self._session.open({"streamtype": kind})
+
+
+class _Output:
+    """A stream that containerd writes; it ends them all by a reset, which here is just the end."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    async def read(self, n: int = -1, /) -> bytes:
+        parts = []
+        try:
+            while part := await self._stream.read(CHUNK if n < 0 else n):
+                if n >= 0:
+                    return part
+                parts.append(part)
+        except ConnectionLost as error:
+            log.debug("stream of an attached container ended", extra={"error": str(error)})
+        return b"".join(parts)
 
 
 async def attach(url: str, *, stdin: bool, tty: bool) -> AttachSession:

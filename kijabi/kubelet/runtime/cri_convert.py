@@ -67,9 +67,7 @@ def container_config(config: i.ContainerConfig, sandbox: i.SandboxConfig) -> m.C
         namespaces.pid, namespaces.target_id = m.TARGET, config.target_container
     # nothing masked is what a privileged container gets; there is no way to say "none" in the message
     security = m.LinuxContainerSecurityContext(
-        capabilities=m.Capability(
-            add_capabilities=config.add_capabilities, drop_capabilities=config.drop_capabilities
-        ),
+        capabilities=m.Capability(add_capabilities=config.add_capabilities, drop_capabilities=config.drop_capabilities),
         privileged=config.privileged,
         namespace_options=namespaces,
         run_as_user=_optional(config.run_as_user),
@@ -99,9 +97,7 @@ def container_config(config: i.ContainerConfig, sandbox: i.SandboxConfig) -> m.C
             for mount in config.mounts
         ),
         devices=tuple(
-            m.Device(
-                container_path=device.container_path, host_path=device.host_path, permissions=device.permissions
-            )
+            m.Device(container_path=device.container_path, host_path=device.host_path, permissions=device.permissions)
             for device in config.devices
         ),
         labels=dict(config.labels),

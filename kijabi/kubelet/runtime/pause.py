@@ -73,20 +73,20 @@ def _number(value: int) -> str:
 
 def _assemble() -> bytes:
     code = _Code()
-    code.put("4883ec10" "48c70424ffffffff")  # sub rsp,16; mov qword [rsp],-1: the set of all signals
+    code.put("4883ec1048c70424ffffffff")  # sub rsp,16; mov qword [rsp],-1: the set of all signals
     code.put("b8" + _number(_RT_SIGPROCMASK) + "bf" + _number(_SIG_SETMASK))  # block them all
-    code.put("4889e6" "31d2" "41ba08000000" "0f05")  # rsi=rsp, rdx=0, r10=8 (size of the set), syscall
+    code.put("4889e631d241ba080000000f05")  # rsi=rsp, rdx=0, r10=8 (size of the set), syscall
     code.label("wait")
-    code.put("b8" + _number(_RT_SIGTIMEDWAIT) + "4889e7" "31f6" "31d2" "41ba08000000" "0f05")
+    code.put("b8" + _number(_RT_SIGTIMEDWAIT) + "4889e731f631d241ba080000000f05")
     for number, target in ((_SIGCHLD, "reap"), (_SIGTERM, "exit"), (_SIGINT, "exit")):
         code.put(f"83f8{number:02x}")  # cmp eax,number
         code.jump("74", target)  # je
     code.jump("eb", "wait")
     code.label("reap")
-    code.put("b8" + _number(_WAIT4) + "48c7c7ffffffff" "31f6" "ba" + _number(_WNOHANG) + "4531d2" "0f05")
+    code.put("b8" + _number(_WAIT4) + "48c7c7ffffffff31f6ba" + _number(_WNOHANG) + "4531d20f05")
     code.put("85c0")  # test eax,eax
     code.jump("7f", "reap")  # jg: one reaped, there may be more
     code.jump("eb", "wait")
     code.label("exit")
-    code.put("b8" + _number(_EXIT_GROUP) + "31ff" "0f05")
+    code.put("b8" + _number(_EXIT_GROUP) + "31ff0f05")
     return code.finish()

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
 from kijabi.api import protobuf
@@ -78,12 +78,10 @@ class Channel:
         reply: type[T],
         *,
         metadata: tuple[tuple[str, str], ...] = (),
-    ) -> AsyncIterator[T | None]:
-        """Call a method that answers many times. The first item is None: the daemon has accepted the call."""
+    ) -> AsyncGenerator[T, None]:
+        """Call a method that answers many times; raises as `call` does."""
         call = self._channel.unary_stream(f"/{method}")(protobuf.encode(request), metadata=metadata)
         try:
-            await call.initial_metadata()
-            yield None
             async for body in call:
                 yield protobuf.decode(reply, body)
         except self._grpc.aio.AioRpcError as error:

@@ -99,9 +99,11 @@ class RuntimeSuite:
     async def exited(self, runtime: Runtime, container_id: str) -> ContainerInfo:
         """Wait for the container's end."""
         async with asyncio.timeout(WITHIN):
-            while (info := await runtime.container_status(container_id)).state != "exited":
+            while True:
+                info = await runtime.container_status(container_id)
+                if info.state == "exited":
+                    return info
                 await asyncio.sleep(0.02)
-        return info
 
     async def test_is_ready(self, runtime: Runtime) -> None:
         """A runtime that runs says so."""

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated, TypeVar, cast
 
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 _NAMESPACE = (("containerd-namespace", "k8s.io"),)
 _TASKS = "containerd.services.tasks.v1.Tasks"
 _PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process"
+_EVENTS = "containerd.services.events.v1.Events"
+_HELLO = "kijabi"
+HELLO_AGAIN = 0.02  # seconds until an event of ours that did not come back is sent again
 SIGKILL = 9
 DRAIN = 5.0  # seconds without output after a command's end until its pipes are closed (a child may hold them)
 READ_LIMIT = 64 << 10  # bytes buffered for each output before the command has to wait
@@ -120,6 +123,11 @@ class SubscribeRequest(Struct):
     filters: Annotated[tuple[str, ...], Tag(1)] = ()
 
 
+class PublishRequest(Struct):
+    topic: Annotated[str, Tag(1)] = ""
+    event: Annotated[AnyMessage | None, Tag(2)] = None
+
+
 class Envelope(Struct):
     topic: Annotated[str, Tag(3)] = ""
     event: Annotated[AnyMessage | None, Tag(4)] = None
@@ -168,15 +176,28 @@ class Tasks:
             raise
         return session
 
-    async def events(self) -> AsyncIterator[ContainerEvent | None]:
+    async def events(self) -> AsyncGenerator[ContainerEvent | None, None]:
         """Events from now on; the first item is None: subscribed. Raises ConnectionLost when containerd ends."""
-        filters = ('namespace==k8s.io,topic~="/(tasks|containers)/"',)
-        method = "containerd.services.events.v1.Events/Subscribe"
-        async for envelope in self._channel.stream(method, SubscribeRequest(filters=filters), Envelope):
-            if envelope is None:
-                yield None
-            elif (event := _event(envelope)) is not None:
-                yield event
+        request = SubscribeRequest(filters=(f'namespace==k8s.io,topic~="^/(tasks|containers|{_HELLO})/"',))
+        stream = self._channel.stream(f"{_EVENTS}/Subscribe", request, Envelope)
+        first = asyncio.ensure_future(anext(stream))
+        try:
+            # Nothing says that the subscription has begun, so an event of our own must come through it.
+            hello = PublishRequest(topic=f"/{_HELLO}/hello", event=AnyMessage(type_url=_HELLO))
+            while not first.done():
+                await self._channel.call(f"{_EVENTS}/Publish", hello, Nothing, metadata=_NAMESPACE)
+                await asyncio.wait((first,), timeout=HELLO_AGAIN)
+            yield None
+            envelope: Envelope | None = await first
+            while envelope is not None:
+                event = _event(envelope)
+                if event is not None:
+                    yield event
+                envelope = await anext(stream, None)
+        finally:
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            await stream.aclose()
 
     async def call(self, method: str, request: Struct, reply: type[T], timeout: float | None = 60.0) -> T:
         """Call the task service."""
@@ -223,9 +244,7 @@ class TaskSession:
         # Our reading ends must be open before the process can end, or its last output would be lost.
         readers = {name: os.open(pipes[name], os.O_RDONLY | os.O_NONBLOCK) for name in names}
         try:
-            request = ExecRequest(
-                container_id=self._container, exec_id=self._id, terminal=tty, spec=process, **pipes
-            )
+            request = ExecRequest(container_id=self._container, exec_id=self._id, terminal=tty, spec=process, **pipes)
             await self._tasks.call("Exec", request, Nothing)
             self._exit = asyncio.get_running_loop().create_task(self._wait())
             await self._tasks.call("Start", self._request(), Nothing)
@@ -305,9 +324,7 @@ class TaskSession:
     async def _close_stdin(self, closed: asyncio.Event) -> None:
         """The shim holds a writing end of its own: only when told does the process see the end of its input."""
         await closed.wait()
-        await self._quietly(
-            "CloseIO", CloseRequest(container_id=self._container, exec_id=self._id, stdin=True)
-        )
+        await self._quietly("CloseIO", CloseRequest(container_id=self._container, exec_id=self._id, stdin=True))
 
     async def _quietly(self, method: str, request: Struct) -> None:
         try:
@@ -382,4 +399,3 @@ def _event(envelope: Envelope) -> ContainerEvent | None:
         return ContainerEvent(kind, protobuf.decode(AnyEvent, body).container_id)  # type: ignore[arg-type]
     exit = protobuf.decode(TaskExit, body)
     return ContainerEvent("exit", exit.container_id) if exit.id == exit.container_id else None
-

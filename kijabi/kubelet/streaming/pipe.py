@@ -86,4 +86,3 @@ class Pipe:
         # one side at most waits here: the pipe is either empty or full
         self._changed.clear()
         await self._changed.wait()
-

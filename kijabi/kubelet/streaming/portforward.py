@@ -201,9 +201,7 @@ async def _read_channels(channels: websocket.Channels, inputs: list[Pipe]) -> No
     raise _Ended
 
 
-async def _forward_channel(
-    channels: websocket.Channels, index: int, port: int, source: Pipe, connect: Connect
-) -> None:
+async def _forward_channel(channels: websocket.Channels, index: int, port: int, source: Pipe, connect: Connect) -> None:
     failure = await forward(port, source, _ChannelWriter(channels, 2 * index), connect)
     source.drop()
     if failure:

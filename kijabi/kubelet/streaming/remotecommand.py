@@ -13,7 +13,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
@@ -48,9 +48,7 @@ class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
 SessionFactory = Callable[[StreamOptions], Awaitable[ExecSession]]
 
 
-async def serve(
-    request: web.Request, open_session: SessionFactory, *, action: Literal["exec", "attach"] = "exec"
-) -> web.StreamResponse:
+async def serve(request: web.Request, open_session: SessionFactory) -> web.StreamResponse:
     """Serve one exec or attach request to its end; return the response for aiohttp.
 
     The caller has authorised the client and knows that the container exists (else it answers 404 itself). The upgrade
@@ -77,7 +75,7 @@ async def serve(
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(_until_gone(client))
             await client.ready()
-            status = await _run(client, options, open_session, request, action)
+            status = await _run(client, options, open_session, request)
             client.send_status(status)
             await client.finish()
             reading.cancel()
@@ -149,10 +147,11 @@ async def _until_gone(client: Client) -> None:
 
 
 async def _run(
-    client: Client, options: StreamOptions, open_session: SessionFactory, request: web.Request, action: str
+    client: Client, options: StreamOptions, open_session: SessionFactory, request: web.Request
 ) -> dict[str, Any]:
     """Open the session, move bytes until it ends, and say how it ended, as a Status."""
-    failing = "error executing command in container" if action == "exec" else "error attaching to container"
+    attaching = request.path.startswith("/attach")
+    failing = "error attaching to container" if attaching else "error executing command in container"
     try:
         session = await open_session(options)
     except ApiError as error:

@@ -91,9 +91,7 @@ def choose(request: web.Request, supported: Sequence[str]) -> str:
     )
 
 
-def accept(
-    request: web.Request, protocol: str
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, upgrade.Upgraded]:
+def accept(request: web.Request, protocol: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, upgrade.Upgraded]:
     """Answer the upgrade with the chosen stream protocol; raises ConnectionLost."""
     headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": protocol}
     return upgrade.take_over(request, headers)
@@ -311,9 +309,7 @@ class Session:
         except struct.error as error:
             raise SpdyError(f"control frame too short: {error}") from error
 
-    async def _control(
-        self, kind: int, flags: int, body: bytes, on_stream: Callable[[Stream], None] | None
-    ) -> bool:
+    async def _control(self, kind: int, flags: int, body: bytes, on_stream: Callable[[Stream], None] | None) -> bool:
         match kind:
             case 1:  # SYN_STREAM
                 await self._syn_stream(flags, body, on_stream)

@@ -1,7 +1,7 @@
 """From a recipe to an image archive in the cache.
 
-Called by the command line in `__main__.py` and by tests that need images. Packages come from `debian.py`; the archive is
-written by `kijabi.kubelet.runtime.oci`.
+Called by the command line in `__main__.py` and by tests that need images. Packages come from `debian.py`; the
+archive is written by `kijabi.kubelet.runtime.oci`.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def furnish(root: Path, recipe: Recipe) -> None:
     for pattern in PRUNED:
         for path in root.glob(pattern):
             shutil.rmtree(path)
-    for path in (*COMMON_DIRECTORIES, *recipe.directories):
-        (root / path).mkdir(parents=True, exist_ok=True)
+    for directory in (*COMMON_DIRECTORIES, *recipe.directories):
+        (root / directory).mkdir(parents=True, exist_ok=True)
     (root / "tmp").chmod(0o1777)
     _write(root, {**COMMON_FILES, **recipe.files})
     _link_tools(root)

@@ -94,9 +94,7 @@ def unpack(packages: Iterable[Path], root: Path) -> None:
     for package in packages:
         with subprocess.Popen(("dpkg-deb", "--fsys-tarfile", package), stdout=subprocess.PIPE) as archive:
             # dpkg-deb --extract would replace the links above by directories
-            subprocess.run(
-                ("tar", "-x", "--keep-directory-symlink", "-C", root), stdin=archive.stdout, check=True
-            )
+            subprocess.run(("tar", "-x", "--keep-directory-symlink", "-C", root), stdin=archive.stdout, check=True)
     _run("ldconfig", "-r", str(root))
 
 

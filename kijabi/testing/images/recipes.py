@@ -28,7 +28,10 @@ server {
   index index.html;
 }
 """
-NGINX_INDEX = "<!DOCTYPE html>\n<html><head><title>Welcome to nginx!</title></head><body><h1>Welcome to nginx!</h1></body></html>\n"
+NGINX_INDEX = """\
+<!DOCTYPE html>
+<html><head><title>Welcome to nginx!</title></head><body><h1>Welcome to nginx!</h1></body></html>
+"""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
