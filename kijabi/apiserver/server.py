@@ -32,6 +32,7 @@ from kijabi.apiserver.patching import make_patched, patch_type
 from kijabi.apiserver.reading import ContinueExpired, Reading
 from kijabi.apiserver.registry import Registry, key_in
 from kijabi.apiserver.routes import Routes, Served
+from kijabi.apiserver.subresources.websocket import stream_answer
 from kijabi.apiserver.watch import WatchAnswer
 from kijabi.base import rand
 from kijabi.base.errors import ApiError, BadRequest, InternalError, KijabiError, Unauthorized
@@ -146,6 +147,8 @@ class ApiServer:
             answer.headers["Warning"] = ", ".join(map(body.header, call.warnings))
         if isinstance(answer, Response):
             negotiate.finish(request, answer, call.media.pretty)
+        elif isinstance(answer, WatchAnswer) and request.headers.get("upgrade", "").lower() == "websocket":
+            return stream_answer(request, answer.events(), text=True)
         return answer
 
     def _place(self, request: Request, served: Served, info: RequestInfo) -> Subresource | None:

@@ -257,6 +257,12 @@ class WatchAnswer(msgspec.Struct, kw_only=True):
         finally:
             self.watcher.close()
 
+    async def events(self) -> AsyncIterator[bytes]:
+        """As `chunks`, one event at a time."""
+        async for data in self.chunks():
+            for line in data.splitlines(keepends=True):
+                yield line
+
 
 def error_frame(status: dict[str, Any]) -> bytes:
     """The ERROR event that ends a watch which cannot go on."""

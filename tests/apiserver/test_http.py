@@ -156,6 +156,15 @@ async def test_an_upgraded_connection_belongs_to_its_handler() -> None:
         writer.close()
 
 
+async def test_a_watch_over_a_websocket_sends_an_event_a_frame() -> None:
+    async with listening() as site:
+        await site.world.post(CMS, configmap("a"))
+        await site.world.post(CMS, configmap("b"))
+        async with site.session.ws_connect(f"{CMS}?watch=1") as socket, asyncio.timeout(5):
+            names = [(await socket.receive_json())["object"]["metadata"]["name"] for _ in range(2)]
+        assert names == ["a", "b"]
+
+
 async def test_malformed_requests_get_an_answer() -> None:
     async with listening() as site:
         for raw in (b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n"):

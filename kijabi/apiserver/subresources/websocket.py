@@ -1,6 +1,6 @@
-"""A WebSocket that only sends: for clients that read a log in frames (RFC 6455; k8s.io/apimachinery `wsstream`).
+"""A WebSocket that only sends: for clients that read a log or a watch in frames (RFC 6455; k8s.io/apimachinery `wsstream`).
 
-`log.py` gives it a stream of bytes; it makes an UpgradeAnswer that sends them, binary or in base64 by the subprotocol
+`log.py` and `server.py` give it a stream of bytes; it makes an UpgradeAnswer that sends them, binary or in base64 by the subprotocol
 that the client offers, answers pings, and closes.
 """
 
@@ -23,8 +23,11 @@ _TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
 _NORMAL = b"\x03\xe8"
 
 
-def stream_answer(request: Request, chunks: AsyncIterator[bytes]) -> UpgradeAnswer:
-    """The answer that sends `chunks` over a WebSocket. Raises BadRequest when the handshake is not one."""
+def stream_answer(request: Request, chunks: AsyncIterator[bytes], *, text: bool = False) -> UpgradeAnswer:
+    """The answer that sends `chunks` over a WebSocket, text: in text frames (watch events).
+
+    Raises BadRequest when the handshake is not one.
+    """
     key = request.headers.get("sec-websocket-key", "")
     if request.headers.get("upgrade", "").lower() != "websocket" or not key:
         raise bad_request("not a websocket protocol")
@@ -39,7 +42,7 @@ def stream_answer(request: Request, chunks: AsyncIterator[bytes]) -> UpgradeAnsw
     encode = protocol.startswith("base64.")
 
     async def serve(client: Duplex) -> None:
-        sender = asyncio.ensure_future(_send(client, chunks, encode))
+        sender = asyncio.ensure_future(_send(client, chunks, encode, text))
         listener = asyncio.ensure_future(_listen(client))
         try:
             await asyncio.wait((sender, listener), return_when=asyncio.FIRST_COMPLETED)
@@ -64,11 +67,11 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return head + payload
 
 
-async def _send(client: Duplex, chunks: AsyncIterator[bytes], encode: bool) -> None:
+async def _send(client: Duplex, chunks: AsyncIterator[bytes], encode: bool, text: bool) -> None:
     try:
         async for chunk in chunks:
-            data = frame(_TEXT, base64.b64encode(chunk)) if encode else frame(_BINARY, chunk)
-            await client.write(data)
+            data = base64.b64encode(chunk) if encode else chunk
+            await client.write(frame(_TEXT if encode or text else _BINARY, data))
         await client.write(frame(_CLOSE, _NORMAL))
     except ConnectionLost:
         return
