@@ -1,33 +1,48 @@
-"""What a cluster can leave on a machine: processes, mounts, namespaces, links, nftables, cgroups, routes."""
+"""What a cluster can leave on a machine: processes, mounts, namespaces, links, nftables, cgroups, routes, files.
+
+Other clusters may start and stop on the machine meanwhile: what bears the mark of another one (its directory, its hash
+in a name, its bridge) is not counted.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from kijabi.cmd.config import ClusterConfig
 
 
 class Traces(NamedTuple):
-    """A machine at one moment, as far as clusters touch it."""
+    """A machine at one moment, as far as the cluster in one directory touches it."""
 
     processes: frozenset[str]
     mounts: frozenset[str]
     netns: frozenset[str]
     links: frozenset[str]
-    tables: frozenset[str]
+    rules: frozenset[str]
     cgroups: frozenset[str]
     routes: frozenset[str]
+    files: frozenset[str]
 
     @classmethod
-    def of_machine(cls) -> Traces:
+    def of_machine(cls, directory: Path) -> Traces:
+        marks = {str(directory), ClusterConfig(dir=str(directory)).hash}
+        links = json.loads(_out("ip", "-j", "link", "show"))
+        own = {link["ifname"] for link in links if not _foreign_link(link, links, marks)}
+        routes = [line for line in _lines("ip", "route", "show") if not (dev := _device(line)) or dev in own]
         return cls(
-            processes=frozenset(_processes()),
-            mounts=frozenset(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()),
-            netns=frozenset(_lines("ip", "netns", "list")),
-            links=frozenset(line.split(":")[1].strip() for line in _lines("ip", "-o", "link", "show")),
-            tables=frozenset(_lines("nft", "list", "tables")) - {"table ip nat", "table ip filter"},
-            cgroups=frozenset(str(path) for path in Path("/sys/fs/cgroup").glob("*/kijabi*")),
-            routes=frozenset(_lines("ip", "route", "show")),
+            processes=frozenset(text for text in _processes() if _mine(text, marks)),
+            mounts=frozenset(line.split()[1] for line in _file("/proc/mounts") if _mine(line, marks)),
+            netns=frozenset(line for line in _lines("ip", "netns", "list") if _mine(line, marks)),
+            links=frozenset(own),
+            rules=frozenset(line for line in _rules() if _mine(line, marks)),
+            cgroups=frozenset(path for path in _kijabi_cgroups() if _mine(path, marks)),
+            routes=frozenset(routes),
+            files=frozenset(path for path in _files() if _mine(path, marks)),
         )
 
     def __sub__(self, other: Traces) -> dict[str, set[str]]:
@@ -36,8 +51,52 @@ class Traces(NamedTuple):
         return {kind: set(mine - theirs) for kind, mine, theirs in pairs if mine - theirs}
 
 
-def _lines(*command: str) -> list[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+def _mine(text: str, marks: set[str]) -> bool:
+    """Whether it bears one of our marks, or no other cluster's."""
+    return any(mark in text for mark in marks) or not re.search(r"kijabi[-/][0-9a-f-]{8}|--data-dir|/run/kijabi/", text)
+
+
+def _foreign_link(link: dict[str, Any], links: list[dict[str, Any]], marks: set[str]) -> bool:
+    """Whether a link is, or hangs on, a bridge that is named with a network of a living foreign cluster."""
+    bridge = link.get("master") or link["ifname"]
+    return bridge in _foreign_bridges(marks)
+
+
+def _foreign_bridges(marks: set[str]) -> set[str]:
+    """The bridges that configurations of other clusters name."""
+    found = set()
+    for directory in _slot_owners() - marks:
+        for path in Path(directory).glob("nodes/*/cni/*.conflist"):
+            found.add(json.loads(path.read_text())["plugins"][0]["bridge"])
+    return found
+
+
+def _slot_owners() -> set[str]:
+    table = Path("/run/kijabi/slots.json")
+    return set(json.loads(table.read_text()).values()) if table.exists() else set()
+
+
+def _device(route: str) -> str:
+    found = re.search(r"\bdev (\S+)", route)
+    return found.group(1) if found else ""
+
+
+def _rules() -> list[str]:
+    """nftables tables, and the host-port chains of CNI's portmap; iptables' own tables are the system's."""
+    tables = [line for line in _lines("nft", "list", "tables") if "kijabi" in line]
+    chains = [line.strip() for line in _lines("nft", "list", "chains", "ip") if re.search(r"chain CNI-(DN|SN|HP)-", line)]
+    return [*tables, *chains]
+
+
+def _kijabi_cgroups() -> list[str]:
+    root = Path("/sys/fs/cgroup")
+    return [str(path) for pattern in ("kijabi*", "*/kijabi*") for path in root.glob(pattern)]
+
+
+def _files() -> list[str]:
+    """State that CNI and containerd keep outside a cluster's own directory."""
+    places = ("/var/lib/cni/*/*", "/var/lib/cni/*/*/*", "/run/containerd/*", "/run/netns/*", "/run/kijabi/*/*")
+    return [str(path) for place in places for path in Path("/").glob(place[1:])]
 
 
 def _processes() -> list[str]:
@@ -48,6 +107,18 @@ def _processes() -> list[str]:
             words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if "containerd" in words or "kijabi.cmd" in words:
+        if ("containerd" in words or "kijabi.cmd" in words) and path.parent.name != str(os.getpid()):
             found.append(words)
     return found
+
+
+def _file(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()
+
+
+def _out(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def _lines(*command: str) -> list[str]:
+    return _out(*command).splitlines()

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kijabi.cmd import config as configuration
+
 T = TypeVar("T")
 
 PATIENCE = 90.0
@@ -23,6 +25,15 @@ class Cluster:
     def __init__(self, directory: Path, port: int) -> None:
         self.directory = directory
         self.port = port
+
+    @classmethod
+    def at(cls, directory: Path) -> Cluster:
+        """The cluster that runs in a directory."""
+        return cls(directory, configuration.load(directory).port)
+
+    @property
+    def config(self) -> configuration.ClusterConfig:
+        return configuration.load(self.directory)
 
     @property
     def kubeconfig(self) -> Path:
@@ -38,6 +49,11 @@ class Cluster:
         if check and done.returncode:
             raise AssertionError(f"kijabi {command} failed:\n{done.stdout}{done.stderr}\n{self.last_logs()}")
         return done
+
+    def import_images(self) -> None:
+        """The images of `make images` into every node."""
+        sockets = [word for path in self.config.run.glob("*/containerd.sock") for word in ("--socket", str(path))]
+        subprocess.run([sys.executable, "-m", "kijabi.testing.images", "import", *sockets], check=True, timeout=300)
 
     def kubectl(self, *arguments: str, text: str | None = None, check: bool = True, timeout: float = PATIENCE) -> str:
         """Run kubectl and give what it printed; AssertionError with its complaint if it failed."""
@@ -79,6 +95,54 @@ class Cluster:
         """Keep the component logs where a person can read them after the cluster is gone."""
         if (self.directory / "logs").is_dir():
             shutil.copytree(self.directory / "logs", target, dirs_exist_ok=True)
+
+
+class Namespace:
+    """One namespace of a cluster, and the commands for it."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster = cluster
+        self.name = name
+
+    def kubectl(self, *arguments: str, text: str | None = None, timeout: float = PATIENCE) -> str:
+        return self.cluster.kubectl("-n", self.name, *arguments, text=text, timeout=timeout)
+
+    def try_kubectl(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        return self.cluster.try_kubectl("-n", self.name, *arguments, text=text)
+
+    def fails(self, *arguments: str, text: str | None = None) -> str:
+        """What kubectl complains of; AssertionError if it does not fail."""
+        done = self.try_kubectl(*arguments, text=text)
+        assert done.returncode != 0, done.stdout
+        return done.stderr.strip()
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """`kubectl apply` of objects given as dictionaries."""
+        self.kubectl("apply", "-f", "-", text="\n---\n".join(json.dumps(thing) for thing in objects))
+
+    def get(self, *arguments: str) -> Any:
+        return self.cluster.get("-n", self.name, *arguments)
+
+    def exec(self, pod: str, *command: str, container: str = "") -> str:
+        """Run a command in a pod and give its output."""
+        return self.kubectl("exec", pod, *(["-c", container] if container else []), "--", *command)
+
+    def shell(self, pod: str, line: str) -> str:
+        """Run a line of shell in a pod and give its output, stripped."""
+        return self.exec(pod, "sh", "-c", line).strip()
+
+    def field(self, thing: str, path: str) -> str:
+        """One field by JSONPath: `field("pod/x", "{.status.phase}")`."""
+        return self.kubectl("get", thing, "-o", f"jsonpath={path}")
+
+    def events(self, name: str) -> list[tuple[str, str]]:
+        """(reason, message) of an object's events, oldest first."""
+        items = self.get("events", f"--field-selector=involvedObject.name={name}")["items"]
+        return [(item["reason"], item["message"]) for item in items]
+
+    def has_account(self) -> None:
+        """Wait until pods can be made: the controllers must have made the default service account."""
+        eventually(lambda: self.try_kubectl("get", "serviceaccount", "default").returncode == 0)
 
 
 def eventually(what: Callable[[], T], *, seconds: float = PATIENCE, every: float = 0.1) -> T:
