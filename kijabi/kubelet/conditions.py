@@ -13,13 +13,31 @@ from kijabi.kubelet import podspec
 from kijabi.kubelet.plan import sandbox_changed
 from kijabi.kubelet.view import PodView
 
-OWNED = frozenset({"PodScheduled", "Ready", "Initialized", "ContainersReady", "PodReadyToStartContainers"})
+OWNED = frozenset(
+    {
+        "PodScheduled",
+        "Ready",
+        "Initialized",
+        "ContainersReady",
+        "PodReadyToStartContainers",
+        "PodResizePending",
+        "PodResizeInProgress",
+    }
+)
 
 
-def conditions(pod: Pod, view: PodView, status: PodStatus, previous: PodStatus, now: Time) -> tuple[PodCondition, ...]:
+def conditions(
+    pod: Pod,
+    view: PodView,
+    status: PodStatus,
+    previous: PodStatus,
+    now: Time,
+    resize: tuple[str, str, str] | None = None,
+) -> tuple[PodCondition, ...]:
     """All conditions for a status whose phase and container statuses are already set.
 
-    A condition whose status did not change keeps its transition time.
+    A condition whose status did not change keeps its transition time. resize: type, reason and message of the
+    condition that tells of a resize that is pending or under way.
     """
     foreign = [c for c in pod.status.conditions if c.type not in OWNED]
     if not any(c.type == "DisruptionTarget" for c in foreign):
@@ -32,6 +50,8 @@ def conditions(pod: Pod, view: PodView, status: PodStatus, previous: PodStatus, 
         containers_ready,
         _condition("PodScheduled", ""),
     ]
+    if resize is not None:
+        own.insert(0, _condition(*resize))
     generation = pod.metadata.generation
     return (*foreign, *(_stamp(c, previous, generation, now) for c in own))
 

@@ -23,8 +23,11 @@ REMOVE_TRIES, REMOVE_WAIT = 20, 0.05
 class Groups(Protocol):
     """Pods' control groups."""
 
-    def ensure(self, pod: Pod) -> str:
-        """Make the pod's group with its limits, or update them; gives its name for the runtime. Raises OSError."""
+    def ensure(self, pod: Pod, *, loose: bool = False) -> str:
+        """Make the pod's group with its limits, or update them; gives its name for the runtime. Raises OSError.
+
+        loose: without limits, while those of containers below change.
+        """
         ...
 
     async def remove(self, uid: str) -> None:
@@ -42,10 +45,10 @@ class PodGroups:
     def __init__(self, cgroups: Cgroups) -> None:
         self._cgroups = cgroups
 
-    def ensure(self, pod: Pod) -> str:
+    def ensure(self, pod: Pod, *, loose: bool = False) -> str:
         """See Groups."""
         group = self._cgroups.pod(podspec.qos_class(pod), pod.metadata.uid)  # type: ignore[arg-type]
-        cpu, memory = resources.pod_limits(pod)
+        cpu, memory = (0, 0) if loose else resources.pod_limits(pod)
         request = resources.pod_requests(pod).get("cpu", 0)
         limits = Resources(cpu_shares=resources.shares(request), cpu_quota=resources.quota(cpu), memory_limit=memory)
         self._cgroups.create(group, limits)
@@ -71,7 +74,7 @@ class PodGroups:
 class NullGroups:
     """No control groups at all."""
 
-    def ensure(self, pod: Pod) -> str:
+    def ensure(self, pod: Pod, *, loose: bool = False) -> str:
         """See Groups."""
         return ""
 

@@ -44,6 +44,7 @@ from kijabi.kubelet.pressure import PressureWatch
 from kijabi.kubelet.probes import Probes
 from kijabi.kubelet.references import References
 from kijabi.kubelet.reports import Reports
+from kijabi.kubelet.resize import verdict
 from kijabi.kubelet.rotation import Rotation
 from kijabi.kubelet.runtime.interface import Runtime
 from kijabi.kubelet.statuses import Statuses
@@ -89,14 +90,16 @@ class Kubelet:
         hooks = Hooks(runtime, dialer)
         killing = Killing(runtime, cache, hooks, reports)
         images = Images(runtime, reports)
-        self.agent = NodeAgent(config, client, runtime, cache, machine, reports)
+        self.agent = NodeAgent(config, client, runtime, machine, reports)
+        around = self._surround()
         starter = Starter(
             client, runtime, cache, references, volumes, files, images, groups, killing, hooks, reports,
-            self._surround(),
+            around,
         )  # fmt: skip
         self.parts = Parts(
             runtime, config.runtime_name, (config.address,), config.log_root, cache, references, volumes, files,
             images, groups, killing, starter, probes, Statuses(client), reports,
+            around.node, self._may_resize,
         )  # fmt: skip
         self.workers: dict[str, PodWorker] = {}
         self.collector = Collector(self.parts, machine, config, self.agent.images_changed)
@@ -202,6 +205,10 @@ class Kubelet:
                 return
         self._start(PodWorker(pod, self.parts))
 
+    def _may_resize(self, pod: Pod) -> tuple[str, str] | None:
+        others = (w.pod for w in self._running() if not w.gone and w.uid != pod.metadata.uid)
+        return verdict(pod, self.agent.status().allocatable, others)
+
     def _removed(self, pod: Pod) -> None:
         uid = pod.metadata.uid
         self.parts.statuses.drop(uid)
@@ -243,3 +250,6 @@ class Kubelet:
                 log.exception("pod worker failed", extra={"pod": worker.uid, "retry_in": round(wait, 1)})
                 await asyncio.sleep(wait)
         self.workers.pop(worker.uid, None)
+        for other in self.workers.values():
+            if other.resizing is not None:
+                other.wake()

@@ -19,7 +19,6 @@ from kijabi.base.backoff import Backoff
 from kijabi.base.errors import AlreadyExists, ApiError, Conflict, ConnectionLost, NotFound
 from kijabi.client.client import Client
 from kijabi.kubelet import nodestatus
-from kijabi.kubelet.cache import RuntimeCache
 from kijabi.kubelet.config import KubeletConfig
 from kijabi.kubelet.machine import Machine
 from kijabi.kubelet.nodestatus import Found, Pressure
@@ -31,6 +30,8 @@ log = logging.getLogger(__name__)
 LEASE_NAMESPACE = "kube-node-lease"
 LEASE_SECONDS, RENEW_SECONDS = 40, 10.0
 CHECK_SECONDS, REPORT_SECONDS = 10.0, 300.0
+# A runtime that is started anew may be away for so long before the node counts as not ready.
+RUNTIME_SECONDS = 30.0
 
 
 class NodeAgent:
@@ -41,12 +42,11 @@ class NodeAgent:
         config: KubeletConfig,
         client: Client,
         runtime: Runtime,
-        cache: RuntimeCache,
         machine: Machine,
         reports: Reports,
     ) -> None:
         self._config, self._client, self._runtime = config, client, runtime
-        self._cache, self._machine, self._reports = cache, machine, reports
+        self._machine, self._reports = machine, reports
         self.node: Node | None = None
         self.pressure = Pressure()
         self.info: RuntimeInfo | None = None
@@ -55,6 +55,7 @@ class NodeAgent:
         self._images_stale = True
         self._changed = asyncio.Event()
         self._reported = 0.0
+        self._answered = 0.0  # when the runtime last answered
         self._lease: Lease | None = None
 
     async def run(self) -> None:
@@ -124,7 +125,7 @@ class NodeAgent:
 
     def _steady(self) -> bool:
         """Whether the node is ready, so that there is no need to look often."""
-        return self.info is not None and not nodestatus.trouble_of(self.info, self._cache.failure)
+        return self.info is not None and not nodestatus.trouble_of(self.info, "")
 
     async def _send_status(self, *, force: bool = False) -> None:
         assert self.node is not None
@@ -164,8 +165,11 @@ class NodeAgent:
                 self._images = await self._runtime.list_images()
                 self._images_stale = False
         except (RuntimeFailure, ConnectionLost) as problem:
+            if self.info is not None and clock.monotonic() - self._answered < RUNTIME_SECONDS:
+                return nodestatus.trouble_of(self.info, "")
             return nodestatus.trouble_of(None, str(problem))
-        return nodestatus.trouble_of(self.info, self._cache.failure)
+        self._answered = clock.monotonic()
+        return nodestatus.trouble_of(self.info, "")
 
     def _announce(self, old: NodeStatus, new: NodeStatus) -> None:
         """Events for conditions that turned."""

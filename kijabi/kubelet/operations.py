@@ -20,6 +20,8 @@ from kijabi.kubelet.actions import StartProblem
 from kijabi.kubelet.backoff import Backoff
 from kijabi.kubelet.plan import Kill, Plan, Start
 from kijabi.kubelet.problems import VolumeProblem
+from kijabi.kubelet.resize import Change, summary
+from kijabi.kubelet.resources import container_resources
 from kijabi.kubelet.runtime.interface import Image, RuntimeFailure
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Operations:
         self.interrupted = False  # whether something was cut off, so that the runtime may hold what we do not know
         self.backoffs: dict[str, Backoff] = {}  # of crash loops, by container name
         self.reasons: dict[str, tuple[str, str]] = {}  # why a container is not started, by its name
-        self.actuated: dict[str, ResourceRequirements] = {}
+        self.actuated: dict[str, ResourceRequirements] = {}  # what was given by resizes, by container id
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._busy: dict[str, str] = {}  # container name → the operation that has it
         self._retry: dict[str, float] = {}  # when to try again, by container name or operation
@@ -94,6 +96,19 @@ class Operations:
         ):
             self._go(VOLUMES, (), self._set_up_volumes())
 
+    def resize(self, changes: tuple[Change, ...], plan: Plan, now: float) -> None:
+        """Set going the resizes that are neither under way nor to be waited for."""
+        for change in changes:
+            name = change.container.name
+            if name in self._busy or self._retry.get(f"resize {name}", 0.0) > now:
+                continue
+            if change.restart:
+                kill = Kill(change.id, name, f"Container {name} resize requires restart, will be restarted")
+                start = Start(change.kind, change.position, name)
+                self._go(f"restart {name}", (name,), self._restart(plan, kill, start))
+            else:
+                self._go(f"resize {name}", (name,), self._resize(change))
+
     async def cancel_all(self) -> None:
         """Stop everything that is under way and wait for it."""
         tasks = tuple(self._tasks.values())
@@ -139,6 +154,23 @@ class Operations:
         except (RuntimeFailure, ConnectionLost) as problem:
             log.warning("container not stopped", extra={"container": kill.id, "reason": str(problem)})
             await asyncio.sleep(FIRST_RETRY)
+
+    async def _resize(self, change: Change) -> None:
+        """Give a running container other limits; the pod's own must not be in the way meanwhile."""
+        worker = self._worker
+        pod, parts, name = worker.pod, worker.parts, change.container.name
+        try:
+            parts.groups.ensure(pod, loose=True)
+            wanted = container_resources(pod, change.container, parts.node.memory)
+            await parts.runtime.update_resources(change.id, wanted)
+            parts.groups.ensure(pod)
+        except (RuntimeFailure, ConnectionLost, OSError) as problem:
+            text = summary(pod, "Pod resize error", str(problem))
+            parts.reports.pod(pod, "Warning", "ResizeError", text)
+            self._later(f"resize {name}")
+            return
+        self._fine(f"resize {name}")
+        self.actuated[change.id] = change.container.resources
 
     async def _restart(self, plan: Plan, kill: Kill, start: Start) -> None:
         await self._kill(kill)

@@ -6,8 +6,7 @@ containers. Pure; `loop.py` makes workers for what this gives.
 
 from __future__ import annotations
 
-import msgspec
-
+from kijabi.api import codec
 from kijabi.api.core.container import Container
 from kijabi.api.core.pod import Pod, PodSpec
 from kijabi.api.core.probe import Lifecycle, LifecycleHandler
@@ -38,5 +37,5 @@ def bare_pod(uid: str) -> Pod:
 
 def _container(info: ContainerInfo) -> Container:
     hook = info.annotations.get(PRE_STOP)
-    lifecycle = Lifecycle(preStop=msgspec.json.decode(hook, type=LifecycleHandler)) if hook else None
+    lifecycle = Lifecycle(preStop=codec.decode(LifecycleHandler, hook.encode())) if hook else None
     return Container(name=info.name, image=info.image, lifecycle=lifecycle)

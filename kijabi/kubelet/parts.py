@@ -5,10 +5,13 @@ Made once by `loop.Kubelet`, read by every `podworker.PodWorker` and its operati
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from kijabi.api.core.pod import Pod
 from kijabi.kubelet.actions import Starter
 from kijabi.kubelet.cache import RuntimeCache
+from kijabi.kubelet.configs import NodeFacts
 from kijabi.kubelet.groups import Groups
 from kijabi.kubelet.images import Images
 from kijabi.kubelet.killing import Killing
@@ -23,7 +26,10 @@ from kijabi.kubelet.volumes.manager import Volumes
 
 @dataclass(frozen=True)
 class Parts:
-    """runtime_name: the scheme of container ids. log_root: the directory of all pods' logs."""
+    """runtime_name: the scheme of container ids. log_root: the directory of all pods' logs.
+
+    may_resize(pod): None if the node can give the pod what it now asks for, else why not (`resize.verdict`).
+    """
 
     runtime: Runtime
     runtime_name: str
@@ -40,3 +46,5 @@ class Parts:
     probes: Probes
     statuses: Statuses
     reports: Reports
+    node: NodeFacts
+    may_resize: Callable[[Pod], tuple[str, str] | None]

@@ -18,14 +18,16 @@ import msgspec
 
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.podstatus import PodStatus
+from kijabi.api.core.resources import ResourceRequirements
 from kijabi.base import clock, rand
 from kijabi.base.backoff import Backoff as Delays
 from kijabi.base.errors import ConnectionLost
-from kijabi.kubelet import collect, operations, podspec, references
+from kijabi.kubelet import collect, operations, podspec, references, resize
 from kijabi.kubelet.parts import Parts
 from kijabi.kubelet.plan import Start
 from kijabi.kubelet.plan import plan as make_plan
 from kijabi.kubelet.problems import VolumeProblem
+from kijabi.kubelet.resize import Change
 from kijabi.kubelet.runtime.interface import RuntimeFailure
 from kijabi.kubelet.status import Surroundings, pod_status
 
@@ -68,6 +70,7 @@ class PodWorker:
         self.parts = parts
         self._woken = asyncio.Event()
         self._evicted: Terminating | None = None
+        self.resizing: tuple[str, str, str] | None = None  # the condition that tells of it
         self._ops = operations.Operations(self)
         self._volumes_done = False
         self._volumes_stale = True
@@ -152,6 +155,7 @@ class PodWorker:
         now = clock.wall()
         decided = make_plan(pod, view, now, self._ops.backoffs, parts.probes.results)
         self._ops.note_waiting(decided)
+        resizes = self._consider_resize()
         status = self._publish()
         if status.phase in ("Succeeded", "Failed"):
             return Terminating()
@@ -159,7 +163,31 @@ class PodWorker:
             # All containers are done for good; how the pod ended shows once they are down.
             return Terminating()
         self._ops.launch(decided, now)
+        self._ops.resize(resizes, decided, now)
         return None
+
+    def _consider_resize(self) -> tuple[Change, ...]:
+        """What is to be resized now; what the node cannot give waits, and shows as a condition."""
+        pod, parts = self.pod, self.parts
+        found = resize.changes(pod, parts.cache.view(self.uid), self._ops.actuated)
+        before = self.resizing
+        if not found:
+            self.resizing = None
+            if before is not None:
+                text = resize.summary(pod, "Pod resize completed")
+                parts.reports.pod(pod, "Normal", "ResizeCompleted", text)
+            return ()
+        refused = parts.may_resize(pod)
+        if refused is None:
+            self.resizing = (resize.IN_PROGRESS, "", "")
+        else:
+            self.resizing = (resize.PENDING, *refused)
+        if before is None or before[:2] != self.resizing[:2]:
+            word = refused[0] if refused is not None else "started"
+            kind = "Warning" if refused is not None else "Normal"
+            text = resize.summary(pod, f"Pod resize {word}", refused[1] if refused is not None else "")
+            parts.reports.pod(pod, kind, f"Resize{word.capitalize()}", text)
+        return found if refused is None else ()
 
     def _publish(self, *, terminal: bool = False, ended: tuple[str, str, str] | None = None) -> PodStatus:
         """Make the status and have it sent."""
@@ -169,7 +197,8 @@ class PodWorker:
             host_ips=parts.host_ips,
             probed=parts.probes.results,
             reasons=self._ops.reasons,
-            actuated=self._ops.actuated,
+            actuated=self._actuated(),
+            resize=self.resizing,
             ended=ended,
         )
         previous = parts.statuses.last(self.pod)
@@ -178,6 +207,15 @@ class PodWorker:
         if not self.gone:
             parts.statuses.publish(self.pod, status)
         return status
+
+    def _actuated(self) -> dict[str, ResourceRequirements]:
+        """What the running containers have, by their ids."""
+        found = {}
+        for info in self.parts.cache.view(self.uid).running:
+            known = podspec.find(self.pod.spec, info.name)
+            if known is not None:
+                found[info.id] = resize.held(info, known[1], self._ops.actuated)
+        return found
 
     def holds_up(self, start: Start) -> bool:
         """Whether a container that did not start keeps those after it from starting."""

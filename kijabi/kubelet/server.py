@@ -170,7 +170,7 @@ class KubeletServer:
             return _text(500, str(problem))
 
     async def _configz(self, request: web.Request) -> web.StreamResponse:
-        return _json({"kubeletconfig": msgspec.to_builtins(self._kubelet.config)})
+        return _json({"kubeletconfig": codec.to_builtins(self._kubelet.config)})
 
     def _pod(self, request: web.Request) -> Pod:
         """The pod that the path names, by its uid too where that is given."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from kijabi.api.meta import Time
 from kijabi.base import clock
 from kijabi.kubelet.loop import Kubelet
 from kijabi.kubelet.runtime.interface import ContainerUsage
@@ -31,7 +30,7 @@ class Stats:
         used = await self._sample(now)
         pods = [self._pod(uid, used, now) for uid in self._kubelet.workers]
         usage = self._kubelet.machine.usage()
-        stamp = time_at(now)
+        stamp = str(time_at(now))
         fs = await self._kubelet.runtime.image_fs()
         disk = {
             "time": stamp,
@@ -117,16 +116,16 @@ class Stats:
 
     def _pod(self, uid: str, used: dict[str, ContainerUsage], now: float) -> dict[str, Any]:
         worker = self._kubelet.workers[uid]
-        meta, stamp = worker.pod.metadata, time_at(now)
+        meta, stamp = worker.pod.metadata, str(time_at(now))
         containers = []
         for info in self._kubelet.parts.cache.view(uid).running:
             each = used.get(info.id)
             if each is not None:
-                containers.append(self._container(info.name, time_at(info.started_at), each, stamp))
+                containers.append(self._container(info.name, str(time_at(info.started_at)), each, stamp))
         started = worker.pod.status.startTime
         return {
             "podRef": {"name": meta.name, "namespace": meta.namespace, "uid": uid},
-            "startTime": started or stamp,
+            "startTime": str(started or stamp),
             "containers": containers,
             "cpu": {
                 "time": stamp,
@@ -140,7 +139,7 @@ class Stats:
             },
         }
 
-    def _container(self, name: str, started: Time, each: ContainerUsage, stamp: Time) -> dict[str, Any]:
+    def _container(self, name: str, started: str, each: ContainerUsage, stamp: str) -> dict[str, Any]:
         return {
             "name": name,
             "startTime": started,

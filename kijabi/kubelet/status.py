@@ -26,10 +26,12 @@ from kijabi.api.core.podstatus import (
 )
 from kijabi.api.core.resources import ResourceRequirements
 from kijabi.api.meta import Time
+from kijabi.api.quantity import Quantity
 from kijabi.kubelet import podspec
 from kijabi.kubelet.conditions import conditions
 from kijabi.kubelet.phase import phase
 from kijabi.kubelet.plan import Probed, initialized, should_start
+from kijabi.kubelet.resize import PENDING
 from kijabi.kubelet.runtime.interface import ContainerInfo
 from kijabi.kubelet.times import time_at
 from kijabi.kubelet.view import PodView, restart_count
@@ -42,6 +44,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
     runtime: the scheme of container ids, as in `containerd://…`. reasons: why a container is not (re)started, by
     name, as (reason, message). actuated: the resources last applied to a running container, by container id.
+    resize: the condition of a resize that is pending or under way, as (type, reason, message).
     ended: (phase, reason, message) when the kubelet itself ends the pod (eviction, deadline, admission).
     """
 
@@ -50,6 +53,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     probed: Probed = Probed()
     reasons: Mapping[str, tuple[str, str]] = {}
     actuated: Mapping[str, ResourceRequirements] = {}
+    resize: tuple[str, str, str] | None = None
     ended: tuple[str, str, str] | None = None
 
 
@@ -74,7 +78,7 @@ def pod_status(
     status.ephemeralContainerStatuses = maker.ephemeral()
     _set_phase(pod, view, previous, around, status, terminal)
     _set_addresses(pod, view, previous, around, status)
-    status.conditions = conditions(pod, view, status, previous, stamp)
+    status.conditions = conditions(pod, view, status, previous, stamp, around.resize)
     return status
 
 
@@ -183,7 +187,7 @@ class _Statuses:
             restartCount=restart_count(newest),
             state=self._state(newest, old),
             volumeMounts=_mounts(container),
-            allocatedResources=container.resources.requests,
+            allocatedResources=self._allocated(container, newest),
             resources=self._resources(container, newest),
         )
         if len(history) > 1:
@@ -198,6 +202,11 @@ class _Statuses:
 
     def _id(self, info: ContainerInfo) -> str:
         return f"{self.around.runtime}://{info.id}"
+
+    def _allocated(self, container: Container, info: ContainerInfo) -> dict[str, Quantity]:
+        """What the node has set aside: the wish, unless it must still wait."""
+        pending = self.around.resize is not None and self.around.resize[0] == PENDING
+        return self._resources(container, info).requests if pending else container.resources.requests
 
     def _resources(self, container: Container, info: ContainerInfo) -> ResourceRequirements:
         if info.state != "running":

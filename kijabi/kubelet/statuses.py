@@ -162,4 +162,6 @@ def _conditions(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str
         ours = condition["type"] in OWNED or (condition["type"] == "DisruptionTarget" and held is None)
         if ours and condition != held:
             changed.append({**dict.fromkeys(held or (), None), **condition})
-    return changed
+    present = {c["type"] for c in new.get("conditions") or ()}
+    gone = [kind for kind in before if kind in OWNED and kind not in present]
+    return changed + [{"$patch": "delete", "type": kind} for kind in gone]

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from kijabi.api import codec
 from kijabi.api.core.container import Container
 from kijabi.api.core.pod import Pod
 from kijabi.kubelet.runtime.interface import ContainerInfo, Sandbox
@@ -28,6 +29,7 @@ MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 MESSAGE_FILE = "io.kijabi.container.terminationMessageFile"
 GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
 PRE_STOP = "io.kubernetes.container.preStopHandler"
+RESOURCES = "io.kijabi.container.resources"
 
 
 class PodView(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,8 +119,10 @@ def container_annotations(pod: Pod, container: Container, attempt: int, message_
         notes[MESSAGE_FILE] = message_file
     if pod.spec.terminationGracePeriodSeconds is not None:
         notes[GRACE_PERIOD] = str(pod.spec.terminationGracePeriodSeconds)
+    if container.resources.requests or container.resources.limits:
+        notes[RESOURCES] = codec.encode(container.resources).decode()
     if container.lifecycle is not None and container.lifecycle.preStop is not None:
-        notes[PRE_STOP] = msgspec.json.encode(container.lifecycle.preStop).decode()
+        notes[PRE_STOP] = codec.encode(container.lifecycle.preStop).decode()
     return notes
 
 

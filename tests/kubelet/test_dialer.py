@@ -81,7 +81,9 @@ async def test_grpc(answer: bytes, text: str) -> None:
 
     grpc_server = grpc.aio.server()
     method = grpc.unary_unary_rpc_method_handler(check)
-    grpc_server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": method}),))
+    grpc_server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": method}),)
+    )
     port = grpc_server.add_insecure_port("127.0.0.1:0")
     await grpc_server.start()
     try:

@@ -32,7 +32,9 @@ SECRETS = {"s": Secret(data={"P": b"word"})}
 FACTS = Facts(pod_ips=("10.0.0.1", "fd::1"), host_ips=("192.168.0.1",), allocatable={"cpu": Quantity("4")})
 
 
-def env(*variables: EnvVar, sources: tuple[EnvFromSource, ...] = (), services: dict[str, str] | None = None) -> dict[str, str]:
+def env(
+    *variables: EnvVar, sources: tuple[EnvFromSource, ...] = (), services: dict[str, str] | None = None
+) -> dict[str, str]:
     container = c(env=variables, envFrom=sources, resources=needs({"cpu": "250m", "memory": "64Mi"}))
     return environment(pod(container), container, services or {}, MAPS.get, SECRETS.get, FACTS)
 
@@ -74,7 +76,9 @@ def test_sources() -> None:
         EnvVar(name="IP", valueFrom=EnvVarSource(fieldRef=ObjectFieldSelector(fieldPath="status.podIPs"))),
         EnvVar(name="CPU", valueFrom=EnvVarSource(resourceFieldRef=ResourceFieldSelector(resource="requests.cpu"))),
         EnvVar(name="L", valueFrom=EnvVarSource(resourceFieldRef=ResourceFieldSelector(resource="limits.cpu"))),
-        EnvVar(name="O", valueFrom=EnvVarSource(configMapKeyRef=ConfigMapKeySelector(name="no", key="x", optional=True))),
+        EnvVar(
+            name="O", valueFrom=EnvVarSource(configMapKeyRef=ConfigMapKeySelector(name="no", key="x", optional=True))
+        ),
         sources=(
             EnvFromSource(prefix="p_", secretRef=SecretEnvSource(name="s")),
             EnvFromSource(configMapRef=ConfigMapEnvSource(name="no", optional=True)),
@@ -90,7 +94,10 @@ def test_sources() -> None:
     [
         (EnvVarSource(configMapKeyRef=ConfigMapKeySelector(name="no", key="x")), 'configmap "no" not found'),
         (EnvVarSource(secretKeyRef=SecretKeySelector(name="no", key="x")), 'secret "no" not found'),
-        (EnvVarSource(configMapKeyRef=ConfigMapKeySelector(name="cm", key="x")), "couldn't find key x in ConfigMap ns/cm"),
+        (
+            EnvVarSource(configMapKeyRef=ConfigMapKeySelector(name="cm", key="x")),
+            "couldn't find key x in ConfigMap ns/cm",
+        ),
         (EnvVarSource(secretKeyRef=SecretKeySelector(name="s", key="x")), "couldn't find key x in Secret ns/s"),
         (EnvVarSource(fieldRef=ObjectFieldSelector(fieldPath="spec.bad")), "unsupported fieldPath: spec.bad"),
     ],
@@ -101,14 +108,20 @@ def test_what_is_missing(source: EnvVarSource, text: str) -> None:
     assert str(caught.value) == text
 
 
-def service(name: str, ip: str, namespace: str = "ns", ports: tuple[ServicePort, ...] = (ServicePort(port=80),)) -> Service:
+def service(
+    name: str, ip: str, namespace: str = "ns", ports: tuple[ServicePort, ...] = (ServicePort(port=80),)
+) -> Service:
     return Service(metadata=ObjectMeta(name=name, namespace=namespace), spec=ServiceSpec(clusterIP=ip, ports=ports))
 
 
 def test_service_variables() -> None:
     services = (
         service("kubernetes", "10.96.0.1", "default", (ServicePort(name="https", port=443),)),
-        service("my-db", "10.96.0.7", ports=(ServicePort(name="pg", port=5432), ServicePort(name="m", port=9, protocol="UDP"))),
+        service(
+            "my-db",
+            "10.96.0.7",
+            ports=(ServicePort(name="pg", port=5432), ServicePort(name="m", port=9, protocol="UDP")),
+        ),
         service("headless", "None"),
         service("elsewhere", "10.96.0.9", "other"),
     )
@@ -148,12 +161,10 @@ def test_labels_as_text() -> None:
 
 
 HOST = dns.Resolver(("1.1.1.1",), ("corp.example",), ("timeout:2",))
-CLUSTER = (
-    dns.Resolver(
-        ("10.96.0.10",),
-        ("ns.svc.cluster.local", "svc.cluster.local", "cluster.local", "corp.example"),
-        ("ndots:5",),
-    )
+CLUSTER = dns.Resolver(
+    ("10.96.0.10",),
+    ("ns.svc.cluster.local", "svc.cluster.local", "cluster.local", "corp.example"),
+    ("ndots:5",),
 )
 
 

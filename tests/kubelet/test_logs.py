@@ -131,7 +131,11 @@ def test_which_container() -> None:
 @pytest.mark.parametrize(
     ("given", "previous", "expected"),
     [
-        (status(ContainerState(running=ContainerStateRunning())), True, 'previous terminated container "c" in pod "p" not found'),
+        (
+            status(ContainerState(running=ContainerStateRunning())),
+            True,
+            'previous terminated container "c" in pod "p" not found',
+        ),
         (
             status(ContainerState(waiting=ContainerStateWaiting(reason="ContainerCreating"))),
             False,
@@ -162,7 +166,9 @@ def test_termination_messages(tmp_path: Path, log: Path) -> None:
     messages = Messages(LocalFiles())
     path = tmp_path / "message"
     path.write_text("bye " * 2000)
-    info = ContainerInfo(id="x", sandbox_id="s", name="c", state="exited", exit_code=1, annotations={MESSAGE_FILE: str(path)})
+    info = ContainerInfo(
+        id="x", sandbox_id="s", name="c", state="exited", exit_code=1, annotations={MESSAGE_FILE: str(path)}
+    )
     assert len(messages.enrich(info).message) == 4096
     path.write_text("")
     assert messages.enrich(info).message == ""

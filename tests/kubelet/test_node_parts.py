@@ -176,7 +176,11 @@ def test_run_as_non_root(whole: Any, own: Any, image: Image, problem: str) -> No
 
 def test_security_contexts_merge() -> None:
     whole = PodSecurityContext(
-        runAsUser=1, runAsGroup=2, fsGroup=3, supplementalGroups=(4,), seccompProfile=SeccompProfile(type="RuntimeDefault")
+        runAsUser=1,
+        runAsGroup=2,
+        fsGroup=3,
+        supplementalGroups=(4,),
+        seccompProfile=SeccompProfile(type="RuntimeDefault"),
     )
     own = SecurityContext(
         runAsUser=9,

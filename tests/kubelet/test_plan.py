@@ -145,7 +145,9 @@ def test_the_wait_says_until_when_and_why() -> None:
 def test_restart_rules_look_at_the_exit_code() -> None:
     from kijabi.api.core.container import ContainerRestartRule, ContainerRestartRuleOnExitCodes
 
-    rule = ContainerRestartRule(action="Restart", exitCodes=ContainerRestartRuleOnExitCodes(operator="In", values=(42,)))
+    rule = ContainerRestartRule(
+        action="Restart", exitCodes=ContainerRestartRuleOnExitCodes(operator="In", values=(42,))
+    )
     given = pod(c(restartPolicy="Never", restartPolicyRules=(rule,)))
     assert line(plan(given, view(UP, info("c", "exited", code=42)), NOW, {})) == "+c"
     assert line(plan(given, view(UP, info("c", "exited", code=41)), NOW, {})) == "K"

@@ -195,8 +195,7 @@ def test_a_missing_configmap_holds_the_pod_until_it_is_there() -> None:
         await world.create(app(env=(EnvVar(name="K", valueFrom=key),)), volumes=(volume,))
         await asyncio.sleep(2)
         assert any(
-            reason == "FailedMount"
-            and text == 'MountVolume.SetUp failed for volume "v" : configmap "files" not found'
+            reason == "FailedMount" and text == 'MountVolume.SetUp failed for volume "v" : configmap "files" not found'
             for reason, text in await world.events()
         )
         before = clock.wall()
@@ -288,7 +287,11 @@ def test_a_new_image_restarts_that_container_only() -> None:
         await world.create(app("a"), app("b"))
         await world.until(running)
         await world.client.patch(
-            Pod, "web", {"spec": {"containers": [{"name": "a", "image": "app:2"}]}}, namespace="default", type="strategic"
+            Pod,
+            "web",
+            {"spec": {"containers": [{"name": "a", "image": "app:2"}]}},
+            namespace="default",
+            type="strategic",
         )
         pod = await world.until(lambda p: running(p) and p.status.containerStatuses[0].image == "app:2")
         assert [s.restartCount for s in pod.status.containerStatuses] == [1, 0]
@@ -415,6 +418,39 @@ def test_a_pod_that_does_not_fit_is_refused() -> None:
         )
         await world.client.delete(Pod, "big", "default")
         await world.until_gone("big")
+
+    play(scene)
+
+
+def test_a_running_pod_is_resized_in_place() -> None:
+    async def scene(world: World) -> None:
+        def given(cpu: str) -> dict[str, object]:
+            return {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}}
+
+        async def resize(cpu: str) -> None:
+            await world.client.patch(
+                Pod, "web", given(cpu), namespace="default", type="strategic", subresource="resize"
+            )
+
+        some = ResourceRequirements(requests={"cpu": Quantity("1")})
+        await world.create(app(resources=some))
+        await world.until(running)
+        await resize("2")
+        pod = await world.until(lambda p: p.status.containerStatuses[0].resources.requests["cpu"] == "2")
+        assert world.runtime.calls[-1] == "resize c 2048"
+        pod = await world.until(lambda p: not any("Resize" in c.type for c in p.status.conditions))
+        assert pod.status.containerStatuses[0].restartCount == 0
+        await resize("100")
+        pod = await world.until(lambda p: any(c.type == "PodResizePending" for c in p.status.conditions))
+        condition = next(c for c in pod.status.conditions if c.type == "PodResizePending")
+        assert condition.reason == "Infeasible"
+        assert condition.message == "Node didn't have enough capacity: cpu, requested: 100000, capacity: 4000"
+        assert pod.status.containerStatuses[0].allocatedResources == {"cpu": "2"}
+        await resize("500m")
+        await world.until(lambda p: p.status.containerStatuses[0].resources.requests["cpu"] == "500m")
+        await world.until(lambda p: not any("Resize" in c.type for c in p.status.conditions))
+        reasons = [reason for reason, _ in await world.events() if "Resize" in reason]
+        assert reasons == ["ResizeStarted", "ResizeCompleted", "ResizeInfeasible", "ResizeStarted", "ResizeCompleted"]
 
     play(scene)
 

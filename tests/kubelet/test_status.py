@@ -28,7 +28,9 @@ from tests.kubelet.things import DELETED, NOW, box, c, info, needs, pod, view
 UP = box()
 
 
-def made(given: Pod, seen: PodView, previous: PodStatus | None = None, *, terminal: bool = False, **around: Any) -> PodStatus:
+def made(
+    given: Pod, seen: PodView, previous: PodStatus | None = None, *, terminal: bool = False, **around: Any
+) -> PodStatus:
     surroundings = Surroundings(host_ips=("192.168.0.1",), **around)
     return pod_status(given, seen, previous or PodStatus(), surroundings, NOW, terminal=terminal)
 
@@ -74,7 +76,13 @@ CASES: list[tuple[str, Pod, PodView, dict[str, Any], str]] = [
     ("out of memory", pod(), view(UP, info("c", "exited", code=137, reason="OOMKilled")), {}, "Running c:OOMKilled137"),
     ("no image", pod(), view(UP), {"reasons": {"c": ("ErrImagePull", "x")}}, "Pending c:ErrImagePull"),
     ("one is done, never", NEVER, view(UP, info("a"), info("b", "exited")), {}, "Running a:running! b:Completed0"),
-    ("done, never", NEVER, view(UP, info("a", "exited"), info("b", "exited")), {}, "Succeeded a:Completed0 b:Completed0"),
+    (
+        "done, never",
+        NEVER,
+        view(UP, info("a", "exited"), info("b", "exited")),
+        {},
+        "Succeeded a:Completed0 b:Completed0",
+    ),
     (
         "failed, never",
         NEVER,
@@ -89,7 +97,13 @@ CASES: list[tuple[str, Pod, PodView, dict[str, Any], str]] = [
         {},
         "Running s:running! c:Completed0",
     ),
-    ("stopped for good", pod(meta=DELETED), view(box(ready=False), info("c", "exited")), {"terminal": True}, "Succeeded c:Completed0"),
+    (
+        "stopped for good",
+        pod(meta=DELETED),
+        view(box(ready=False), info("c", "exited")),
+        {"terminal": True},
+        "Succeeded c:Completed0",
+    ),
     (
         "killed for good",
         pod(meta=DELETED),

@@ -158,7 +158,13 @@ def test_host_paths(tmp_path: Path) -> None:
     local.check_host_path("v", str(tmp_path / "file"), "FileOrCreate")
     local.check_host_path("v", str(tmp_path / "file"), "File")
     local.check_host_path("v", str(tmp_path / "none"), "")
-    for path, kind in (("file", "Directory"), ("new", "File"), ("none", "Directory"), ("file", "Socket"), ("no/x", "FileOrCreate")):
+    for path, kind in (
+        ("file", "Directory"),
+        ("new", "File"),
+        ("none", "Directory"),
+        ("file", "Socket"),
+        ("no/x", "FileOrCreate"),
+    ):
         with pytest.raises(VolumeProblem, match="hostPath type check failed"):
             local.check_host_path("v", str(tmp_path / path), kind)
 

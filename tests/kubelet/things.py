@@ -20,7 +20,9 @@ def c(name: str = "c", **more: Any) -> Container:
     return Container(name=name, image="app:1", **more)
 
 
-def pod(*containers: Container, status: PodStatus | None = None, meta: dict[str, Any] | None = None, **spec: Any) -> Pod:
+def pod(
+    *containers: Container, status: PodStatus | None = None, meta: dict[str, Any] | None = None, **spec: Any
+) -> Pod:
     spec.setdefault("restartPolicy", "Always")
     return Pod(
         metadata=ObjectMeta(name="web", namespace="ns", uid="u1", generation=1, **(meta or {})),

@@ -139,32 +139,39 @@ class World:
         return [(e.reason, e.message) for e in sorted(mine, key=lambda e: int(e.metadata.resourceVersion))]
 
 
+@asynccontextmanager
+async def inhabited(*, start: bool = True) -> AsyncIterator[World]:
+    """A world with a server and, unless told otherwise, a kubelet."""
+    app = App(MemoryStore(), Settings())
+    await app.load()
+    async with asyncio.TaskGroup() as group:
+        server = group.create_task(app.run())
+        security = open_to_all(app.caches)
+        handlers = {**security.handlers, ("serviceaccounts", "token"): _token}
+        await app.start(security._replace(handlers=handlers))
+        world = World(app, Direct(app), ToyRuntime())
+        world.group = group
+        for name in ("default", "kube-node-lease"):
+            try:
+                await world.client.get(Namespace, name)
+            except NotFound:
+                await world.client.create(Namespace(metadata=ObjectMeta(name=name)))
+        account = ServiceAccount(metadata=ObjectMeta(name="default", namespace="default"))
+        await world.client.create(account)
+        if start:
+            await world.start_kubelet()
+        yield world
+        if hasattr(world, "_task"):
+            await world.stop_kubelet()
+        server.cancel()
+
+
 def play(scene: Callable[[World], Awaitable[None]], *, start: bool = True, seed: int = 1) -> None:
-    """Run a scene in a fresh world."""
+    """Run a scene in a fresh world, on virtual time."""
 
     async def main() -> None:
-        app = App(MemoryStore(), Settings())
-        await app.load()
-        async with asyncio.TaskGroup() as group:
-            server = group.create_task(app.run())
-            security = open_to_all(app.caches)
-            handlers = {**security.handlers, ("serviceaccounts", "token"): _token}
-            await app.start(security._replace(handlers=handlers))
-            world = World(app, Direct(app), ToyRuntime())
-            world.group = group
-            for name in ("default", "kube-node-lease"):
-                try:
-                    await world.client.get(Namespace, name)
-                except NotFound:
-                    await world.client.create(Namespace(metadata=ObjectMeta(name=name)))
-            account = ServiceAccount(metadata=ObjectMeta(name="default", namespace="default"))
-            await world.client.create(account)
-            if start:
-                await world.start_kubelet()
+        async with inhabited(start=start) as world:
             await scene(world)
-            if hasattr(world, "_task"):
-                await world.stop_kubelet()
-            server.cancel()
 
     simloop.run(main(), seed)
 
