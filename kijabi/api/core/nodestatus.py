@@ -76,6 +76,7 @@ class NodeSystemInfo(Struct):
     operatingSystem: Annotated[str, Tag(9, required=True)] = field(default_factory=str)
     architecture: Annotated[str, Tag(10, required=True)] = field(default_factory=str)
     swap: Annotated[NodeSwapStatus | None, Tag(11)] = None
+    runningInUserNamespace: Annotated[bool | None, Tag(12, gate="KubeletInUserNamespace")] = None
 
 
 class ContainerImage(Struct):

@@ -25,6 +25,13 @@ class CapacityRequirements(Struct):
     requests: Annotated[dict[str, Quantity], Tag(1)] = {}
 
 
+class DeviceDerivedAttribute(Struct):
+    """An attribute that a CEL expression computes of each device, for constraints to compare."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    expression: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
+
+
 class ExactDeviceRequest(Struct):
     """Devices of one class, by selectors, count and capacity."""
 
@@ -38,6 +45,10 @@ class ExactDeviceRequest(Struct):
         Tag(6, listType="atomic", gate="DRADeviceTaints"),
     ] = ()
     capacity: Annotated[CapacityRequirements | None, Tag(7, gate="DRAConsumableCapacity")] = None
+    derivedAttributes: Annotated[
+        tuple[DeviceDerivedAttribute, ...],
+        Tag(8, listType="atomic", gate="DRADerivedAttributes"),
+    ] = ()
 
 
 class DeviceSubRequest(Struct):
@@ -53,6 +64,10 @@ class DeviceSubRequest(Struct):
         Tag(6, listType="atomic", gate="DRADeviceTaints"),
     ] = ()
     capacity: Annotated[CapacityRequirements | None, Tag(7, gate="DRAConsumableCapacity")] = None
+    derivedAttributes: Annotated[
+        tuple[DeviceDerivedAttribute, ...],
+        Tag(8, listType="atomic", gate="DRADerivedAttributes"),
+    ] = ()
 
 
 class DeviceRequest(Struct):

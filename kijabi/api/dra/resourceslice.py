@@ -68,6 +68,10 @@ class DeviceCounterConsumption(Struct):
 
     counterSet: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     counters: Annotated[dict[str, Counter], Tag(2, required=True)] = {}
+    compatibilityGroups: Annotated[
+        tuple[str, ...],
+        Tag(3, listType="atomic", gate="DRADeviceCompatibilityGroups"),
+    ] = ()
 
 
 class NodeAllocatableMapping(Struct):
