@@ -19,6 +19,7 @@ from typing import TypeVar
 from kijabi.api.struct import Struct
 from kijabi.base.errors import ConnectionLost
 from kijabi.kubelet.runtime import cri_attach, cri_convert, linux
+from kijabi.kubelet.runtime import cri_image_messages as im
 from kijabi.kubelet.runtime import cri_messages as m
 from kijabi.kubelet.runtime import interface as i
 from kijabi.kubelet.runtime.rpc import CALL_TIMEOUT, Channel, RpcError
@@ -221,21 +222,23 @@ class CriRuntime:
 
     async def pull_image(self, image: str, auth: i.ImageAuth | None = None) -> str:
         """Pull an image; its id."""
-        request = m.PullImageRequest(image=m.ImageSpec(image=image), auth=cri_convert.auth_config(auth))
+        request = im.PullImageRequest(image=m.ImageSpec(image=image), auth=cri_convert.auth_config(auth))
         try:
-            answer = await self._channel.call(f"{IMAGES}/PullImage", request, m.PullImageResponse, timeout=PULL_TIMEOUT)
+            answer = await self._channel.call(
+                f"{IMAGES}/PullImage", request, im.PullImageResponse, timeout=PULL_TIMEOUT
+            )
         except RpcError as error:
             raise cri_convert.pull_failure(image, error.code, error.message) from error
         return answer.image_ref
 
     async def image_status(self, image: str) -> i.Image | None:
         """The image of that name or id, or None if it is not here."""
-        answer = await self._images("ImageStatus", _image(image), m.ImageStatusResponse)
+        answer = await self._images("ImageStatus", _image(image), im.ImageStatusResponse)
         return cri_convert.image(answer.image) if answer.image else None
 
     async def list_images(self) -> tuple[i.Image, ...]:
         """All images on this node."""
-        answer = await self._images("ListImages", m.Empty(), m.ListImagesResponse)
+        answer = await self._images("ListImages", m.Empty(), im.ListImagesResponse)
         return tuple(map(cri_convert.image, answer.images))
 
     async def remove_image(self, image_id: str) -> None:
@@ -246,12 +249,12 @@ class CriRuntime:
 
     async def usage(self) -> tuple[i.ContainerUsage, ...]:
         """What each running container uses."""
-        answer = await self._runtime("ListContainerStats", m.Empty(), m.ListContainerStatsResponse)
+        answer = await self._runtime("ListContainerStats", m.Empty(), im.ListContainerStatsResponse)
         return tuple(map(cri_convert.usage, answer.stats))
 
     async def image_fs(self) -> i.FsUsage:
         """The file system that images are on."""
-        answer = await self._images("ImageFsInfo", m.Empty(), m.ImageFsInfoResponse)
+        answer = await self._images("ImageFsInfo", m.Empty(), im.ImageFsInfoResponse)
         return cri_convert.fs_usage(answer.image_filesystems[0]) if answer.image_filesystems else i.FsUsage()
 
     async def close(self) -> None:
@@ -298,5 +301,5 @@ class CriRuntime:
             await asyncio.sleep(SETTLE_DELAY)
 
 
-def _image(name: str) -> m.ImageRequest:
-    return m.ImageRequest(image=m.ImageSpec(image=name))
+def _image(name: str) -> im.ImageRequest:
+    return im.ImageRequest(image=m.ImageSpec(image=name))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from kijabi.kubelet.runtime import cri_image_messages as im
 from kijabi.kubelet.runtime import cri_messages as m
 from kijabi.kubelet.runtime import interface as i
 
@@ -140,11 +141,11 @@ def resources(limits: i.Resources) -> m.LinuxContainerResources:
     )
 
 
-def auth_config(auth: i.ImageAuth | None) -> m.AuthConfig | None:
+def auth_config(auth: i.ImageAuth | None) -> im.AuthConfig | None:
     """Registry credentials."""
     if auth is None:
         return None
-    return m.AuthConfig(
+    return im.AuthConfig(
         username=auth.username,
         password=auth.password,
         auth=auth.auth,
@@ -233,7 +234,7 @@ def container(status: m.ContainerStatus, info: Mapping[str, str], sandbox_id: st
     )
 
 
-def image(found: m.Image) -> i.Image:
+def image(found: im.Image) -> i.Image:
     """An image; the message has either a numeric or a named user."""
     return i.Image(
         id=found.id,
@@ -246,10 +247,10 @@ def image(found: m.Image) -> i.Image:
     )
 
 
-def usage(stats: m.ContainerStats) -> i.ContainerUsage:
+def usage(stats: im.ContainerStats) -> i.ContainerUsage:
     """What a container uses; what the runtime did not measure is zero."""
-    memory = stats.memory or m.MemoryUsage()
-    layer = stats.writable_layer or m.FilesystemUsage()
+    memory = stats.memory or im.MemoryUsage()
+    layer = stats.writable_layer or im.FilesystemUsage()
     return i.ContainerUsage(
         id=stats.attributes.id if stats.attributes else "",
         cpu_nanoseconds=_number(stats.cpu.usage_core_nano_seconds if stats.cpu else None),
@@ -259,7 +260,7 @@ def usage(stats: m.ContainerStats) -> i.ContainerUsage:
     )
 
 
-def fs_usage(usage: m.FilesystemUsage) -> i.FsUsage:
+def fs_usage(usage: im.FilesystemUsage) -> i.FsUsage:
     """The file system that images are on."""
     return i.FsUsage(
         mountpoint=usage.fs_id.mountpoint if usage.fs_id else "",

@@ -32,18 +32,26 @@ class Empty(Struct):
 
 
 class Int64Value(Struct):
+    """A number that may be absent."""
+
     value: Annotated[int, Tag(1)] = 0
 
 
 class UInt64Value(Struct):
+    """A number that may be absent."""
+
     value: Annotated[int, Tag(1)] = 0
 
 
 class VersionRequest(Struct):
+    """Whom we speak to; the version asked for may stay empty."""
+
     version: Annotated[str, Tag(1)] = ""
 
 
 class VersionResponse(Struct):
+    """The runtime's name and version."""
+
     version: Annotated[str, Tag(1)] = ""
     runtime_name: Annotated[str, Tag(2)] = ""
     runtime_version: Annotated[str, Tag(3)] = ""
@@ -51,6 +59,8 @@ class VersionResponse(Struct):
 
 
 class RuntimeCondition(Struct):
+    """RuntimeReady or NetworkReady, and why not."""
+
     type: Annotated[str, Tag(1)] = ""
     status: Annotated[bool, Tag(2)] = False
     reason: Annotated[str, Tag(3)] = ""
@@ -58,10 +68,14 @@ class RuntimeCondition(Struct):
 
 
 class RuntimeStatus(Struct):
+    """The runtime's conditions."""
+
     conditions: Annotated[tuple[RuntimeCondition, ...], Tag(1)] = ()
 
 
 class StatusResponse(Struct):
+    """How the runtime is."""
+
     status: Annotated[RuntimeStatus | None, Tag(1)] = None
 
 
@@ -69,12 +83,16 @@ class StatusResponse(Struct):
 
 
 class DNSConfig(Struct):
+    """What goes into resolv.conf."""
+
     servers: Annotated[tuple[str, ...], Tag(1)] = ()
     searches: Annotated[tuple[str, ...], Tag(2)] = ()
     options: Annotated[tuple[str, ...], Tag(3)] = ()
 
 
 class PortMapping(Struct):
+    """A host port."""
+
     protocol: Annotated[int, Tag(1)] = 0
     container_port: Annotated[int, Tag(2)] = 0
     host_port: Annotated[int, Tag(3)] = 0
@@ -82,6 +100,8 @@ class PortMapping(Struct):
 
 
 class NamespaceOption(Struct):
+    """Whose namespaces a sandbox or container is in."""
+
     network: Annotated[int, Tag(1)] = POD
     pid: Annotated[int, Tag(2)] = POD
     ipc: Annotated[int, Tag(3)] = POD
@@ -89,11 +109,15 @@ class NamespaceOption(Struct):
 
 
 class SecurityProfile(Struct):
+    """A seccomp profile."""
+
     profile_type: Annotated[int, Tag(1)] = RUNTIME_DEFAULT
     localhost_ref: Annotated[str, Tag(2)] = ""
 
 
 class LinuxSandboxSecurityContext(Struct):
+    """How a sandbox is confined."""
+
     namespace_options: Annotated[NamespaceOption | None, Tag(1)] = None
     run_as_user: Annotated[Int64Value | None, Tag(3)] = None
     readonly_rootfs: Annotated[bool, Tag(4)] = False
@@ -104,12 +128,16 @@ class LinuxSandboxSecurityContext(Struct):
 
 
 class LinuxPodSandboxConfig(Struct):
+    """A sandbox's control group, kernel settings and confinement."""
+
     cgroup_parent: Annotated[str, Tag(1)] = ""
     security_context: Annotated[LinuxSandboxSecurityContext | None, Tag(2)] = None
     sysctls: Annotated[Labels, Tag(3)] = {}
 
 
 class PodSandboxMetadata(Struct):
+    """Which pod, and which attempt at it."""
+
     name: Annotated[str, Tag(1)] = ""
     uid: Annotated[str, Tag(2)] = ""
     namespace: Annotated[str, Tag(3)] = ""
@@ -117,6 +145,8 @@ class PodSandboxMetadata(Struct):
 
 
 class PodSandboxConfig(Struct):
+    """A pod's shared part."""
+
     metadata: Annotated[PodSandboxMetadata | None, Tag(1)] = None
     hostname: Annotated[str, Tag(2)] = ""
     log_directory: Annotated[str, Tag(3)] = ""
@@ -128,6 +158,8 @@ class PodSandboxConfig(Struct):
 
 
 class RunPodSandboxRequest(Struct):
+    """Start a sandbox; its answer is a SandboxId."""
+
     config: Annotated[PodSandboxConfig | None, Tag(1)] = None
     runtime_handler: Annotated[str, Tag(2)] = ""
 
@@ -139,28 +171,40 @@ class SandboxId(Struct):
 
 
 class PodSandboxStatusRequest(Struct):
+    """Which sandbox; verbose adds its process id."""
+
     pod_sandbox_id: Annotated[str, Tag(1)] = ""
     verbose: Annotated[bool, Tag(2)] = False
 
 
 class PodIP(Struct):
+    """One more address of a pod."""
+
     ip: Annotated[str, Tag(1)] = ""
 
 
 class PodSandboxNetworkStatus(Struct):
+    """A pod's addresses."""
+
     ip: Annotated[str, Tag(1)] = ""
     additional_ips: Annotated[tuple[PodIP, ...], Tag(2)] = ()
 
 
 class Namespace(Struct):
+    """A sandbox's namespaces."""
+
     options: Annotated[NamespaceOption | None, Tag(2)] = None
 
 
 class LinuxPodSandboxStatus(Struct):
+    """A sandbox's namespaces."""
+
     namespaces: Annotated[Namespace | None, Tag(1)] = None
 
 
 class PodSandboxStatus(Struct):
+    """A sandbox with its addresses."""
+
     id: Annotated[str, Tag(1)] = ""
     metadata: Annotated[PodSandboxMetadata | None, Tag(2)] = None
     state: Annotated[int, Tag(3)] = SANDBOX_READY
@@ -172,11 +216,15 @@ class PodSandboxStatus(Struct):
 
 
 class PodSandboxStatusResponse(Struct):
+    """A sandbox, and JSON about it if verbose."""
+
     status: Annotated[PodSandboxStatus | None, Tag(1)] = None
     info: Annotated[Labels, Tag(2)] = {}
 
 
 class PodSandbox(Struct):
+    """A sandbox in a list."""
+
     id: Annotated[str, Tag(1)] = ""
     metadata: Annotated[PodSandboxMetadata | None, Tag(2)] = None
     state: Annotated[int, Tag(3)] = SANDBOX_READY
@@ -186,6 +234,8 @@ class PodSandbox(Struct):
 
 
 class ListPodSandboxResponse(Struct):
+    """All sandboxes."""
+
     items: Annotated[tuple[PodSandbox, ...], Tag(1)] = ()
 
 
@@ -193,16 +243,22 @@ class ListPodSandboxResponse(Struct):
 
 
 class ImageSpec(Struct):
+    """An image by name or id."""
+
     image: Annotated[str, Tag(1)] = ""
     annotations: Annotated[Labels, Tag(2)] = {}
 
 
 class KeyValue(Struct):
+    """An environment variable."""
+
     key: Annotated[str, Tag(1)] = ""
     value: Annotated[str, Tag(2)] = ""
 
 
 class Mount(Struct):
+    """A host path in a container."""
+
     container_path: Annotated[str, Tag(1)] = ""
     host_path: Annotated[str, Tag(2)] = ""
     readonly: Annotated[bool, Tag(3)] = False
@@ -210,12 +266,16 @@ class Mount(Struct):
 
 
 class Device(Struct):
+    """A device in a container."""
+
     container_path: Annotated[str, Tag(1)] = ""
     host_path: Annotated[str, Tag(2)] = ""
     permissions: Annotated[str, Tag(3)] = ""
 
 
 class LinuxContainerResources(Struct):
+    """Limits."""
+
     cpu_period: Annotated[int, Tag(1)] = 0
     cpu_quota: Annotated[int, Tag(2)] = 0
     cpu_shares: Annotated[int, Tag(3)] = 0
@@ -225,11 +285,15 @@ class LinuxContainerResources(Struct):
 
 
 class Capability(Struct):
+    """Capabilities to add to and drop from the default ones."""
+
     add_capabilities: Annotated[tuple[str, ...], Tag(1)] = ()
     drop_capabilities: Annotated[tuple[str, ...], Tag(2)] = ()
 
 
 class LinuxContainerSecurityContext(Struct):
+    """How a container is confined."""
+
     capabilities: Annotated[Capability | None, Tag(1)] = None
     privileged: Annotated[bool, Tag(2)] = False
     namespace_options: Annotated[NamespaceOption | None, Tag(3)] = None
@@ -245,16 +309,22 @@ class LinuxContainerSecurityContext(Struct):
 
 
 class LinuxContainerConfig(Struct):
+    """A container's limits and confinement."""
+
     resources: Annotated[LinuxContainerResources | None, Tag(1)] = None
     security_context: Annotated[LinuxContainerSecurityContext | None, Tag(2)] = None
 
 
 class ContainerMetadata(Struct):
+    """Which container, and which attempt at it."""
+
     name: Annotated[str, Tag(1)] = ""
     attempt: Annotated[int, Tag(2)] = 0
 
 
 class ContainerConfig(Struct):
+    """One container of a pod."""
+
     metadata: Annotated[ContainerMetadata | None, Tag(1)] = None
     image: Annotated[ImageSpec | None, Tag(2)] = None
     command: Annotated[tuple[str, ...], Tag(3)] = ()
@@ -273,6 +343,8 @@ class ContainerConfig(Struct):
 
 
 class CreateContainerRequest(Struct):
+    """Create a container; its answer is a ContainerId."""
+
     pod_sandbox_id: Annotated[str, Tag(1)] = ""
     config: Annotated[ContainerConfig | None, Tag(2)] = None
     sandbox_config: Annotated[PodSandboxConfig | None, Tag(3)] = None
@@ -285,11 +357,15 @@ class ContainerId(Struct):
 
 
 class StopContainerRequest(Struct):
+    """timeout: seconds between SIGTERM and SIGKILL."""
+
     container_id: Annotated[str, Tag(1)] = ""
     timeout: Annotated[int, Tag(2)] = 0
 
 
 class Container(Struct):
+    """A container in a list."""
+
     id: Annotated[str, Tag(1)] = ""
     pod_sandbox_id: Annotated[str, Tag(2)] = ""
     metadata: Annotated[ContainerMetadata | None, Tag(3)] = None
@@ -302,10 +378,14 @@ class Container(Struct):
 
 
 class ListContainersResponse(Struct):
+    """All containers."""
+
     containers: Annotated[tuple[Container, ...], Tag(1)] = ()
 
 
 class ContainerStatus(Struct):
+    """A container with times and exit details."""
+
     id: Annotated[str, Tag(1)] = ""
     metadata: Annotated[ContainerMetadata | None, Tag(2)] = None
     state: Annotated[int, Tag(3)] = 0
@@ -323,33 +403,45 @@ class ContainerStatus(Struct):
 
 
 class ContainerStatusRequest(Struct):
+    """Which container; verbose adds its sandbox."""
+
     container_id: Annotated[str, Tag(1)] = ""
     verbose: Annotated[bool, Tag(2)] = False
 
 
 class ContainerStatusResponse(Struct):
+    """A container, and JSON about it if verbose."""
+
     status: Annotated[ContainerStatus | None, Tag(1)] = None
     info: Annotated[Labels, Tag(2)] = {}
 
 
 class UpdateContainerResourcesRequest(Struct):
+    """New limits."""
+
     container_id: Annotated[str, Tag(1)] = ""
     linux: Annotated[LinuxContainerResources | None, Tag(2)] = None
 
 
 class ExecSyncRequest(Struct):
+    """A command to run to its end; timeout in seconds."""
+
     container_id: Annotated[str, Tag(1)] = ""
     cmd: Annotated[tuple[str, ...], Tag(2)] = ()
     timeout: Annotated[int, Tag(3)] = 0
 
 
 class ExecSyncResponse(Struct):
+    """How the command ended."""
+
     stdout: Annotated[bytes, Tag(1)] = b""
     stderr: Annotated[bytes, Tag(2)] = b""
     exit_code: Annotated[int, Tag(3)] = 0
 
 
 class AttachRequest(Struct):
+    """Which streams of a container's process."""
+
     container_id: Annotated[str, Tag(1)] = ""
     stdin: Annotated[bool, Tag(2)] = False
     tty: Annotated[bool, Tag(3)] = False
@@ -361,92 +453,3 @@ class StreamUrl(Struct):
     """AttachResponse."""
 
     url: Annotated[str, Tag(1)] = ""
-
-
-# Images
-
-
-class Image(Struct):
-    id: Annotated[str, Tag(1)] = ""
-    repo_tags: Annotated[tuple[str, ...], Tag(2)] = ()
-    repo_digests: Annotated[tuple[str, ...], Tag(3)] = ()
-    size: Annotated[int, Tag(4)] = 0
-    uid: Annotated[Int64Value | None, Tag(5)] = None
-    username: Annotated[str, Tag(6)] = ""
-    pinned: Annotated[bool, Tag(8)] = False
-
-
-class ImageRequest(Struct):
-    """ImageStatusRequest and RemoveImageRequest."""
-
-    image: Annotated[ImageSpec | None, Tag(1)] = None
-
-
-class ImageStatusResponse(Struct):
-    image: Annotated[Image | None, Tag(1)] = None
-
-
-class ListImagesResponse(Struct):
-    images: Annotated[tuple[Image, ...], Tag(1)] = ()
-
-
-class AuthConfig(Struct):
-    username: Annotated[str, Tag(1)] = ""
-    password: Annotated[str, Tag(2)] = ""
-    auth: Annotated[str, Tag(3)] = ""
-    server_address: Annotated[str, Tag(4)] = ""
-    identity_token: Annotated[str, Tag(5)] = ""
-    registry_token: Annotated[str, Tag(6)] = ""
-
-
-class PullImageRequest(Struct):
-    image: Annotated[ImageSpec | None, Tag(1)] = None
-    auth: Annotated[AuthConfig | None, Tag(2)] = None
-
-
-class PullImageResponse(Struct):
-    image_ref: Annotated[str, Tag(1)] = ""
-
-
-# Usage
-
-
-class FilesystemIdentifier(Struct):
-    mountpoint: Annotated[str, Tag(1)] = ""
-
-
-class FilesystemUsage(Struct):
-    timestamp: Annotated[int, Tag(1)] = 0
-    fs_id: Annotated[FilesystemIdentifier | None, Tag(2)] = None
-    used_bytes: Annotated[UInt64Value | None, Tag(3)] = None
-    inodes_used: Annotated[UInt64Value | None, Tag(4)] = None
-
-
-class ImageFsInfoResponse(Struct):
-    image_filesystems: Annotated[tuple[FilesystemUsage, ...], Tag(1)] = ()
-
-
-class ContainerAttributes(Struct):
-    id: Annotated[str, Tag(1)] = ""
-
-
-class CpuUsage(Struct):
-    timestamp: Annotated[int, Tag(1)] = 0
-    usage_core_nano_seconds: Annotated[UInt64Value | None, Tag(2)] = None
-
-
-class MemoryUsage(Struct):
-    timestamp: Annotated[int, Tag(1)] = 0
-    working_set_bytes: Annotated[UInt64Value | None, Tag(2)] = None
-    usage_bytes: Annotated[UInt64Value | None, Tag(4)] = None
-
-
-class ContainerStats(Struct):
-    attributes: Annotated[ContainerAttributes | None, Tag(1)] = None
-    cpu: Annotated[CpuUsage | None, Tag(2)] = None
-    memory: Annotated[MemoryUsage | None, Tag(3)] = None
-    writable_layer: Annotated[FilesystemUsage | None, Tag(4)] = None
-
-
-class ListContainerStatsResponse(Struct):
-    stats: Annotated[tuple[ContainerStats, ...], Tag(1)] = ()

@@ -130,6 +130,15 @@ class FakeRuntime:
                 return found.info.id
         raise KeyError(f"{namespace}/{pod}/{container}")
 
+    def alive(self, uid: str = "") -> list[str]:
+        """The ids of the containers that run, of all pods or of one."""
+        running = (c.info for c in self._containers.values() if c.info.state == "running")
+        return [info.id for info in running if uid in ("", self._sandboxes[info.sandbox_id].uid)]
+
+    def pods(self) -> list[str]:
+        """The uids of the pods of which there is a sandbox."""
+        return list(dict.fromkeys(box.uid for box in self._sandboxes.values()))
+
     def go_down(self, why: str = "the runtime was stopped by a test") -> None:
         """Answer nobody, as a crashed containerd: containers go on."""
         self._down = why

@@ -59,19 +59,27 @@ class Nothing(Struct):
 
 
 class Container(Struct):
+    """What containerd knows of a container: its OCI specification."""
+
     id: Annotated[str, Tag(1)] = ""
     spec: Annotated[AnyMessage | None, Tag(5)] = None
 
 
 class ContainerRequest(Struct):
+    """Which container."""
+
     id: Annotated[str, Tag(1)] = ""
 
 
 class ContainerResponse(Struct):
+    """The container."""
+
     container: Annotated[Container | None, Tag(1)] = None
 
 
 class ExecRequest(Struct):
+    """A process to add to a container, with the paths of its pipes."""
+
     container_id: Annotated[str, Tag(1)] = ""
     stdin: Annotated[str, Tag(2)] = ""
     stdout: Annotated[str, Tag(3)] = ""
@@ -89,24 +97,34 @@ class ProcessRequest(Struct):
 
 
 class Process(Struct):
+    """A process of a container."""
+
     pid: Annotated[int, Tag(3)] = 0
 
 
 class GetResponse(Struct):
+    """The process, if it is there."""
+
     process: Annotated[Process | None, Tag(1)] = None
 
 
 class WaitResponse(Struct):
+    """How a process ended."""
+
     exit_status: Annotated[int, Tag(1)] = 0
 
 
 class KillRequest(Struct):
+    """A signal for a process."""
+
     container_id: Annotated[str, Tag(1)] = ""
     exec_id: Annotated[str, Tag(2)] = ""
     signal: Annotated[int, Tag(3)] = 0
 
 
 class ResizeRequest(Struct):
+    """A new terminal size."""
+
     container_id: Annotated[str, Tag(1)] = ""
     exec_id: Annotated[str, Tag(2)] = ""
     width: Annotated[int, Tag(3)] = 0
@@ -114,21 +132,29 @@ class ResizeRequest(Struct):
 
 
 class CloseRequest(Struct):
+    """Let a process see the end of its input."""
+
     container_id: Annotated[str, Tag(1)] = ""
     exec_id: Annotated[str, Tag(2)] = ""
     stdin: Annotated[bool, Tag(3)] = False
 
 
 class SubscribeRequest(Struct):
+    """Which events."""
+
     filters: Annotated[tuple[str, ...], Tag(1)] = ()
 
 
 class PublishRequest(Struct):
+    """An event of our own."""
+
     topic: Annotated[str, Tag(1)] = ""
     event: Annotated[AnyMessage | None, Tag(2)] = None
 
 
 class Envelope(Struct):
+    """An event with its topic."""
+
     topic: Annotated[str, Tag(3)] = ""
     event: Annotated[AnyMessage | None, Tag(4)] = None
 
