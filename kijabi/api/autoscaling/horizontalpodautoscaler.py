@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import field
 
 from kijabi.api.autoscaling.horizontalpodautoscaler_columns import COLUMNS
+from kijabi.api.autoscaling.horizontalpodautoscaler_rules import validate, validate_status, validate_update
 from kijabi.api.meta import LabelSelector, Object, Time
 from kijabi.api.quantity import Quantity
 from kijabi.api.resource import Resource, Subresource
@@ -260,4 +261,7 @@ RESOURCE = Resource(
     ),
     has_generation=True,
     columns=COLUMNS,
+    validate=validate,
+    validate_update=validate_update,
+    validate_status=validate_status,
 )
