@@ -285,30 +285,34 @@ class PodWorker:
 
     async def _kill(self, state: Terminating) -> None:
         """Stop the pod. Raises RuntimeFailure or ConnectionLost."""
-        grace = self._grace(state)
-        killing = asyncio.ensure_future(self.parts.killing.pod(self.pod, grace))
-        killing.add_done_callback(lambda _: self.wake())
-        try:
-            while not killing.done():
+        async with asyncio.TaskGroup() as group:
+            grace = self._grace(state)
+            stopping = group.create_task(self._stop(grace, again=False))
+            while not stopping.done():
                 self._woken.clear()
                 self._publish()
                 shorter = self._grace(state)
                 if shorter < grace:
                     grace = shorter
-                    killing.cancel()
-                    await asyncio.wait((killing,))
-                    killing = asyncio.ensure_future(self.parts.killing.pod(self.pod, grace, again=True))
-                    killing.add_done_callback(lambda _: self.wake())
-                if not killing.done():
-                    await self._woken.wait()
-            killing.result()
-        finally:
-            if not killing.done():
-                killing.cancel()
-                await asyncio.wait((killing,))
+                    stopping.cancel()
+                    stopping = group.create_task(self._stop(grace, again=True))
+                await self._woken.wait()
+        problem = stopping.result()
+        if problem is not None:
+            raise problem
         view = await self.parts.cache.refresh_pod(self.uid)
         if view.running:
             raise RuntimeFailure("KillPodFailed", "containers still run after they were stopped")
+
+    async def _stop(self, grace: int, *, again: bool) -> RuntimeFailure | ConnectionLost | None:
+        """Stop the containers and wake the worker; gives what went wrong."""
+        try:
+            await self.parts.killing.pod(self.pod, grace, again=again)
+        except (RuntimeFailure, ConnectionLost) as problem:
+            return problem
+        finally:
+            self.wake()
+        return None
 
     def _grace(self, state: Terminating) -> int:
         own = podspec.grace_period(self.pod)

@@ -103,7 +103,7 @@ def summary(pod: Pod, prefix: str, error: str = "") -> str:
     parts: dict[str, list[dict[str, object]]] = {}
     for kind, container in podspec.containers(pod.spec):
         if kind in names:
-            entry = {"name": container.name, "resources": codec.to_builtins(container.resources)}
+            entry: dict[str, object] = {"name": container.name, "resources": codec.to_builtins(container.resources)}
             parts.setdefault(names[kind], []).append(entry)
     body: dict[str, object] = {**parts, "generation": pod.metadata.generation}
     if error:

@@ -170,7 +170,7 @@ class KubeletServer:
             return _text(500, str(problem))
 
     async def _configz(self, request: web.Request) -> web.StreamResponse:
-        return _json({"kubeletconfig": codec.to_builtins(self._kubelet.config)})
+        return _json({"kubeletconfig": configuration(self._kubelet.config)})
 
     def _pod(self, request: web.Request) -> Pod:
         """The pod that the path names, by its uid too where that is given."""
@@ -189,6 +189,12 @@ class KubeletServer:
         if info.state != "running":
             raise web.HTTPInternalServerError(text=f'container not running ("{name}"): it is {info.state}')
         return info
+
+
+def configuration(config: KubeletConfig) -> dict[str, Any]:
+    """The configuration as JSON shows it."""
+    plain = {name: value for name, value in msgspec.structs.asdict(config).items() if name != "taints"}
+    return {**plain, "taints": [codec.to_builtins(taint) for taint in config.taints]}
 
 
 def status_id(status: Any, container_id: str) -> str:

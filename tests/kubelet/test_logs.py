@@ -75,6 +75,11 @@ async def test_a_long_log_has_a_tail(tmp_path: Path) -> None:
     assert len((await text(path, tail=5_000)).splitlines()) == 5_000
 
 
+def rotate(log: Path, fresh: bytes) -> None:
+    log.rename(log.with_suffix(".log.20260101-000007"))
+    log.write_bytes(fresh)
+
+
 async def test_following(log: Path) -> None:
     alive = True
     got: list[bytes] = []
@@ -93,8 +98,7 @@ async def test_following(log: Path) -> None:
         # Rotation: the rest of the old file, then the new one.
         with log.open("ab") as out:
             out.write(b"2026-01-01T00:00:07.0000000Z stdout F seven\n")
-        log.rename(log.with_suffix(".log.20260101-000007"))
-        log.write_bytes(b"2026-01-01T00:00:08.0000000Z stdout F eight\n")
+        rotate(log, b"2026-01-01T00:00:08.0000000Z stdout F eight\n")
         await asyncio.sleep(0.1)
         assert b"".join(got) == b"six\nseven\neight\n"
         alive = False
@@ -188,4 +192,4 @@ def test_rotation(tmp_path: Path) -> None:
     shelve(str(log), 5)
     names = [Path(path).name for path in rotated(str(log))]
     assert names == ["0.log.20260101-000002.gz", "0.log.20260101-000003.gz", "0.log.20260101-000004.gz"]
-    assert gzip.open(tmp_path / names[-1]).read() == b"x"
+    assert gzip.decompress((tmp_path / names[-1]).read_bytes()) == b"x"

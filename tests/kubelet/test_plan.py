@@ -1,4 +1,7 @@
-"""What to do next, case by case. A plan reads as a line: K kills the pod, S0 makes sandbox 0, -c kills, +c starts, ~c waits."""
+"""What to do next, case by case.
+
+A plan reads as a line: K kills the pod, S0 makes sandbox 0, -c kills, +c starts, ~c waits.
+"""
 
 from __future__ import annotations
 
