@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,13 +48,16 @@ def list_(cache: Path) -> None:
 
 @main.command(name="import")
 @CACHE
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Only into nodes of the cluster in this directory.")
 @click.option("--socket", "sockets", multiple=True, help="A containerd's socket; every running node's, if not given.")
 @NAMES
-def import_(names: tuple[str, ...], cache: Path, sockets: tuple[str, ...]) -> None:
+def import_(names: tuple[str, ...], cache: Path, data_dir: Path | None, sockets: tuple[str, ...]) -> None:
     """Import NAMES (all, if none is given) into nodes; builds what the cache lacks."""
-    targets = sockets or tuple(map(str, sorted(SOCKETS.glob("*/*/containerd.sock"))))
+    cluster = _run_name(data_dir) if data_dir is not None else "*"
+    targets = sockets or tuple(map(str, sorted(SOCKETS.glob(f"{cluster}/*/containerd.sock"))))
     if not targets:
-        raise click.ClickException(f"no node runs here: there is no containerd.sock under {SOCKETS}")
+        where = f"of the cluster in {data_dir} runs" if data_dir is not None else "runs here"
+        raise click.ClickException(f"no node {where}: there is no {SOCKETS}/{cluster}/*/containerd.sock")
     for name in names or builder.names():
         with _errors_told():
             built = builder.ensure(name, cache)
@@ -61,6 +65,11 @@ def import_(names: tuple[str, ...], cache: Path, sockets: tuple[str, ...]) -> No
             with _errors_told():
                 asyncio.run(import_image(built, socket))
             click.echo(f"{built.reference}  → {socket}")
+
+
+def _run_name(data_dir: Path) -> str:
+    """The directory of a cluster under SOCKETS (the same rule as ClusterConfig.hash, which lies beside this layer)."""
+    return hashlib.sha256(str(data_dir.absolute()).encode()).hexdigest()[:8]
 
 
 async def import_image(built: builder.Built, socket: str) -> None:
