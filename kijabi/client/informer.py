@@ -140,6 +140,10 @@ class Informer(Generic[T]):
     def __len__(self) -> int:
         return len(self._cache.objects)
 
+    def verify(self) -> None:
+        """Raise MutatedCache if anybody wrote to an object; see `cache.DETECT_MUTATIONS`."""
+        self._cache.verify()
+
     # Being told
 
     def add_handler(self, handler: Handler[T]) -> None:
@@ -312,6 +316,11 @@ class Informers:
                 await asyncio.Event().wait()
             finally:
                 self._started = None
+
+    def verify(self) -> None:
+        """See `Informer.verify`, of all."""
+        for informer in self._informers.values():
+            informer.verify()
 
     async def wait_synced(self) -> None:
         """Wait until every informer asked for so far is synced."""

@@ -12,7 +12,6 @@ cluster:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -22,6 +21,8 @@ from kijabi.apiserver.authz.node import Graph, NodeAuthorizer
 from kijabi.apiserver.authz.rbac import Rbac
 from kijabi.apiserver.authz.union import Union
 from kijabi.apiserver.server import ApiServer
+from kijabi.api import codec
+from kijabi.client import cache
 from kijabi.client.client import Client
 from kijabi.client.informer import Informers
 from kijabi.controllers import app as controllers
@@ -32,7 +33,7 @@ from kijabi.kubelet.runtime.fake import FakeRuntime
 from kijabi.scheduler import app as scheduler
 from kijabi.store.interface import Store
 from kijabi.store.memory import MemoryStore
-from kijabi.testing.direct import ADMIN, Believing, Direct
+from kijabi.testing.direct import ADMIN, Believing, Calls, Direct
 from kijabi.testing.faults import NONE, Faults, FaultyTransport
 
 Work = Callable[[], Awaitable[None]]
@@ -59,11 +60,15 @@ class Component:
 
     async def crash(self) -> None:
         """End it at once, wherever it is: nothing is finished, nothing is said to anybody."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not crashed since."""
+        return self._task is not None
 
 
 class World:
@@ -79,8 +84,10 @@ class World:
         self.links: dict[str, FaultyTransport] = {}
         self.components: dict[str, Component] = {}
         self.runtimes: dict[str, FakeRuntime] = {}
-        self.admin = Client(Direct(self._server), user_agent="test")
+        self.informers: dict[str, Informers] = {}
         self.up = asyncio.Event()
+        self._calls = Calls()
+        self.admin = Client(Direct(self._server, calls=self._calls), user_agent="test")
         self._group = group
 
     def _server(self) -> ApiServer | None:
@@ -90,7 +97,9 @@ class World:
         """A client whose connection misbehaves as the world's faults say."""
         link = self.links.get(name)
         if link is None:
-            link = self.links[name] = FaultyTransport(Direct(self._server, user), self.faults)
+            link = self.links[name] = FaultyTransport(
+                Direct(self._server, user, self._calls), self.faults
+            )
         return Client(link, user_agent=name)
 
     def add(self, name: str, work: Work) -> None:
@@ -126,13 +135,14 @@ class World:
         finally:
             self.up.clear()
             self.app = None
-            for cache in app.caches.by_prefix.values():
-                cache.cut_watchers()
+            for kept in app.caches.by_prefix.values():
+                kept.cut_watchers()
+            self._calls.abort()
 
     async def control(self) -> None:
         """Controllers and scheduler with one cache, as one process."""
         manager = self.client("controllers", MANAGER)
-        informers = Informers(manager)
+        informers = self.informers["control"] = Informers(manager)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(controllers.run(Config(root_ca="test"), manager, informers), name="controllers")
             tasks.create_task(scheduler.run(self.client("scheduler", SCHEDULER), informers), name="scheduler")
@@ -143,7 +153,25 @@ class World:
         user = UserInfo(f"system:node:{name}", groups=("system:nodes",))
         number = list(self.runtimes).index(name)
         config = KubeletConfig(node=name, address=f"172.30.0.{number + 1}", root=f"/{name}", fake=True)
-        await kubelet.run(config, self.client(name, user), self.runtimes[name])
+        client = self.client(name, user)
+        informers = self.informers[name] = Informers(client)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(informers.run(), name="informers")
+            tasks.create_task(kubelet.run(config, client, self.runtimes[name], informers=informers), name="kubelet")
+
+    # ---- nobody writes to what is shared
+
+    def verify_caches(self) -> None:
+        """Raise MutatedCache if anybody wrote to an object of an informer (needs `detect_mutations`) or of the API
+        server's cache."""
+        for informers in self.informers.values():
+            informers.verify()
+        for kept in self.app.caches.by_prefix.values() if self.app is not None else ():
+            for item in kept.range():
+                fresh = codec.decode(kept.cls, item.value)
+                fresh.metadata.resourceVersion = str(item.revision)
+                if fresh != item.obj:
+                    raise cache.MutatedCache(f"somebody wrote to the served {type(item.obj).__name__} {item.key}")
 
 
 def protected(app: App) -> Security:
@@ -157,11 +185,30 @@ def protected(app: App) -> Security:
 
 @asynccontextmanager
 async def cluster(
-    nodes: int = 1, *, faults: Faults = NONE, store: Store | None = None, controllers_too: bool = True
+    nodes: int = 1,
+    *,
+    faults: Faults = NONE,
+    store: Store | None = None,
+    controllers_too: bool = True,
+    detect_mutations: bool = False,
 ) -> AsyncIterator[World]:
-    """A cluster with so many nodes, gone when the context ends. controllers_too: with controllers and scheduler."""
+    """A cluster with so many nodes, gone when the context ends.
+
+    controllers_too: with controllers and scheduler. detect_mutations: fail when anybody writes to an object that
+    caches share, at its next change; `verify_caches` looks at all.
+    """
+    before, cache.DETECT_MUTATIONS = cache.DETECT_MUTATIONS, detect_mutations or cache.DETECT_MUTATIONS
+    try:
+        async with _cluster(nodes, faults, store or MemoryStore(), controllers_too) as world:
+            yield world
+    finally:
+        cache.DETECT_MUTATIONS = before
+
+
+@asynccontextmanager
+async def _cluster(nodes: int, faults: Faults, store: Store, controllers_too: bool) -> AsyncIterator[World]:
     async with asyncio.TaskGroup() as group:
-        world = World(store or MemoryStore(), faults, group)
+        world = World(store, faults, group)
         world.add("apiserver", world.apiserver)
         await world.up.wait()
         if controllers_too:

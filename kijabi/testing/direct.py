@@ -6,15 +6,19 @@ plainly. Who asks is said by the caller and believed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from kijabi.apiserver.attributes import Peer, StreamAnswer, UpgradeAnswer, UserInfo
 from kijabi.apiserver.server import ApiServer
 from kijabi.apiserver.watch import WatchAnswer
 from kijabi.base.errors import ConnectionLost
 from kijabi.client.transport import Request, Response, Stream
+from kijabi.testing.history import ACTOR
 
+T = TypeVar("T")
 USER, GROUPS = "x-remote-user", "x-remote-group"
 ADMIN = UserInfo("kubernetes-admin", groups=("system:masters",))
 PEER = Peer(None, "127.0.0.1")
@@ -30,6 +34,35 @@ class Believing:
             return None
         groups = tuple(filter(None, request.headers.get(GROUPS, "").split(",")))
         return UserInfo(name, groups=(*groups, "system:authenticated"))
+
+
+class Calls:
+    """The requests that a server is working on. `abort` ends them as its death does: callers see a lost connection."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[asyncio.Task[object], None] = {}
+        self._aborted: set[asyncio.Task[object]] = set()
+
+    async def run(self, work: Awaitable[T]) -> T:
+        """Wait for the answer."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[task] = None
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if task in self._aborted and task.uncancel() == 0:
+                raise ConnectionLost("the API server died before it answered") from None
+            raise
+        finally:
+            self._tasks.pop(task)
+            self._aborted.discard(task)
+
+    def abort(self) -> None:
+        """End all calls."""
+        for task in self._tasks:
+            self._aborted.add(task)
+            task.cancel()
 
 
 class _Chunks:
@@ -51,11 +84,15 @@ class _Chunks:
 
 
 class Direct:
-    """A `client.Transport` into a server. server: gives the one of now, or None while there is none."""
+    """A `client.Transport` into a server. server: gives the one of now, or None while there is none; calls: where
+    its requests are counted."""
 
-    def __init__(self, server: Callable[[], ApiServer | None], user: UserInfo = ADMIN) -> None:
+    def __init__(
+        self, server: Callable[[], ApiServer | None], user: UserInfo = ADMIN, calls: Calls | None = None
+    ) -> None:
         self._server = server
         self._user = user
+        self._calls = calls or Calls()
         self._closed = False
 
     async def request(self, request: Request) -> Response:
@@ -88,7 +125,11 @@ class Direct:
             headers={**request.headers, **identity},
             body=request.body,
         )
-        answer = await server.handle(asked, PEER)
+        token = ACTOR.set(self._user.name)
+        try:
+            answer = await self._calls.run(server.handle(asked, PEER))
+        finally:
+            ACTOR.reset(token)
         if self._server() is not server:
             raise ConnectionLost("the API server went away before it answered")
         if isinstance(answer, UpgradeAnswer):

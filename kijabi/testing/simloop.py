@@ -71,6 +71,7 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, seed: int = 0, *, horizon: float = HORIZON) -> None:
         self.now = 0.0
+        self.skew = 0.0
         self.seed = seed
         self.horizon = horizon
         self.rng = random.Random(seed)
@@ -91,7 +92,11 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     def wall_time(self) -> float:
         """The simulation's date, in seconds since the epoch."""
-        return EPOCH + self.now
+        return EPOCH + self.now + self.skew
+
+    def jump(self, seconds: float) -> None:
+        """Set the date forward or (less than 0) back, as somebody who corrects a clock; waiting is not touched."""
+        self.skew += seconds
 
     def advance(self, seconds: float) -> None:
         """Move time on."""
@@ -103,10 +108,7 @@ class SimLoop(asyncio.SelectorEventLoop):
         """What every task waits for, a line each."""
         lines = []
         for task in sorted(asyncio.all_tasks(self), key=lambda task: task.get_name()):
-            place = "has not begun"
-            for frame in task.get_stack(limit=1):
-                place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
-            lines.append(f"  {task.get_name()}: {place}")
+            lines.append(f"  {task.get_name()}: {' < '.join(reversed(_frames(task.get_coro()))) or 'has not begun'}")
         return "\n".join(lines)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -118,6 +120,17 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     def run_in_executor(self, *_: Any) -> NoReturn:  # type: ignore[override]
         raise NoThreads("no threads inside the simulation")
+
+
+def _frames(waiting: Any) -> list[str]:
+    """Where a coroutine waits, outermost first."""
+    found = []
+    while waiting is not None:
+        frame = getattr(waiting, "cr_frame", None) or getattr(waiting, "ag_frame", None)
+        if frame is not None:
+            found.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+        waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "ag_await", None)
+    return found
 
 
 def run(main: Coroutine[Any, Any, T], seed: int = 0, *, horizon: float = HORIZON) -> T:

@@ -1,0 +1,196 @@
+"""One simulation: a user who changes things and a world in which things fail, then peace, then the end.
+
+The seed of the loop decides everything. In the storm, faults of all sorts go on beside the user's doings, and the
+safety checkers look at every write. Then everything is healed, and the cluster has to converge (`converge.problems`);
+a rollout without faults must keep its promises; and deleting everything must leave nothing. `play` raises
+`Violation`, `Stuck` or whatever a component failed with; `simulate` runs many seeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from kijabi.api.apps.deployment import Deployment
+from kijabi.api.core.pod import Pod
+from kijabi.base import rand
+from kijabi.store.memory import MemoryStore
+from kijabi.testing import converge
+from kijabi.testing.checkers import pods_of, standard
+from kijabi.testing.cluster import World, cluster
+from kijabi.testing.faults import Faults
+from kijabi.testing.history import Violation, WatchedStore
+from kijabi.testing.simloop import SimLoop
+from kijabi.testing.trouble import Trouble
+from kijabi.testing.user import User
+
+# Virtual seconds that a healed cluster may take. Waits after failures reach ten minutes (crash loops: five), twice.
+PATIENCE = 1500.0
+# Virtual seconds of the storm, least and most.
+STORM = (40.0, 150.0)
+# Store writes and their news take up to so many seconds, by chance.
+DISK = 0.02
+
+
+class Stuck(AssertionError):
+    """A healed cluster did not become what it should be; the text says what is wrong."""
+
+
+class Defect(AssertionError):
+    """A component logged an error: something that it did not expect happened."""
+
+
+@dataclass
+class Result:
+    """What a simulation did: its history's digest and size, the user's and the world's doings, virtual seconds."""
+
+    digest: str = ""
+    writes: int = 0
+    seconds: float = 0.0
+    converged: float = 0.0
+    judged: int = 0
+    done: list[str] = field(default_factory=list)
+
+
+class _Defects(logging.Handler):
+    """Collects what components log as errors: in a simulation, nothing is unexpected."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See Handler."""
+        self.found.append(self.format(record))
+
+
+class Scenario:
+    """One play. trace: keep every write, for the eye; tamper: changes the world before it begins, for tests of the
+    checkers."""
+
+    def __init__(self, seed: int, *, trace: bool = False, tamper: Callable[[World], None] | None = None) -> None:
+        self.store = WatchedStore(MemoryStore(), slow=DISK, seed=seed)
+        self.store.trace = [] if trace else None
+        self.result = Result()
+        self._tamper = tamper
+        self._defects = _Defects()
+
+    async def play(self) -> Result:
+        """Run it; the loop must be a SimLoop of this scenario's seed."""
+        chance = rand.rng()
+        nodes = chance.choice((1, 2, 3, 3, 4))
+        faults = chance.choice((Faults(), Faults(), Faults(lost_request=0.15, lost_reply=0.15, cut=0.05), MILD))
+        logger = logging.getLogger("kijabi")
+        logger.addHandler(self._defects)
+        try:
+            async with cluster(nodes, faults=faults, store=self.store, detect_mutations=True) as world:
+                self.store.checkers = standard(lambda node, uid: bool(world.runtimes[node].alive(uid)))
+                if self._tamper is not None:
+                    self._tamper(world)
+                await self._acts(world)
+        finally:
+            logger.removeHandler(self._defects)
+        self._check()
+        return self._finish()
+
+    def _finish(self) -> Result:
+        result, store = self.result, self.store
+        result.digest, result.writes = store.digest, store.writes
+        result.seconds = asyncio.get_running_loop().time()
+        result.judged = sum(getattr(checker, "judged", 0) for checker in store.checkers)
+        return result
+
+    async def _acts(self, world: World) -> None:
+        user = User(world.admin, self._say)
+        trouble = Trouble(world, self._say)
+        loop = asyncio.get_running_loop()
+        await self._storm(user, trouble)
+        self._say("healing")
+        await trouble.heal()
+        healed = loop.time()
+        await user.repair()
+        await self._converged(world, "after the storm")
+        self.result.converged = loop.time() - healed
+        await self._rollout(world, user)
+        world.verify_caches()
+        await user.delete_everything()
+        await self._settled(lambda: converge.leftovers(self.store.ledger, world.runtimes), "after deleting everything")
+        world.verify_caches()
+
+    async def _storm(self, user: User, trouble: Trouble) -> None:
+        seconds = rand.rng().uniform(*STORM)
+        async with self._watching():
+            try:
+                async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+                    group.create_task(user.act(), name="user")
+                    group.create_task(trouble.make(), name="trouble")
+            except TimeoutError:
+                return
+
+    @asynccontextmanager
+    async def _watching(self) -> AsyncIterator[None]:
+        """Look every few seconds whether something was found, as long as the block lasts."""
+
+        async def look() -> None:
+            while True:
+                await asyncio.sleep(3)
+                self._check()
+
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(look(), name="looking")
+            yield
+            looking.cancel()
+
+    async def _rollout(self, world: World, user: User) -> None:
+        """A new version of everything, without faults: the pods that come are told of, the promises are kept."""
+        ledger = self.store.ledger
+        before = {pod.metadata.uid for pod in ledger.of(Pod)}
+        await user.update_everything()
+        await self._converged(world, "after a rollout")
+        deployments = [d for d in ledger.of(Deployment) if d.spec.replicas]
+        fresh = [pod for d in deployments for pod in pods_of(d, ledger) if pod.metadata.uid not in before]
+        await self._settled(lambda: converge.unrecorded(ledger, fresh, deployments), "events of a rollout")
+
+    async def _converged(self, world: World, when: str) -> None:
+        await self._settled(lambda: converge.problems(self.store.ledger, world.runtimes), when)
+
+    async def _settled(self, problems: Callable[[], list[str]], when: str) -> None:
+        """Wait until there are no problems, twice in a row, ten seconds apart."""
+        loop = asyncio.get_running_loop()
+        end, quiet = loop.time() + PATIENCE, 0
+        while quiet < 2:
+            await asyncio.sleep(10 if quiet else 2)
+            self._check()
+            found = problems()
+            quiet = 0 if found else quiet + 1
+            if found and loop.time() > end:
+                waiting = loop.waiting() if isinstance(loop, SimLoop) else ""
+                self._say(f"stuck; what every task waits for:\n{waiting}")
+                raise Stuck(f"{when}, after {PATIENCE:.0f} s:\n" + "\n".join(found))
+        self._say(f"well {when}")
+
+    def _check(self) -> None:
+        if self.store.violations:
+            raise self.store.violations[0]
+        if self._defects.found:
+            raise Defect(self._defects.found[0])
+
+    def _say(self, text: str) -> None:
+        now = asyncio.get_running_loop().time()
+        self.result.done.append(f"{now:9.3f} {text}")
+        if self.store.trace is not None:
+            self.store.trace.append(f"== {now:.3f} {text}")
+
+
+MILD = Faults(latency=(0.0, 0.01), lost_request=0.01, lost_reply=0.01, cut=0.002, expired=0.0, expired_event=0.0)
+
+
+async def play(seed: int, *, trace: bool = False) -> Result:
+    """Run the scenario of a seed on this loop, which must be a `simloop.SimLoop(seed)`."""
+    return await Scenario(seed, trace=trace).play()
+
+
+__all__ = ["Defect", "Result", "Scenario", "Stuck", "Violation", "play"]

@@ -1,0 +1,103 @@
+"""`python -m kijabi.testing.simulate --seeds A-B`: the whole cluster in virtual time, once for each seed.
+
+Prints a line for each seed that fails, with how to replay it, and a summary; exit code 1 if any failed. `make sim`
+calls it. A seed is one history, byte for byte: where PYTHONHASHSEED would change that, this starts itself again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from time import perf_counter
+
+from kijabi.testing import simloop
+from kijabi.testing.scenario import Result, Scenario
+
+REPLAY = "PYTHONHASHSEED=0 python -m kijabi.testing.simulate --seeds {0} --verbose"
+# Virtual seconds that any simulation may take.
+HORIZON = 20_000.0
+
+
+def simulate(seed: int, *, trace: bool = False) -> tuple[Result, str]:
+    """Run one seed: what it did, and how it failed, or an empty text."""
+    scenario = Scenario(seed, trace=trace)
+    try:
+        simloop.run(scenario.play(), seed, horizon=HORIZON)
+        failure = ""
+    except Exception as error:  # Whatever a simulation ends with is a finding to be shown.
+        failure = "".join(traceback.format_exception(_root(error)))
+    if trace:
+        print("\n".join(scenario.store.trace or ()))
+    return scenario.result, failure
+
+
+def _root(error: BaseException) -> BaseException:
+    """The failure itself, out of the groups that tasks wrap around it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def seeds_of(text: str) -> list[int]:
+    """`7`, `1-200`, or several with commas."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def _run(seeds: list[int], jobs: int, trace: bool) -> Iterator[tuple[int, Result, str]]:
+    if jobs == 1:
+        for seed in seeds:
+            yield (seed, *simulate(seed, trace=trace))
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        for seed, (result, failure) in zip(seeds, pool.map(simulate, seeds), strict=True):
+            yield seed, result, failure
+
+
+def main() -> int:
+    """The command; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m kijabi.testing.simulate", description=__doc__)
+    parser.add_argument("--seeds", default="1-50", metavar="A-B", help="which seeds, such as 7 or 1-200")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes to use")
+    parser.add_argument("--verbose", action="store_true", help="what user and world did, and the whole failure")
+    parser.add_argument("--trace", action="store_true", help="every write too")
+    given = parser.parse_args()
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "kijabi.testing.simulate", *sys.argv[1:]])
+    logging.getLogger("kijabi").addHandler(logging.NullHandler())
+    logging.getLogger("kijabi").propagate = False
+    seeds = seeds_of(given.seeds)
+    jobs = 1 if given.trace or len(seeds) == 1 else given.jobs
+    started, failed, done = perf_counter(), [], Counter[str]()
+    for number, (seed, result, failure) in enumerate(_run(seeds, jobs, given.trace), 1):
+        done.update(writes=result.writes, seconds=int(result.seconds), judged=result.judged)
+        if given.verbose:
+            print("\n".join(result.done))
+            print(f"seed {seed}: {result.writes} writes, {result.seconds:.0f} s, history {result.digest[:16]}")
+        if failure:
+            failed.append(seed)
+            last = failure.strip().splitlines()
+            shown = failure if given.verbose else "\n".join(line[:400] for line in last[-12:])
+            print(f"seed {seed} FAILED\n{shown}\nreplay: {REPLAY.format(seed)}", flush=True)
+        elif number % 50 == 0:
+            print(f"{number} of {len(seeds)} seeds, {len(failed)} failed", flush=True)
+    took = perf_counter() - started
+    print(
+        f"{len(seeds)} seeds in {took:.1f} s ({took / len(seeds):.2f} s each): {done['writes']} writes in "
+        f"{done['seconds']} virtual s, {done['judged']} deletions in promised rollouts; failed: {failed or 'none'}"
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
