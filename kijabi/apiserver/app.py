@@ -7,6 +7,7 @@ long as it lives.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import ipaddress
 from collections.abc import Mapping
@@ -189,6 +190,7 @@ class App:
         for path, page in security.pages.items():
             plain.add(path, page)
         self.addresses.start()
+        self.metrics.now = asyncio.get_running_loop().time
         registry = Registry(self.storage, security.authorizer)
         reading = Reading(self.store, self.caches)
         self.api = ApiServer(

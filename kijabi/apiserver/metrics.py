@@ -1,16 +1,18 @@
 """Counts and times of what the server does, for /metrics in the Prometheus text format.
 
-`server.py` calls `begin` and `finish` around each request; `app.py` adds gauges of the caches. Names are upstream's, so
-that dashboards work. One registry per server: several may live in one process (tests, simulation).
+`server.py` calls `begin` and `finish` around each request, which only count; the metric families are made when somebody
+asks. Names are upstream's, so that dashboards work. One registry per server: several may live in one process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from kijabi.apiserver.attributes import RequestInfo, UpgradeAnswer
 from kijabi.base import clock
@@ -19,59 +21,60 @@ from kijabi.client.transport import Request, Response
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 MAX_SERIES = 4096  # label combinations that are remembered; what comes after counts as "other"
 _VERBS = frozenset(("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"))
+_LABELS = ("verb", "group", "version", "resource", "subresource")
+
+Key = tuple[str, ...]  # values of _LABELS, then the status code
+
+
+class _Series:
+    """How often one combination of labels has been seen, and how long it took, by bucket."""
+
+    __slots__ = ("buckets", "count", "seconds")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.seconds = 0.0
+        self.buckets = [0] * (len(BUCKETS) + 1)
 
 
 class Metrics:
-    """The server's instruments."""
+    """The server's instruments. now: seconds that never run backwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = clock.monotonic) -> None:
+        self.now = now
+        self.inflight = 0
         self.registry = CollectorRegistry()
-        labels = ("verb", "group", "version", "resource", "subresource", "code")
-        self._total = Counter(
-            "apiserver_request", "Requests by what they were and how they ended.", labels, registry=self.registry
-        )
-        self._seconds = Histogram(
-            "apiserver_request_duration_seconds",
-            "How long requests took, without watches and streams.",
-            labels[:-1],
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        self._inflight = Gauge(
-            "apiserver_current_inflight_requests", "Requests being answered.", registry=self.registry
-        )
-        self._children: dict[tuple[str, ...], tuple[Any, Any]] = {}
+        self.registry.register(_Requests(self))
+        self.series: dict[Key, _Series] = {}
 
     def begin(self) -> float:
         """A request has come; the moment."""
-        self._inflight.inc()
-        return clock.monotonic()
+        self.inflight += 1
+        return self.now()
 
     def finish(self, started: float, request: Request, info: RequestInfo | None, answer: object) -> None:
-        """A request has been answered."""
-        self._inflight.dec()
-        code = str(answer.status) if isinstance(answer, Response) else "101"
-        if not isinstance(answer, Response | UpgradeAnswer):
-            code = "200"
+        """A request has been answered; watches and streams count, but their length does not."""
+        self.inflight -= 1
+        whole = isinstance(answer, Response)
+        other = "101" if isinstance(answer, UpgradeAnswer) else "200"
+        code = str(answer.status) if isinstance(answer, Response) else other
         if info is not None and info.is_resource:
             verb = info.verb.upper() if info.verb in _VERBS else "OTHER"
             key = (verb, info.group, info.version, info.resource, info.subresource, code)
         else:
             key = (request.method if request.method in ("GET", "POST") else "OTHER", "", "", "", "", code)
-        found = self._children.get(key) or self._child(key, known=code != "404")
-        found[0].inc()
-        if isinstance(answer, Response):
-            found[1].observe(clock.monotonic() - started)
+        found = self.series.get(key) or self._new(key)
+        found.count += 1
+        if whole:
+            seconds = self.now() - started
+            found.seconds += seconds
+            found.buckets[bisect_left(BUCKETS, seconds)] += 1
 
-    def _child(self, key: tuple[str, ...], known: bool) -> tuple[Any, Any]:
-        """The instruments of one combination; names that clients made up share one."""
-        if not known or len(self._children) >= MAX_SERIES:
+    def _new(self, key: Key) -> _Series:
+        """A combination that has not been seen; names that clients made up share one."""
+        if key[-1] == "404" or len(self.series) >= MAX_SERIES:
             key = (key[0], "", "", "other", "", key[-1])
-        found = self._children.get(key)
-        if found is None:
-            found = (self._total.labels(*key), self._seconds.labels(*key[:-1]))
-            self._children[key] = found
-        return found
+        return self.series.setdefault(key, _Series())
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read when asked for."""
@@ -79,5 +82,46 @@ class Metrics:
 
     def render(self) -> Response:
         """All of it as text."""
-        body = generate_latest(self.registry)
-        return Response(headers={"Content-Type": CONTENT_TYPE_LATEST}, body=body)
+        return Response(headers={"Content-Type": CONTENT_TYPE_LATEST}, body=generate_latest(self.registry))
+
+
+class _Requests(Collector):
+    """What Metrics has counted, as metric families."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """Called by prometheus_client."""
+        yield from self._totals()
+        yield from self._durations()
+
+    def _totals(self) -> Iterator[Metric]:
+        total = CounterMetricFamily(
+            "apiserver_request", "Requests by what they were and how they ended.", labels=(*_LABELS, "code")
+        )
+        for key, series in self.metrics.series.items():
+            total.add_metric(key, series.count)
+        yield total
+        inflight = Metric("apiserver_current_inflight_requests", "Requests being answered.", "gauge")
+        inflight.add_sample("apiserver_current_inflight_requests", {}, self.metrics.inflight)
+        yield inflight
+
+    def _durations(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(
+            "apiserver_request_duration_seconds",
+            "How long requests took, without watches and streams.",
+            labels=_LABELS,
+        )
+        merged: dict[Key, _Series] = {}
+        for key, series in self.metrics.series.items():
+            into = merged.setdefault(key[:-1], _Series())
+            into.seconds += series.seconds
+            into.buckets = [a + b for a, b in zip(into.buckets, series.buckets, strict=True)]
+        for labels, series in merged.items():
+            below, rows = 0, []
+            for bound, count in zip((*map(str, BUCKETS), "+Inf"), series.buckets, strict=True):
+                below += count
+                rows.append((bound, below))
+            family.add_metric(labels, rows, series.seconds)
+        yield family

@@ -74,6 +74,7 @@ class ApiServer:
         self.plain = plain
         self.handlers = dict(handlers)
         self.metrics = metrics
+        self._chance = rand.generator()
         self._flow = {"X-Kubernetes-PF-FlowSchema-UID": rand.uuid(), "X-Kubernetes-PF-PriorityLevel-UID": rand.uuid()}
 
     async def handle(self, request: Request, peer: Peer) -> Answered:
@@ -95,11 +96,16 @@ class ApiServer:
             reason = f"This request caused apiserver to panic: {type(error).__name__}. Look in the logs for details."
             answer = failure(InternalError(reason))
         headers = answer.headers
-        headers["Audit-Id"] = request.headers.get("audit-id") or rand.uuid()
+        headers["Audit-Id"] = request.headers.get("audit-id") or self._audit_id()
         headers.setdefault("Cache-Control", "no-cache, private")
         headers.update(self._flow)
         self.metrics.finish(started, request, info, answer)
         return answer
+
+    def _audit_id(self) -> str:
+        """An identifier in the form of a UUID; it names a request in logs and guards nothing."""
+        text = f"{self._chance.getrandbits(128):032x}"
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
     async def _answer(self, request: Request, peer: Peer, info: RequestInfo) -> Answered:
         await self.routes.caches.fresh()  # what was acknowledged before is seen by everybody below
@@ -109,7 +115,7 @@ class ApiServer:
         decision = await self.authorizer.authorize(user, info)
         if not decision.allowed:
             raise denial.forbidden(user, info, decision.reason)
-        if info.verb == "watch" or info.subresource in _LONG_RUNNING:
+        if unbounded(request, info):
             return await self._resource(request, peer, user, info)
         seconds = deadline(request) if request.query else REQUEST_TIMEOUT
         try:
@@ -209,6 +215,13 @@ class ApiServer:
         form, items, meta = await self.reading.select(call, served)
         deleted = await self.registry.deletion.delete_all(call, served, items, wanted)
         return encoded(call.media, form.list(deleted, meta))
+
+
+def unbounded(request: Request, info: RequestInfo) -> bool:
+    """Whether no timer is set for a request: it lasts as long as the client likes, or waits for nothing."""
+    if info.verb == "watch" or info.subresource in _LONG_RUNNING:
+        return True
+    return info.verb == "get" and info.is_resource and not request.query
 
 
 def deadline(request: Request) -> float:

@@ -23,6 +23,11 @@ def rng() -> random.Random:
     return own if isinstance(own, random.Random) else _SYSTEM
 
 
+def generator() -> random.Random:
+    """A generator of its own, seeded by the running loop's chance: for identifiers drawn often that guard nothing."""
+    return random.Random(rng().getrandbits(128))
+
+
 def uuid() -> str:
     """A random UUID, version 4, in the usual text form."""
     return str(_uuid.UUID(int=rng().getrandbits(128), version=4))

@@ -1,7 +1,8 @@
-"""A WebSocket that only sends: for clients that read a log or a watch in frames (RFC 6455; k8s.io/apimachinery `wsstream`).
+"""A WebSocket that only sends: for clients that read a log or a watch in frames (RFC 6455;
+k8s.io/apimachinery `wsstream`).
 
-`log.py` and `server.py` give it a stream of bytes; it makes an UpgradeAnswer that sends them, binary or in base64 by the subprotocol
-that the client offers, answers pings, and closes.
+`log.py` and `server.py` give it a stream of bytes; it makes an UpgradeAnswer that sends them, binary or in
+base64 by the subprotocol that the client offers, answers pings, and closes.
 """
 
 from __future__ import annotations

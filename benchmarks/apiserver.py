@@ -1,0 +1,183 @@
+"""The API server on one core, over TLS with client certificates: creates, gets, lists, a watch fanned out.
+
+`python -m benchmarks apiserver`. The server runs in a process of its own on one core with the embedded store (every
+acknowledged create is on the disk), the clients on another. Beside each rate stands the processor time that the server
+spent on one request: on a busy machine that is the figure to compare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import ssl
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvloop
+
+from kijabi.apiserver import pki
+from kijabi.apiserver.app import App, Files, Settings, secured, tune_memory
+from kijabi.apiserver.http import Http
+from kijabi.store.embedded import EmbeddedStore
+
+PORT = 17946
+CLIENTS = 64
+SECONDS = 4.0
+OBJECT_BYTES = 2048
+WATCHERS = 1000
+ROUNDS = 5
+CMS = "/api/v1/namespaces/default/configmaps"
+
+
+def serve(directory: Path, core: int, ready: Any) -> None:
+    """The server's process."""
+    os.sched_setaffinity(0, {core})
+    uvloop.run(_serve(directory, ready))
+
+
+async def _serve(directory: Path, ready: Any) -> None:
+    keys = pki.Pki(directory / "pki")
+    ca = keys.ca.pair.cert
+    settings = Settings(port=PORT)
+    key = keys.service_account_key()
+    kubelet = keys.kubelet_client()
+    app = App(EmbeddedStore.open(directory / "store"), settings)
+    await app.load()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(app.run())
+        files = Files(ca, key, key.with_suffix(".pub"), lambda: pki.client_context(ca, kubelet))
+        await app.start(secured(app.caches, settings, files))
+        http = Http(app.api)
+        context = pki.server_context(keys.apiserver(settings.service_ip), ca)
+        tasks.create_task(http.run("127.0.0.1", PORT, context))
+        await http.ready.wait()
+        tune_memory()
+        ready.set()
+
+
+class Meter:
+    """Processor seconds of the server."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def read(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> float:
+        """Resident MiB."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+async def rate(name: str, meter: Meter, step: Callable[[int], Awaitable[None]]) -> None:
+    """Repeat a step with all clients for a while and print how fast it went."""
+    times: list[float] = []
+    number = 0
+    end = time.perf_counter() + SECONDS
+
+    async def client() -> None:
+        nonlocal number
+        while time.perf_counter() < end:
+            number += 1
+            began = time.perf_counter()
+            await step(number)
+            times.append(time.perf_counter() - began)
+
+    spent, began = meter.read(), time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    seconds, spent = time.perf_counter() - began, meter.read() - spent
+    cost = spent / len(times)
+    times.sort()
+    p99 = times[int(len(times) * 0.99)] * 1000
+    print(
+        f"{name:28} {len(times) / seconds:8,.0f}/s   {cost * 1e6:6.0f} µs CPU each (one core: {1 / cost:,.0f}/s)   "
+        f"p50 {statistics.median(times) * 1000:.1f} ms   p99 {p99:.1f} ms"
+    )
+
+
+async def fan_out(session: aiohttp.ClientSession, meter: Meter) -> None:
+    """One event to many watchers: from sending the write to the last byte at the last watcher."""
+    answers = [await session.get(f"{CMS}?watch=1&labelSelector=fan%3Dout") for _ in range(WATCHERS)]
+    delays: list[float] = []
+    spent = 0.0
+    for number in range(ROUNDS):
+        before, began = meter.read(), time.perf_counter()
+        body = {"metadata": {"name": f"fan-{number}", "labels": {"fan": "out"}}, "data": {"k": "x" * OBJECT_BYTES}}
+        readers = asyncio.gather(*(answer.content.readline() for answer in answers))
+        await (await session.post(CMS, json=body)).read()
+        await readers
+        delays.append(time.perf_counter() - began)
+        spent += meter.read() - before
+    for answer in answers:
+        answer.close()
+    print(
+        f"{'event to 1,000 watchers':28} median {statistics.median(delays) * 1000:.0f} ms, worst "
+        f"{max(delays) * 1000:.0f} ms (client included); server {spent / ROUNDS * 1000:.0f} ms CPU an event"
+    )
+
+
+async def drive(directory: Path, meter: Meter) -> None:
+    keys = pki.Pki(directory / "pki")
+    context: ssl.SSLContext = pki.client_context(keys.ca.pair.cert, keys.client("admin", pki.ADMIN))
+    connector = aiohttp.TCPConnector(limit=0, ssl=context)
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(f"https://127.0.0.1:{PORT}", connector=connector, timeout=timeout) as session:
+        filler = "x" * (OBJECT_BYTES - 300)
+
+        async def create(number: int) -> None:
+            body = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": f"c{number}"}, "data": {"k": filler}}
+            async with session.post(CMS, json=body) as answer:
+                await answer.read()
+                assert answer.status == 201, await answer.text()
+
+        async def get(number: int) -> None:
+            async with session.get(f"{CMS}/c{1 + number % 1000}") as answer:
+                await answer.read()
+                assert answer.status == 200
+
+        async def status(number: int) -> None:
+            patch = b'{"data":{"n":"%d"}}' % number
+            headers = {"Content-Type": "application/merge-patch+json"}
+            async with session.patch(f"{CMS}/c{1 + number % 1000}", data=patch, headers=headers) as answer:
+                await answer.read()
+
+        async def page(_: int) -> None:
+            async with session.get(f"{CMS}?limit=100") as answer:
+                await answer.read()
+
+        await rate("create 2 KB, durable", meter, create)
+        await rate("get 2 KB", meter, get)
+        await rate("merge patch, durable", meter, status)
+        await rate("list 100 of 2 KB", meter, page)
+        await fan_out(session, meter)
+        print(f"{'resident memory':28} {meter.memory():.0f} MiB")
+
+
+def main() -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(prefix="kijabi-bench-") as name:
+        directory = Path(name)
+        context = multiprocessing.get_context("spawn")
+        ready = context.Event()
+        process = context.Process(target=serve, args=(directory, cores[0], ready), daemon=True)
+        process.start()
+        try:
+            if not ready.wait(20):
+                raise SystemExit("the server did not start")
+            os.sched_setaffinity(0, set(cores[1:]) or set(cores))
+            uvloop.run(drive(directory, Meter(process.pid or 0)))
+        finally:
+            process.terminate()
+            process.join(5)
+            os.sched_setaffinity(0, set(cores))
+
+
+if __name__ == "__main__":
+    main()
