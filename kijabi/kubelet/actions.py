@@ -161,10 +161,10 @@ class Starter:
             await self._runtime.start_container(container_id)
         except (RuntimeFailure, ConnectionLost) as problem:
             self._failed(pod, container, str(problem))
-            raise StartProblem("RunContainerError", str(problem), RETRY_RUNTIME) from problem
-        finally:
             await self._refresh(container_id)
+            raise StartProblem("RunContainerError", str(problem), RETRY_RUNTIME) from problem
         self._reports.container(pod, container.name, "Normal", "Started", "Container started")
+        await self._refresh(container_id)
 
     async def _post_start(self, pod: Pod, container: Container, container_id: str) -> None:
         assert container.lifecycle is not None

@@ -130,10 +130,17 @@ class RuntimeCache:
                 elif event.kind == "delete":
                     self.forget(event.container_id)
                 else:
-                    await self.refresh(event.container_id)
+                    await self._refresh_with_sandbox(event.container_id, ended=event.kind == "exit")
             except (ConnectionLost, RuntimeFailure) as problem:
                 self.failure = str(problem)
                 log.warning("runtime did not answer", extra={"event": event.kind, "reason": str(problem)})
+
+    async def _refresh_with_sandbox(self, some_id: str, *, ended: bool) -> None:
+        """A container that ended may have gone down with its sandbox; then it must not be restarted in that one."""
+        info = self._containers.get(some_id)
+        if ended and info is not None:
+            await self.refresh(info.sandbox_id)
+        await self.refresh(some_id)
 
     async def _resync_slowly(self) -> None:
         while True:

@@ -55,6 +55,7 @@ class NodeAgent:
         self._images_stale = True
         self._changed = asyncio.Event()
         self._reported = 0.0
+        self._trouble = "not looked yet"
         self._answered = 0.0  # when the runtime last answered
         self._lease: Lease | None = None
 
@@ -125,7 +126,7 @@ class NodeAgent:
 
     def _steady(self) -> bool:
         """Whether the node is ready, so that there is no need to look often."""
-        return self.info is not None and not nodestatus.trouble_of(self.info, "")
+        return not self._trouble
 
     async def _send_status(self, *, force: bool = False) -> None:
         assert self.node is not None
@@ -146,14 +147,14 @@ class NodeAgent:
         self._reported = clock.monotonic()
 
     async def _make_status(self, previous: NodeStatus) -> NodeStatus:
-        trouble = await self._look_at_runtime()
+        self._trouble = await self._look_at_runtime()
         found = Found(
             identity=self._machine.identity(),
             capacity=self._machine.capacity(),
             runtime=self.info,
             images=self._images,
             pressure=self.pressure,
-            trouble=trouble,
+            trouble=self._trouble,
         )
         return nodestatus.node_status(self._config, found, previous, time_now())
 

@@ -7,6 +7,7 @@ import asyncio
 from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.container import Container
 from kijabi.api.core.env import ConfigMapKeySelector, EnvVar, EnvVarSource
+from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.probe import ExecAction, Lifecycle, LifecycleHandler, Probe
 from kijabi.api.core.resources import ResourceRequirements
@@ -26,13 +27,14 @@ def test_a_pod_runs_and_is_deleted() -> None:
     async def scene(world: World) -> None:
         await world.create()
         pod = await world.until(running)
-        assert pod.status.podIP == "10.244.1.2"
+        assert pod.status.podIP == "10.244.0.2"
         assert pod.status.hostIP == "192.168.0.1"
         assert {c.type: c.status for c in pod.status.conditions} == dict.fromkeys(
             ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"), "True"
         )
         status = pod.status.containerStatuses[0]
-        assert (status.containerID, status.started, status.restartCount) == ("toy://id0002", True, 0)
+        container_id = f"fake://{world.runtime.named('c')[0].id}"
+        assert (status.containerID, status.started, status.restartCount) == (container_id, True, 0)
         await world.client.delete(Pod, "web", "default")
         await world.until_gone()
         assert not world.runtime.boxes
@@ -51,7 +53,7 @@ def test_what_crashes_is_started_again_ever_later() -> None:
         await world.until(running)
         waits = []
         for count in range(1, 4):
-            world.runtime.exit("c", 1)
+            world.runtime.end("c", 1)
             ended = clock.wall()
             pod = await world.until(
                 lambda p, n=count: p.status.containerStatuses[0].restartCount == n and running(p), within=90
@@ -59,7 +61,7 @@ def test_what_crashes_is_started_again_ever_later() -> None:
             waits.append(round(clock.wall() - ended))
             assert pod.status.containerStatuses[0].lastState.terminated.exitCode == 1  # type: ignore[union-attr]
         assert waits == [0, 10, 20]
-        world.runtime.exit("c", 1)
+        world.runtime.end("c", 1)
         pod = await world.until(lambda p: p.status.containerStatuses[0].state.waiting is not None)
         waiting = pod.status.containerStatuses[0].state.waiting
         assert waiting is not None
@@ -81,10 +83,10 @@ def test_a_container_that_ran_long_begins_anew() -> None:
         await world.create()
         await world.until(running)
         for code in (1, 1):
-            world.runtime.exit("c", code)
+            world.runtime.end("c", code)
             await asyncio.sleep(30)
         await asyncio.sleep(700)
-        world.runtime.exit("c", 1)
+        world.runtime.end("c", 1)
         before = clock.wall()
         await world.until(lambda p: p.status.containerStatuses[0].restartCount == 3)
         assert clock.wall() - before < 1
@@ -101,9 +103,9 @@ def test_init_containers_run_in_order_and_once() -> None:
         pod = await world.pod()
         assert pod.status.phase == "Pending"
         assert pod.status.containerStatuses[0].state.waiting.reason == "PodInitializing"  # type: ignore[union-attr]
-        world.runtime.exit("one")
+        world.runtime.end("one")
         await asyncio.sleep(1)
-        world.runtime.exit("two")
+        world.runtime.end("two")
         pod = await world.until(running)
         assert [c for c in world.runtime.calls if c.startswith("start")] == ["start one 0", "start two 0", "start c 0"]
         assert [s.ready for s in pod.status.initContainerStatuses] == [True, True]
@@ -115,7 +117,7 @@ def test_a_failed_init_container_fails_a_pod_that_never_restarts() -> None:
     async def scene(world: World) -> None:
         await world.create(app(), initContainers=(app("one"),), restartPolicy="Never")
         await world.until(lambda _: world.runtime.named("one") and world.runtime.named("one")[0].state == "running")
-        world.runtime.exit("one", 3)
+        world.runtime.end("one", 3)
         pod = await world.until(lambda p: p.status.phase == "Failed")
         assert not world.runtime.named("c")
         assert pod.status.initContainerStatuses[0].state.terminated.exitCode == 3  # type: ignore[union-attr]
@@ -129,9 +131,9 @@ def test_sidecars_start_first_and_stop_last() -> None:
         await world.create(app(), initContainers=sidecars, restartPolicy="Never")
         await world.until(running)
         assert world.runtime.calls[-3:] == ["start first 0", "start second 0", "start c 0"]
-        world.runtime.exit("first", 1)
+        world.runtime.end("first", 1)
         await world.until(lambda p: p.status.initContainerStatuses[0].restartCount == 1)
-        world.runtime.exit("c")
+        world.runtime.end("c")
         pod = await world.until(lambda p: p.status.phase == "Succeeded")
         stops = [c for c in world.runtime.calls if c.startswith("stop")]
         assert stops == ["stop second 0", "stop first 1"]
@@ -147,8 +149,8 @@ def test_work_that_is_done_succeeds_or_fails() -> None:
         await world.until(running, "good")
         await world.until(running, "bad")
         for name in ("a", "b"):
-            world.runtime.exit(name)
-        world.runtime.exit("x", 2)
+            world.runtime.end(name)
+        world.runtime.end("x", 2)
         good = await world.until(lambda p: p.status.phase == "Succeeded", "good")
         bad = await world.until(lambda p: p.status.phase == "Failed", "bad")
         assert {c.reason for c in good.status.conditions if c.type == "Ready"} == {"PodCompleted"}
@@ -175,7 +177,8 @@ def test_an_image_that_is_not_there_is_asked_for_ever_more_seldom() -> None:
         pod = await world.until(lambda p: reason(p) == "ImagePullBackOff")
         message = pod.status.containerStatuses[0].state.waiting.message  # type: ignore[union-attr]
         assert message == (
-            'Back-off pulling image "app:1": ErrImagePull: failed to resolve reference "app:1": not found'
+            'Back-off pulling image "app:1": ErrImagePull: failed to pull and unpack image "app:1": '
+            'failed to resolve reference "app:1": app:1: not found'
         )
         await asyncio.sleep(100)
         assert 3 <= world.runtime.calls.count("pull app:1") <= 5
@@ -208,7 +211,7 @@ def test_a_missing_configmap_holds_the_pod_until_it_is_there() -> None:
         await world.client.create(ConfigMap(metadata=meta, data={"k": "value"}))
         await world.until(running)
         assert clock.wall() - before < 2
-        assert dict(world.runtime.configs[world.runtime.named("c")[0].id].env)["K"] == "value"
+        assert dict(world.runtime.config(world.runtime.named("c")[0].id).env)["K"] == "value"
 
     play(scene)
 
@@ -302,11 +305,7 @@ def test_a_new_image_restarts_that_container_only() -> None:
 
 def test_the_hook_and_the_grace_period_share_their_time() -> None:
     async def scene(world: World) -> None:
-        async def slow(*_: object) -> ExecResult:
-            await asyncio.sleep(4)
-            return ExecResult(0, b"", b"")
-
-        world.runtime.exec_sync = slow  # type: ignore[assignment]
+        world.runtime.exec_takes = 4
         hook = Lifecycle(preStop=LifecycleHandler(exec=ExecAction(command=("bye",))))
         await world.create(app(lifecycle=hook), terminationGracePeriodSeconds=10)
         await world.until(running)
@@ -374,7 +373,7 @@ def test_what_exited_while_the_kubelet_was_away_is_restarted() -> None:
         await world.create()
         await world.until(running)
         await world.stop_kubelet()
-        world.runtime.exit("c", 7)
+        world.runtime.end("c", 7)
         await asyncio.sleep(5)
         await world.start_kubelet()
         pod = await world.until(lambda p: p.status.containerStatuses[0].restartCount == 1 and running(p))
@@ -388,10 +387,33 @@ def test_a_lost_sandbox_is_made_anew() -> None:
         await world.create()
         await world.until(running)
         await world.runtime.stop_sandbox(next(iter(world.runtime.boxes)))
-        world.runtime.tell("resync")
-        pod = await world.until(lambda p: running(p) and p.status.podIP == "10.244.1.3")
-        assert pod.status.containerStatuses[0].restartCount == 1
-        assert len(world.runtime.boxes) == 1 or len(world.runtime.boxes) == 2
+        pod = await world.until(lambda p: running(p) and p.status.containerStatuses[0].restartCount == 1)
+        assert "sandbox web 1" in world.runtime.calls
+        assert pod.status.podIP
+
+    play(scene)
+
+
+def test_a_runtime_that_goes_away_and_comes_back() -> None:
+    async def scene(world: World) -> None:
+        await world.create(name="before")
+        await world.until(running, "before")
+        world.runtime.go_down()
+        await world.create(name="during")
+        world.runtime.exit(world.runtime.find("before", "c"), 3)
+        await asyncio.sleep(20)
+        node = await world.client.get(Node, "n1")
+        assert {c.type: c.status for c in node.status.conditions}["Ready"] == "True"
+        await asyncio.sleep(30)
+        node = await world.client.get(Node, "n1")
+        ready = next(c for c in node.status.conditions if c.type == "Ready")
+        assert (ready.status, ready.reason) == ("False", "KubeletNotReady")
+        world.runtime.come_back()
+        await world.until(running, "during")
+        await world.until(lambda p: running(p) and p.status.containerStatuses[0].restartCount == 1, "before")
+        await asyncio.sleep(5)
+        node = await world.client.get(Node, "n1")
+        assert {c.type: c.status for c in node.status.conditions}["Ready"] == "True"
 
     play(scene)
 

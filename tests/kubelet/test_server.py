@@ -56,7 +56,7 @@ async def test_logs(tmp_path: Path) -> None:
         info = world.runtime.named("c")[0]
         path = tmp_path / "0.log"
         path.write_bytes(b"2026-01-01T00:00:00.5Z stdout F one\n2026-01-01T00:00:01.5Z stderr F two\n")
-        world.runtime.containers[info.id] = msgspec.structs.replace(info, log_path=str(path))
+        world.runtime.move_log(info.id, str(path))
         await world.kubelet.parts.cache.refresh(info.id)
         assert await ask("/containerLogs/default/web/c") == (200, "one\ntwo\n")
         assert await ask("/containerLogs/default/web/c?tailLines=1&timestamps=true") == (
@@ -95,5 +95,5 @@ async def test_the_rest() -> None:
         world.runtime.exec_answer = lambda _, command: ExecResult(0, " ".join(command).encode(), b"")
         assert await ask("/run/default/web/c?cmd=ls%20-l", "POST") == (200, "ls -l")
         assert (await ask("/exec/default/web/none", "POST"))[0] == 404
-        world.runtime.exit("c", 1)
+        world.runtime.end("c", 1)
         assert (await ask("/exec/default/none/c", "POST"))[0] == 404

@@ -1,4 +1,4 @@
-"""A node in a world: the real API server in memory, the real kubelet, a toy runtime, virtual time."""
+"""A node in a world: the real API server in memory, the real kubelet, the fake runtime, virtual time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from kijabi.kubelet.config import KubeletConfig
 from kijabi.kubelet.loop import Kubelet
 from kijabi.store.memory import MemoryStore
 from kijabi.testing import simloop
-from tests.kubelet.toyruntime import ToyRuntime
+from tests.kubelet.watched import Watched
 
 
 class _Stream:
@@ -85,10 +85,10 @@ async def _token(call: Call) -> Response:
 class World:
     """One node `n1`. Tests create pods bound to it and look at what becomes of them."""
 
-    def __init__(self, app: App, transport: Direct, runtime: ToyRuntime) -> None:
+    def __init__(self, app: App, transport: Direct, runtime: Watched) -> None:
         self.app, self.transport, self.runtime = app, transport, runtime
         self.client = Client(transport)
-        self.config = KubeletConfig(node="n1", address="192.168.0.1", root="/none", fake=True, runtime_name="toy")
+        self.config = KubeletConfig(node="n1", address="192.168.0.1", root="/none", fake=True, runtime_name="fake")
         self.kubelet: Kubelet
         self._task: asyncio.Task[None]
         self.group: asyncio.TaskGroup
@@ -149,7 +149,7 @@ async def inhabited(*, start: bool = True) -> AsyncIterator[World]:
         security = open_to_all(app.caches)
         handlers = {**security.handlers, ("serviceaccounts", "token"): _token}
         await app.start(security._replace(handlers=handlers))
-        world = World(app, Direct(app), ToyRuntime())
+        world = World(app, Direct(app), Watched())
         world.group = group
         for name in ("default", "kube-node-lease"):
             try:

@@ -1,4 +1,4 @@
-"""A small HTTP server around the streaming handlers, with a fake runtime behind; and, for kubectl, a toy API in front."""
+"""A small HTTP server around the streaming handlers, a fake runtime behind it and, for kubectl, a toy API in front."""
 
 from __future__ import annotations
 
