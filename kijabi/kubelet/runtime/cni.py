@@ -123,8 +123,8 @@ def purge(net: Network, sandboxes: set[str]) -> int:
     """Free the addresses of sandboxes that the runtime does not know (a crash, a reboot); gives how many."""
     freed = 0
     for lease in _leases(net):
-        owner = lease.read_text().split("\r\n")[0].strip()
-        if owner not in sandboxes:
+        words = lease.read_text().split()  # the sandbox, then the interface
+        if not words or words[0] not in sandboxes:
             lease.unlink(missing_ok=True)
             freed += 1
     for result in _results(net):

@@ -133,6 +133,8 @@ class Socket:
             self._send_close(struct.pack(">H", code))
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._writer.drain()
+                if code != NORMAL:
+                    return  # a peer that breaks the protocol is not waited for
                 if reading:
                     await self._close_received.wait()
                 while not self._close_received.is_set():

@@ -16,7 +16,7 @@ from kijabi.testing.images import build
 class RealNode:
     """containerd with its surroundings in a directory; start and stop it outside of any event loop."""
 
-    def __init__(self, directory: Path, pod_cidr: str = "10.231.7.0/24") -> None:
+    def __init__(self, directory: Path, pod_cidr: str = "10.231.7.0/24", netns: str = "") -> None:
         tag = hashlib.sha256(str(directory).encode()).hexdigest()[:8]
         self.directory = directory
         self.config = containerd.Config(
@@ -27,8 +27,9 @@ class RealNode:
             certs=directory / "certs.d",
             log=directory / "containerd.log",
             cgroups=f"/kijabi-test-{tag}/node",
+            netns=netns,
         )
-        self.network = cni.network(f"test-{tag}", "node", pod_cidr, directory / "addresses")
+        self.network = cni.network(f"test-{tag}", "node", pod_cidr, directory / "addresses", netns=netns)
         self.cgroups = Cgroups(self.config.cgroups)
         self.containerd = containerd.Containerd(self.config)
 
