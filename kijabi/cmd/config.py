@@ -22,7 +22,7 @@ from kijabi.base.files import write_atomic
 DEFAULT_DIR = Path("/var/lib/kijabi")
 DEFAULT_PORT = 6443
 SLOTS = 24  # 10.96–10.119 for services, 10.244–10.221 for pods
-_RUN = Path("/run/kijabi")
+RUN = Path("/run/kijabi")
 
 
 class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def run(self) -> Path:
         """Where sockets and other state lives that a reboot may forget; short, for socket paths are limited."""
-        return _RUN / self.hash
+        return RUN / self.hash
 
     @property
     def service_cidr(self) -> str:
@@ -139,10 +139,10 @@ def load(directory: Path) -> ClusterConfig:
 @contextmanager
 def _slot_table() -> Iterator[dict[str, str]]:
     """slot → data directory, for this machine since boot, under an exclusive lock; changes are written back."""
-    _RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with open(_RUN / "slots.lock", "w") as lock:
+    RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with open(RUN / "slots.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        file = _RUN / "slots.json"
+        file = RUN / "slots.json"
         table = msgspec.json.decode(file.read_bytes(), type=dict[str, str]) if file.exists() else {}
         before = dict(table)
         yield table

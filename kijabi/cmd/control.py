@@ -37,9 +37,7 @@ async def serve(supervisor: Supervisor) -> None:
     path.unlink(missing_ok=True)
     before = os.umask(0o077)
     try:
-        server = await asyncio.start_unix_server(
-            lambda reader, writer: _answer(supervisor, reader, writer), str(path)
-        )
+        server = await asyncio.start_unix_server(lambda reader, writer: _answer(supervisor, reader, writer), str(path))
     finally:
         os.umask(before)
     try:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import click
 
-from kijabi.client import kubeconfig
-from kijabi.client.client import Client
 from kijabi.client.informer import Informers
 from kijabi.cmd import component, config
 from kijabi.cmd.lifeline import Lifeline
@@ -23,28 +21,21 @@ def main(directory: Path) -> None:
     component.run("control", cluster, lambda lifeline: work(cluster, lifeline))
 
 
-def client_of(file: Path, agent: str) -> Client:
-    """A client with the identity of a kubeconfig."""
-    return Client(kubeconfig.transport(kubeconfig.load(file)), user_agent=agent)
-
-
 async def work(cluster: config.ClusterConfig, lifeline: Lifeline) -> None:
+    """Both until cancelled; ready once everything that they watch is in the cache."""
     from kijabi.controllers import app as controllers
     from kijabi.controllers.config import Config
     from kijabi.scheduler import app as scheduler
 
-    manager = client_of(cluster.component_kubeconfig("controller-manager"), "kube-controller-manager")
+    manager = component.client(cluster.component_kubeconfig("controller-manager"), "kube-controller-manager")
+    binder = component.client(cluster.component_kubeconfig("scheduler"), "kube-scheduler")
     informers = Informers(manager)
-    binder = client_of(cluster.component_kubeconfig("scheduler"), "kube-scheduler")
+    started = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        settings = Config(
-            root_ca=(cluster.pki / "ca.crt").read_text(),
-            pod_cidrs=((cluster.pod_cidr, 24),),
-            service_cidrs=(cluster.service_cidr,),
-        )
-        tasks.create_task(controllers.run(settings, manager, informers), name="controllers")
+        settings = Config.of(cluster)
         tasks.create_task(scheduler.run(binder, informers), name="scheduler")
+        tasks.create_task(controllers.run(settings, manager, informers, started.set), name="controllers")
         tasks.create_task(informers.run(), name="informers")
-        await asyncio.sleep(0)  # both have asked for their informers now
+        await started.wait()
         await informers.wait_synced()
         lifeline.ready()

@@ -1,11 +1,11 @@
-"""A node whose pods only pretend: `kijabi up --runtime fake`, to try controllers and schedulers out without containers."""
+"""A node whose pods only pretend: `kijabi up --runtime fake`, to try controllers out without containers."""
 
 from __future__ import annotations
 
 import asyncio
 
 from kijabi.cmd import config
-from kijabi.cmd.control_plane import client_of
+from kijabi.cmd.component import client as client_of
 from kijabi.cmd.lifeline import Lifeline
 from kijabi.kubelet import app as kubelet
 from kijabi.kubelet.config import KubeletConfig

@@ -7,25 +7,41 @@ the cluster's configuration, so it works after any crash.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from pathlib import Path
 
 import msgspec
 
-from kijabi.cmd.config import ClusterConfig
+from kijabi.cmd.config import RUN, ClusterConfig
 from kijabi.kubelet.runtime import cni, containerd
 from kijabi.kubelet.runtime.cni import Network
 from kijabi.proxy import nft
 
 
 class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """One node's settings: its containerd, its pod network, its nftables table. netns: "" for the machine's own."""
+    """One node's settings: its containerd, its pod network, its nftables table.
+
+    address: where the node is reached. netns: its network namespace, "" for the machine's own.
+    """
 
     name: str
     containerd: containerd.Config
     network: Network
     table: str
+    address: str
     netns: str = ""
+
+    def enter(self) -> None:
+        """Move this process, before it has threads, into the node's network namespace."""
+        if not self.netns:
+            return
+        descriptor = os.open(self.netns, os.O_RDONLY)
+        try:
+            os.setns(descriptor, os.CLONE_NEWNET)  # type: ignore[attr-defined]
+        finally:
+            os.close(descriptor)
 
 
 def node_setup(config: ClusterConfig, name: str) -> NodeSetup:
@@ -33,6 +49,7 @@ def node_setup(config: ClusterConfig, name: str) -> NodeSetup:
     index = config.node_names().index(name)
     netns = ""
     home, run = config.node_dir(name), config.node_run(name)
+    network = cni.network(config.hash, name, config.pod_cidr_of(index), home / "addresses", netns=netns)
     return NodeSetup(
         name=name,
         containerd=containerd.Config(
@@ -45,8 +62,9 @@ def node_setup(config: ClusterConfig, name: str) -> NodeSetup:
             cgroups=cgroup_prefix(config, name),
             netns=netns,
         ),
-        network=cni.network(config.hash, name, config.pod_cidr_of(index), home / "addresses", netns=netns),
+        network=network,
         table=f"kijabi-{config.hash}",
+        address=str(network.gateway.ip),
         netns=netns,
     )
 
@@ -54,6 +72,34 @@ def node_setup(config: ClusterConfig, name: str) -> NodeSetup:
 def cgroup_prefix(config: ClusterConfig, name: str) -> str:
     """The control groups of a node's pods."""
     return f"/kijabi-{config.hash}/{name}"
+
+
+def joined_setup(name: str, root: Path, pod_cidr: str) -> NodeSetup:
+    """A node of this machine that belongs to a cluster elsewhere; `kijabi proxy` has its own table."""
+    mark = hashlib.sha256(str(root).encode()).hexdigest()[:8]
+    return NodeSetup(
+        name=name,
+        containerd=containerd.Config(
+            root=root / "containerd",
+            state=RUN / mark,
+            shared=root / "pods",
+            cni_conf=root / "cni",
+            certs=root / "certs.d",
+            log=root / "logs" / "containerd.log",
+            cgroups=f"/kijabi-{mark}",
+        ),
+        network=cni.network(mark, name, pod_cidr, root / "addresses"),
+        table=f"kijabi-{mark}",
+        address="",
+    )
+
+
+async def remove_node(setup: NodeSetup, *, keep_images: bool) -> None:
+    """End and remove what one node has on the machine. Repeatable."""
+    await containerd.Containerd(setup.containerd).destroy(keep_images=keep_images)
+    await cni.remove(setup.network)
+    if not setup.netns:
+        await nft.remove(setup.table)
 
 
 class Machine:
@@ -66,10 +112,7 @@ class Machine:
         """End and remove everything. Repeatable."""
         for name in self.config.node_names():
             setup = node_setup(self.config, name)
-            await containerd.Containerd(setup.containerd).destroy(keep_images=keep_images)
-            await cni.remove(setup.network)
-            if not setup.netns:
-                await nft.remove(setup.table)
+            await remove_node(setup, keep_images=keep_images)
         self._remove_groups()
         shutil.rmtree(self.config.run, ignore_errors=True)
 

@@ -39,11 +39,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 def settle(wishes: Wishes) -> ClusterConfig:
     """The cluster as it will be, saved in its directory. A running cluster is not changed."""
     directory = str(wishes.directory.absolute())
-    asked = {
-        name: value
-        for name in ("port", "nodes", "runtime")
-        if (value := getattr(wishes, name)) is not None
-    }
+    asked = {name: value for name in ("port", "nodes", "runtime") if (value := getattr(wishes, name)) is not None}
     try:
         old = configuration.load(wishes.directory)
     except ConfigError:

@@ -24,12 +24,14 @@ LEASE = "kube-controller-manager"
 log = logging.getLogger(__name__)
 
 
-async def run(config: Config, client: Client, informers: Informers) -> None:
-    """Run every controller until cancelled. The caller runs the informers.
+async def run(
+    config: Config, client: Client, informers: Informers, started: Callable[[], None] = lambda: None
+) -> None:
+    """Run every controller until cancelled. The caller runs the informers. started: called once all have synced.
 
     With `leader_elect` nothing is done before this process leads; raises LeadershipLost when it leads no more.
     """
-    await lead(config, client, lambda: work(config, client, informers))
+    await lead(config, client, lambda: work(config, client, informers, started))
 
 
 async def lead(config: Config, client: Client, task: Callable[[], Awaitable[None]]) -> None:
@@ -40,7 +42,9 @@ async def lead(config: Config, client: Client, task: Callable[[], Awaitable[None
         await task()
 
 
-async def work(config: Config, client: Client, informers: Informers) -> None:
+async def work(
+    config: Config, client: Client, informers: Informers, started: Callable[[], None] = lambda: None
+) -> None:
     """Build the controllers and run them, with what runs beside them."""
     context = Context(config, client, informers, await _resources(client))
     controllers = [build(context) for build in CONTROLLERS]
@@ -49,6 +53,8 @@ async def work(config: Config, client: Client, informers: Informers) -> None:
             tasks.create_task(beside())
         for controller in controllers:
             tasks.create_task(runtime.run(controller), name=f"controller/{controller.name}")
+        await informers.wait_synced()
+        started()
 
 
 async def _resources(client: Client) -> list[Resource]:

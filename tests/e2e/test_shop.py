@@ -35,9 +35,7 @@ class Shop:
         return self.cluster.kubectl("-n", NAMESPACE, *arguments, **more)  # type: ignore[arg-type]
 
     def names(self, tier: str) -> list[str]:
-        out = self.kubectl(
-            "get", "pods", "-l", f"tier={tier}", "--field-selector=status.phase=Running", "-o", "name"
-        )
+        out = self.kubectl("get", "pods", "-l", f"tier={tier}", "--field-selector=status.phase=Running", "-o", "name")
         return [line.removeprefix("pod/") for line in out.split()]
 
     def ready(self, deployment: str) -> None:

@@ -84,8 +84,8 @@ def _device(route: str) -> str:
 def _rules() -> list[str]:
     """nftables tables, and the host-port chains of CNI's portmap; iptables' own tables are the system's."""
     tables = [line for line in _lines("nft", "list", "tables") if "kijabi" in line]
-    chains = [line.strip() for line in _lines("nft", "list", "chains", "ip") if re.search(r"chain CNI-(DN|SN|HP)-", line)]
-    return [*tables, *chains]
+    chains = [line.strip() for line in _lines("nft", "list", "chains", "ip")]
+    return [*tables, *(line for line in chains if re.search(r"chain CNI-(DN|SN|HP)-", line))]
 
 
 def _kijabi_cgroups() -> list[str]:

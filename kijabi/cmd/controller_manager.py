@@ -1,0 +1,62 @@
+"""The controllers in a process of their own: `kijabi controller-manager`."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import socket
+from pathlib import Path
+
+import click
+
+from kijabi.client.informer import Informers
+from kijabi.cmd import component
+from kijabi.cmd.lifeline import Lifeline
+from kijabi.controllers import app
+from kijabi.controllers.config import Config
+
+
+def options() -> list[click.Parameter]:
+    option = component.option
+    return [
+        component.data_dir(),
+        component.kubeconfig(),
+        option("--cluster-cidr", "The pod addresses of all nodes.  [default: the data directory's, or 10.244.0.0/16]"),
+        option("--node-cidr-mask-size", "The prefix length of one node's share.", default=24),
+        option("--service-cidr", "The Service addresses.  [default: the data directory's, or 10.96.0.0/16]"),
+        option("--root-ca-file", "The certificate that pods are given.  [default: the one in the kubeconfig]"),
+        option("--leader-elect", "Work only while holding the lease; for several of them.", is_flag=True),
+    ]
+
+
+def main(
+    directory: Path,
+    kubeconfig: Path | None,
+    cluster_cidr: str | None,
+    node_cidr_mask_size: int,
+    service_cidr: str | None,
+    root_ca_file: str | None,
+    leader_elect: bool,
+) -> None:
+    place = component.place(directory, kubeconfig, "controller-manager")
+    cluster = place.cluster
+    settings = Config.of(cluster) if cluster is not None else Config(root_ca=place.identity.ca)
+    settings = dataclasses.replace(settings, leader_elect=leader_elect, host=socket.gethostname())
+    if cluster_cidr:
+        settings = dataclasses.replace(settings, pod_cidrs=((cluster_cidr, node_cidr_mask_size),), reserved=())
+    if service_cidr:
+        settings = dataclasses.replace(settings, service_cidrs=(service_cidr,))
+    if root_ca_file:
+        settings = dataclasses.replace(settings, root_ca=component.read(root_ca_file))
+    component.run("controller-manager", cluster, lambda lifeline: work(settings, place, lifeline))
+
+
+async def work(settings: Config, place: component.Place, lifeline: Lifeline) -> None:
+    """Controllers until cancelled. One that waits to be the leader is ready as well."""
+    client = place.client("kube-controller-manager")
+    informers = Informers(client)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(app.run(settings, client, informers, lifeline.ready), name="controllers")
+        tasks.create_task(informers.run(), name="informers")
+        if settings.leader_elect:
+            lifeline.ready()
