@@ -1,1 +1,19 @@
-"""TOUR: to be written by the owner of this package."""
+"""The API server: where everything meets. A tour, in the order in which a request comes by.
+
+`http.py` takes it off the wire; `server.py` answers it, without a socket in sight, so a simulation runs the same code.
+`requestinfo.py` reads what is asked, `authn/` finds out who asks, `authz/` decides (`denial.py` words the refusal),
+`negotiate.py` settles the form of the answer, `routes.py` finds the resource, `call.py` carries all this along.
+
+A **write** goes to `registry.py`, whose `create` is the list of steps: decode (`body.py`; `patching.py` for patches),
+default, `admission/`, `metadata.py` and `strategy.py` (what clients may not set), validate, `admission/` again, then
+`storage.py`: one guarded transaction, together with what must be true at the same moment (`addresses.py`).
+`deletion.py` knows grace, finalizers and policies. What is more than an object has a file in `subresources/`.
+
+A **read** goes to `reading.py`, which answers from `watchcache.py`: every object decoded and as bytes, level with the
+store by one watch over all of it. `watch.py` is one client's watch, `forms.py` and `table.py` are what objects look
+like on the wire, `options.py` reads the parameters.
+
+A **page** (health, version, metrics, discovery, OpenAPI) comes from `plain.py`, `discovery.py`, `openapi.py` and
+`metrics.py`. `app.py` puts all of it together; `bootstrap.py` makes what every cluster has; `expiry.py` clears events
+away; `pki.py` makes and renews certificates.
+"""

@@ -31,7 +31,8 @@ from kijabi.apiserver.authz.union import AlwaysAllow, Union
 from kijabi.apiserver.bootstrap import Bootstrap
 from kijabi.apiserver.call import Handler
 from kijabi.apiserver.discovery import Discovery
-from kijabi.apiserver.metrics import Metrics
+from kijabi.apiserver.expiry import Expiry
+from kijabi.apiserver.metrics import CacheCollector, Metrics
 from kijabi.apiserver.openapi import OpenApi
 from kijabi.apiserver.plain import Page, Plain
 from kijabi.apiserver.reading import Reading
@@ -191,6 +192,7 @@ class App:
             plain.add(path, page)
         self.addresses.start()
         self.metrics.now = asyncio.get_running_loop().time
+        self.metrics.registry.register(CacheCollector(self.caches))
         registry = Registry(self.storage, security.authorizer)
         reading = Reading(self.store, self.caches)
         self.api = ApiServer(
@@ -237,7 +239,10 @@ class App:
 
     async def run(self) -> None:
         """The server's own work, until the store is closed or it is cancelled."""
-        await self.caches.run()
+        async with asyncio.TaskGroup() as tasks:
+            expiry = tasks.create_task(Expiry(self.storage).run(), name="event expiry")
+            await self.caches.run()
+            expiry.cancel()
 
 
 def tune_memory() -> None:

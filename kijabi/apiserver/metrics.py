@@ -9,12 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from kijabi.apiserver.attributes import RequestInfo, UpgradeAnswer
+from kijabi.apiserver.watchcache import Caches
 from kijabi.base import clock
 from kijabi.client.transport import Request, Response
 
@@ -76,10 +77,6 @@ class Metrics:
             key = (key[0], "", "", "other", "", key[-1])
         return self.series.setdefault(key, _Series())
 
-    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Add a gauge that is read when asked for."""
-        Gauge(name, text, registry=self.registry).set_function(read)
-
     def render(self) -> Response:
         """All of it as text."""
         return Response(headers={"Content-Type": CONTENT_TYPE_LATEST}, body=generate_latest(self.registry))
@@ -125,3 +122,20 @@ class _Requests(Collector):
                 rows.append((bound, below))
             family.add_metric(labels, rows, series.seconds)
         yield family
+
+
+class CacheCollector(Collector):
+    """How much the watch caches hold, and for how many watchers."""
+
+    def __init__(self, caches: Caches) -> None:
+        self.caches = caches
+
+    def collect(self) -> Iterable[Metric]:
+        """Called by prometheus_client."""
+        objects = GaugeMetricFamily("apiserver_storage_objects", "Stored objects.", labels=("resource",))
+        watchers = GaugeMetricFamily("apiserver_registered_watchers", "Watches under way.", labels=("resource",))
+        for cache in self.caches.by_prefix.values():
+            objects.add_metric((cache.resource.qualified,), len(cache.items))
+            watchers.add_metric((cache.resource.qualified,), sum(map(len, cache.watchers.values())))
+        yield objects
+        yield watchers

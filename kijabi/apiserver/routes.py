@@ -37,8 +37,7 @@ class Routes:
         self.caches = caches
         self.versions: dict[tuple[str, str], dict[str, Served]] = {}
         for resource in resources:
-            if resource.stored_as is None or resource.down is not None:
-                self.add(resource)
+            self.add(resource)
 
     def add(self, resource: Resource) -> Served:
         """Serve a resource; its cache must be there already."""

@@ -46,6 +46,13 @@ Answered = Response | StreamAnswer | UpgradeAnswer | WatchAnswer
 Plain = Callable[[Request, UserInfo], Awaitable[Response | None]]
 # Subresources whose answers go on for as long as the client likes.
 _LONG_RUNNING = frozenset(("log", "exec", "attach", "portforward", "proxy"))
+MASTERS = "system:masters"  # whom no limit keeps from mending the cluster
+# What clients of old resources are told (k8s.io/api `core/v1/lifecycle.go`).
+_DEPRECATED = {
+    "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
+    "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
+MAX_INFLIGHT = 1024  # requests being answered, watches and streams apart; more get 429
 _OPTIONS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 
 
@@ -115,6 +122,8 @@ class ApiServer:
         decision = await self.authorizer.authorize(user, info)
         if not decision.allowed:
             raise denial.forbidden(user, info, decision.reason)
+        if self.metrics.inflight > MAX_INFLIGHT and MASTERS not in user.groups:
+            raise status.too_many_requests("Too many requests, please try again later.", 1)
         if unbounded(request, info):
             return await self._resource(request, peer, user, info)
         seconds = deadline(request) if request.query else REQUEST_TIMEOUT
@@ -147,6 +156,9 @@ class ApiServer:
         kind = _OPTIONS.get(info.verb)
         if kind is not None:
             call.options = options.write_options(request, kind)
+        deprecated = _DEPRECATED.get(served.resource.qualified)
+        if deprecated is not None:
+            call.warn(deprecated)
         handler = self.handlers.get((served.resource.qualified, info.subresource))
         answer = await (handler(call) if handler is not None else self._verb(call, served))
         if call.warnings:

@@ -28,7 +28,7 @@ VALUES = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
     max_leaves=6,
 )
-RESOURCES = [each for each in catalog.RESOURCES if each.stored_as is None]
+RESOURCES = list(catalog.RESOURCES)
 MEDIA = st.sampled_from([
     "", "application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "text/plain",
     "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json",

@@ -25,7 +25,6 @@ class Components:
 
     async def handle(self, call: Call) -> Response:
         """Get or list. Raises NotFound."""
-        call.warn("v1 ComponentStatus is deprecated in v1.19+")
         resource = call.resource
         form = pick(resource, Whole(resource), call.media, call.request.param("includeObject"))
         if call.info.verb == "get":
