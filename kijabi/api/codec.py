@@ -73,7 +73,10 @@ def _head(cls: type[Struct]) -> bytes:
 
 
 def decode(cls: type[T], data: bytes) -> T:
-    """The object in a JSON text; unknown members are ignored. BadRequest, with the bare reason, if it is none."""
+    """The object in a JSON text. BadRequest, with the bare reason, if it is none.
+
+    Unknown members are ignored; of repeated ones the last counts (`decode_strict` merges them, as Go does).
+    """
     fast, unpin = _decoder(cls)
     try:
         obj: T = fast(data)
