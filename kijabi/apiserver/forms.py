@@ -151,6 +151,7 @@ class Rows:
     def __init__(self, resource: Resource, version: str, include: str, whole: Whole) -> None:
         self.key: Any = ("table", version, include, whole.key)
         self.columns = table.columns(resource)
+        self.down = whole.down if isinstance(whole, Viewed) else None
         self.definitions = _encode(table.definitions(self.columns))
         self.version = version.encode()
         self.inner: Whole | Partial | None = Partial(version)
@@ -160,7 +161,8 @@ class Rows:
             self.inner = None
 
     def _row(self, item: Item, revision: int) -> bytes:
-        cells = _encode(table.cells(self.columns, item.obj))
+        obj = self.down(item.obj) if self.down is not None else item.obj
+        cells = _encode(table.cells(self.columns, obj))
         inner = self.inner.object(item, revision) if self.inner is not None else b"null"
         return b'{"cells":%b,"object":%b}' % (cells, inner)
 
