@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from kijabi.api.struct import Struct
 from kijabi.base.errors import ConnectionLost
-from kijabi.kubelet.runtime import cri_attach, cri_convert, linux
+from kijabi.kubelet.runtime import cri_attach, cri_convert, linux, pause
 from kijabi.kubelet.runtime import cri_image_messages as im
 from kijabi.kubelet.runtime import cri_messages as m
 from kijabi.kubelet.runtime import interface as i
@@ -39,9 +39,13 @@ T = TypeVar("T", bound=Struct)
 
 
 class CriRuntime:
-    """containerd behind the CRI. socket: its gRPC address; state: a directory for the pipes of exec."""
+    """containerd behind the CRI. socket: its gRPC address; state: a directory for the pipes of exec.
 
-    def __init__(self, socket: Path, state: Path) -> None:
+    sandbox_image: is reported as pinned, for without it and a registry no pod can start.
+    """
+
+    def __init__(self, socket: Path, state: Path, sandbox_image: str = pause.NAME) -> None:
+        self._sandbox_image = sandbox_image
         self._channel = Channel(str(socket))
         self._tasks = Tasks(self._channel, state)
         self._version: m.VersionResponse | None = None
@@ -234,12 +238,12 @@ class CriRuntime:
     async def image_status(self, image: str) -> i.Image | None:
         """The image of that name or id, or None if it is not here."""
         answer = await self._images("ImageStatus", _image(image), im.ImageStatusResponse)
-        return cri_convert.image(answer.image) if answer.image else None
+        return cri_convert.image(answer.image, self._sandbox_image) if answer.image else None
 
     async def list_images(self) -> tuple[i.Image, ...]:
         """All images on this node."""
         answer = await self._images("ListImages", m.Empty(), im.ListImagesResponse)
-        return tuple(map(cri_convert.image, answer.images))
+        return tuple(cri_convert.image(image, self._sandbox_image) for image in answer.images)
 
     async def remove_image(self, image_id: str) -> None:
         """Remove an image under all its names."""

@@ -234,8 +234,8 @@ def container(status: m.ContainerStatus, info: Mapping[str, str], sandbox_id: st
     )
 
 
-def image(found: im.Image) -> i.Image:
-    """An image; the message has either a numeric or a named user."""
+def image(found: im.Image, sandbox_image: str = "") -> i.Image:
+    """An image; the message has either a numeric or a named user. containerd 1.6 does not pin the sandboxes' image."""
     return i.Image(
         id=found.id,
         tags=found.repo_tags,
@@ -243,7 +243,7 @@ def image(found: im.Image) -> i.Image:
         size=found.size,
         uid=found.uid.value if found.uid else None,
         username=found.username,
-        pinned=found.pinned,
+        pinned=found.pinned or sandbox_image in found.repo_tags,
     )
 
 

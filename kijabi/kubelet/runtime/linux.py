@@ -66,6 +66,15 @@ def unmount_below(*directories: Path) -> int:
     return len(victims)
 
 
+def enter_netns(path: str) -> None:
+    """Move the calling thread into a network namespace; a process does it before it has other threads."""
+    target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.setns(target, CLONE_NEWNET), path)
+    finally:
+        os.close(target)
+
+
 def in_netns(path: str, work: Callable[[], T]) -> T:
     """Run `work` in a network namespace, in a thread of its own, and wait; sockets made there stay in it."""
     outcome: list[T] = []
@@ -73,11 +82,7 @@ def in_netns(path: str, work: Callable[[], T]) -> T:
 
     def body() -> None:
         try:
-            target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                _check(_libc.setns(target, CLONE_NEWNET), path)
-            finally:
-                os.close(target)
+            enter_netns(path)
             outcome.append(work())
         except BaseException as error:  # handed to the caller below
             failure.append(error)
