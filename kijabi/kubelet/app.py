@@ -22,6 +22,9 @@ from kijabi.kubelet.runtime.cgroups import Cgroups
 from kijabi.kubelet.runtime.interface import Runtime
 from kijabi.kubelet.volumes.files import LocalFiles, NullFiles
 
+# How often the server's certificate is read again, since it is renewed while this runs.
+RELOAD_SECONDS = 3600.0
+
 log = logging.getLogger(__name__)
 
 # The size of a fake node of which nothing else was said.
@@ -98,7 +101,10 @@ async def _serve(group: asyncio.TaskGroup, kubelet: Kubelet) -> None:
 
     async def until_cancelled() -> None:
         try:
-            await asyncio.get_running_loop().create_future()
+            while True:
+                await asyncio.sleep(RELOAD_SECONDS)
+                if context is not None:
+                    context.load_cert_chain(config.certificate, config.key)
         finally:
             await runner.cleanup()
 

@@ -41,13 +41,16 @@ class KubeletConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Kept for the system, so that allocatable is capacity less these: milli-CPU and bytes.
     reserved_cpu: int = 0
     reserved_memory: int = 0
-    # Hard eviction: below these the node is under pressure (share of the disk, bytes of memory).
+    # Hard eviction: with less than this free the node is under pressure (bytes of memory, shares of the disk).
     evict_memory: int = 100 * 1024 * 1024
     evict_disk: float = 0.10
     evict_inodes: float = 0.05
     # Image garbage collection: begin at this use of the disk in percent, and stop at that.
     images_high: int = 85
     images_low: int = 80
+    # With so much free, in bytes, a disk counts as roomy whatever its percentages: a big disk of somebody's
+    # workstation is often 90 % full, and that is no reason to evict pods or to drop images that no registry has.
+    roomy_disk: int = 10 * 1024 * 1024 * 1024
     # Log rotation.
     log_bytes: int = 10 * 1024 * 1024
     log_files: int = 5

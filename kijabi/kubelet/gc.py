@@ -67,7 +67,8 @@ class Collector:
         self._note_use(images)
         usage = self._machine.usage()
         percent = 100 - 100 * usage.disk_free // max(usage.disk, 1)
-        if to_percent is None and percent < self._config.images_high:
+        full = percent >= self._config.images_high and usage.disk_free < self._config.roomy_disk
+        if to_percent is None and not full:
             return 0
         target = self._config.images_low if to_percent is None else to_percent
         wanted = usage.disk * (100 - target) // 100 - usage.disk_free

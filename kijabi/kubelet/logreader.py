@@ -73,12 +73,17 @@ def _fraction(time: bytes) -> float:
     return float(b"0." + digits) if digits.isdigit() else 0.0
 
 
-async def read(path: str, options: LogOptions, running: Callable[[], bool]) -> AsyncIterator[bytes]:
+async def read(
+    path: str, options: LogOptions, running: Callable[[], bool], following: Callable[[FileWatch], None] | None = None
+) -> AsyncIterator[bytes]:
     """The log in chunks. running: whether the container still runs, so that following goes on.
 
+    following(watch) is called when the log is followed, so that the caller can `notify` that the container ended.
     Raises FileNotFoundError if there is no log and none can come.
     """
     watch = FileWatch(os.path.dirname(path)) if options.follow else None
+    if watch is not None and following is not None:
+        following(watch)
     try:
         while watch is not None and not _exists(path) and running():
             await watch.wait(LOOK_AGAIN)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
@@ -104,6 +104,7 @@ class Kubelet:
         self.workers: dict[str, PodWorker] = {}
         self.collector = Collector(self.parts, machine, config, self.agent.images_changed)
         self.pressure = PressureWatch(config, machine, runtime, self.agent.set_pressure)
+        self.listeners: dict[str, list[Callable[[], None]]] = {}  # by pod uid: who follows its logs
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -224,6 +225,8 @@ class Kubelet:
     def _runtime_changed(self, uid: str) -> None:
         self.parts.probes.notice(uid)
         self._wake(uid)
+        for listener in self.listeners.get(uid, ()):
+            listener()
 
     def _refs_changed(self, uid: str) -> None:
         worker = self.workers.get(uid)
@@ -250,6 +253,7 @@ class Kubelet:
                 log.exception("pod worker failed", extra={"pod": worker.uid, "retry_in": round(wait, 1)})
                 await asyncio.sleep(wait)
         self.workers.pop(worker.uid, None)
+        self.listeners.pop(worker.uid, None)
         for other in self.workers.values():
             if other.resizing is not None:
                 other.wake()

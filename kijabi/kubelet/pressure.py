@@ -32,7 +32,7 @@ LEAST_PIDS = 1000
 
 def pressure(usage: Usage, config: KubeletConfig) -> Pressure:
     """What the node is short of by the hard thresholds."""
-    disk = usage.disk_free < usage.disk * config.evict_disk
+    disk = usage.disk_free < min(usage.disk * config.evict_disk, config.roomy_disk)
     inodes = usage.inodes > 0 and usage.inodes_free < usage.inodes * config.evict_inodes
     return Pressure(
         memory=usage.memory_free < config.evict_memory, disk=disk or inodes, pids=usage.pids_free < LEAST_PIDS

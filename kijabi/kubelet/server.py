@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from kijabi.base import clock
 from kijabi.base.errors import ConnectionLost
 from kijabi.kubelet import logquery, logreader, podspec
 from kijabi.kubelet.config import KubeletConfig
+from kijabi.kubelet.filewatch import FileWatch
 from kijabi.kubelet.loop import Kubelet
 from kijabi.kubelet.runtime.interface import ContainerInfo, ExecSession, RuntimeFailure
 from kijabi.kubelet.stats import Stats
@@ -97,11 +99,24 @@ class KubeletServer:
         answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
         answer.enable_chunked_encoding()
         await answer.prepare(request)
+        uid = pod.metadata.uid
+        heard: list[Callable[[], None]] = []
+
+        def following(watch: FileWatch) -> None:
+            heard.append(watch.notify)
+            self._kubelet.listeners.setdefault(uid, []).append(watch.notify)
+
         try:
-            async for chunk in logreader.read(info.log_path, options, running):
-                await answer.write(chunk)
+            chunks = logreader.read(info.log_path, options, running, following)
+            async with aclosing(chunks):  # type: ignore[type-var]
+                async for chunk in chunks:
+                    await answer.write(chunk)
         except FileNotFoundError as problem:
             await answer.write(f"failed to try resolving symlinks in path {problem.filename!r}\n".encode())
+        finally:
+            left = [each for each in self._kubelet.listeners.pop(uid, []) if each not in heard]
+            if left:
+                self._kubelet.listeners[uid] = left
         await answer.write_eof()
         return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from kijabi.base import clock
 from kijabi.kubelet.runtime.interface import ContainerUsage, ExecResult
 from kijabi.kubelet.server import KubeletServer, is_allowed
 from tests.kubelet.world import World, inhabited, running
@@ -70,6 +72,23 @@ async def test_logs(tmp_path: Path) -> None:
         assert await ask("/containerLogs/default/web/x") == (404, 'container "x" not found in pod "web"')
         assert await ask("/containerLogs/default/none/c") == (404, 'pod "none" does not exist')
         assert (await ask("/containerLogs/default/web/c?tailLines=x"))[0] == 400
+
+
+async def test_a_followed_log_ends_with_its_container(tmp_path: Path) -> None:
+    async with served() as (world, ask):
+        info = world.runtime.named("c")[0]
+        path = tmp_path / "0.log"
+        path.write_bytes(b"2026-01-01T00:00:00.5Z stdout F one\n")
+        world.runtime.move_log(info.id, str(path))
+        await world.kubelet.parts.cache.refresh(info.id)
+        began = clock.monotonic()
+        async with asyncio.TaskGroup() as group:
+            answer = group.create_task(ask("/containerLogs/default/web/c?follow=true"))
+            await asyncio.sleep(0.2)
+            world.runtime.end("c", 1)
+        assert answer.result() == (200, "one\n")
+        assert clock.monotonic() - began < 2
+        assert not world.kubelet.listeners
 
 
 async def test_the_rest() -> None:

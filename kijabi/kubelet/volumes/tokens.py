@@ -30,23 +30,23 @@ class Tokens:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._held: dict[tuple[str, TokenWanted], _Held] = {}
+        self._held: dict[str, dict[TokenWanted, _Held]] = {}
 
     async def get(self, pod: Pod, wanted: TokenWanted) -> str:
         """A token that is still good for a while. Raises ApiError or ConnectionLost if none can be had."""
-        key = (pod.metadata.uid, wanted)
-        held = self._held.get(key)
+        held = self._held.get(pod.metadata.uid, {}).get(wanted)
         if held is None or clock.wall() >= held.renew_at:
-            held = self._held[key] = await self._request(pod, wanted)
+            held = await self._request(pod, wanted)
+            self._held.setdefault(pod.metadata.uid, {})[wanted] = held
         return held.token
 
     def renew_at(self, uid: str) -> float | None:
         """When the first of a pod's tokens is to be renewed, in seconds since the epoch."""
-        return min((held.renew_at for (owner, _), held in self._held.items() if owner == uid), default=None)
+        return min((held.renew_at for held in self._held.get(uid, {}).values()), default=None)
 
     def drop(self, uid: str) -> None:
         """The pod is gone."""
-        self._held = {key: held for key, held in self._held.items() if key[0] != uid}
+        self._held.pop(uid, None)
 
     async def _request(self, pod: Pod, wanted: TokenWanted) -> _Held:
         asked = clock.wall()
