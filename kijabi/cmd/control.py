@@ -1,6 +1,7 @@
 """The control socket of a running cluster: one JSON line in, JSON lines out.
 
-`{"op": "status"}` answers the components once. `{"op": "wait"}` answers them at every change until all are ready.
+`{"op": "status"}` answers the components once. `{"op": "wait"}` starts at once what waits to be started
+again, and answers at every change until all are ready.
 `{"op": "stop"}` stops the cluster and answers when its components are down. The supervisor serves it; `up`, `down`
 and `status` call it.
 """
@@ -57,6 +58,7 @@ async def _answer(supervisor: Supervisor, reader: asyncio.StreamReader, writer: 
             supervisor.stopping.set()
         tell()
         if ask.op == "wait":
+            supervisor.retry()
             async with supervisor.changed:
                 while not all(c.state == "ready" for c in supervisor.snapshot()):
                     await supervisor.changed.wait()

@@ -67,13 +67,17 @@ def settings(
 ) -> app.DnsConfig:
     """The DNS server of a node of a cluster on this machine; it listens at the node's bridge."""
     address = address or str(setup.network.gateway.ip)
+    found = upstream_servers(read_resolv_conf(), own=(address, cluster.dns_ip))
+    if setup.netns:  # what listens on the machine's loopback is asked through the first node's server
+        first = str(node_setup(cluster, cluster.node_names()[0]).network.gateway.ip)
+        found = tuple(dict.fromkeys(first if server.startswith("127.") else server for server in found))
     return app.DnsConfig(
         domain=cluster.dns_domain,
         address=address,
         port=port,
         node=setup.name,
         service_ip=cluster.dns_ip,
-        upstream=upstream or upstream_servers(read_resolv_conf(), own=(address, cluster.dns_ip)),
+        upstream=upstream or found,
     )
 
 

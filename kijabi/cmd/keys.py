@@ -11,12 +11,12 @@ from pathlib import Path
 from kijabi.apiserver import pki
 from kijabi.cmd.config import ClusterConfig
 
-CLIENTS: tuple[tuple[str, pki.Identity], ...] = (
+CENTRAL: tuple[tuple[str, pki.Identity], ...] = (
     ("controller-manager", pki.CONTROLLER_MANAGER),
     ("scheduler", pki.SCHEDULER),
-    ("proxy", pki.PROXY),
-    ("dns", pki.DNS),
 )
+# Each node runs these, and it may be in a network namespace where 127.0.0.1 is not the API server.
+OF_NODES: tuple[tuple[str, pki.Identity], ...] = (("proxy", pki.PROXY), ("dns", pki.DNS))
 
 
 def make_keys(config: ClusterConfig) -> pki.Pki:
@@ -24,21 +24,18 @@ def make_keys(config: ClusterConfig) -> pki.Pki:
     keys = pki.Pki(config.pki)
     ca = keys.ca.pair.cert
     keys.apiserver(config.service_ip, [config.address, config.advertise], domain=config.dns_domain)
+    inside = config.advertised_server
     keys.kubelet_client()
     keys.service_account_key()
     admin = keys.client("admin", pki.ADMIN)
     whole = pki.kubeconfig(config.server, ca, admin, pki.ADMIN.user, embed=True)
     pki.ensure_kubeconfig(config.kubeconfig, whole)
-    for name, identity in CLIENTS:
-        _write(config.component_kubeconfig(name), config, ca, keys.client(name, identity), identity)
+    for name, identity, server in (*((*row, config.server) for row in CENTRAL), *((*row, inside) for row in OF_NODES)):
+        _write(config.component_kubeconfig(name), server, ca, keys.client(name, identity), identity)
     for node in config.node_names():
-        pair = keys.node_client(node)
-        _write(config.component_kubeconfig(node), config, ca, pair, pki.node_identity(node), config.advertised_server)
+        _write(config.component_kubeconfig(node), inside, ca, keys.node_client(node), pki.node_identity(node))
     return keys
 
 
-def _write(
-    path: Path, config: ClusterConfig, ca: Path, pair: pki.Pair, identity: pki.Identity, server: str = ""
-) -> None:
-    content = pki.kubeconfig(server or config.server, ca, pair, identity.user)
-    pki.ensure_kubeconfig(path, content)
+def _write(path: Path, server: str, ca: Path, pair: pki.Pair, identity: pki.Identity) -> None:
+    pki.ensure_kubeconfig(path, pki.kubeconfig(server, ca, pair, identity.user))

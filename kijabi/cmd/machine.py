@@ -1,22 +1,22 @@
 """What a cluster puts on the machine for its nodes: each node's containerd, pod network, control groups and rules.
 
 The first node lives in the machine's own network, so that Services and node ports are reachable from here; the others
-each in a network namespace of their own. The node agent calls `prepare`; `down` calls `remove`, which needs nothing but
-the cluster's configuration, so it works after any crash.
+each in a network namespace of their own. `up` calls `prepare`; `down` calls `remove`, which needs nothing but the
+cluster's configuration, so it works after any crash.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
 import msgspec
 
 from kijabi.cmd.config import RUN, ClusterConfig
-from kijabi.kubelet.runtime import cni, containerd
+from kijabi.kubelet.runtime import cni, containerd, linux, network
 from kijabi.kubelet.runtime.cni import Network
+from kijabi.kubelet.runtime.network import Layout
 from kijabi.proxy import nft
 
 
@@ -35,21 +35,18 @@ class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
 
     def enter(self) -> None:
         """Move this process, before it has threads, into the node's network namespace."""
-        if not self.netns:
-            return
-        descriptor = os.open(self.netns, os.O_RDONLY)
-        try:
-            os.setns(descriptor, os.CLONE_NEWNET)  # type: ignore[attr-defined]
-        finally:
-            os.close(descriptor)
+        if self.netns:
+            linux.enter_netns(self.netns)
 
 
 def node_setup(config: ClusterConfig, name: str) -> NodeSetup:
     """Everything about one node, from the cluster's configuration alone."""
     index = config.node_names().index(name)
-    netns = ""
+    plan = layout(config)
+    link = plan.node(name) if plan is not None else None
+    netns = link.path if link is not None else ""
     home, run = config.node_dir(name), config.node_run(name)
-    network = cni.network(config.hash, name, config.pod_cidr_of(index), home / "addresses", netns=netns)
+    pods = cni.network(config.hash, name, config.pod_cidr_of(index), home / "addresses", netns=netns)
     return NodeSetup(
         name=name,
         containerd=containerd.Config(
@@ -62,9 +59,9 @@ def node_setup(config: ClusterConfig, name: str) -> NodeSetup:
             cgroups=cgroup_prefix(config, name),
             netns=netns,
         ),
-        network=network,
+        network=pods,
         table=f"kijabi-{config.hash}",
-        address=str(network.gateway.ip),
+        address=link.address if link is not None else str(pods.gateway.ip),
         netns=netns,
     )
 
@@ -102,17 +99,34 @@ async def remove_node(setup: NodeSetup, *, keep_images: bool) -> None:
         await nft.remove(setup.table)
 
 
+def layout(config: ClusterConfig) -> Layout | None:
+    """The network between the nodes; None where there is one node, or none is real."""
+    if config.nodes == 1 or config.runtime != "cri":
+        return None
+    nodes = [(name, config.pod_cidr_of(index)) for index, name in enumerate(config.node_names())]
+    return network.layout(config.hash, config.node_cidr, nodes)
+
+
 class Machine:
     """The nodes of a cluster, as far as they are on this machine."""
 
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
 
+    async def prepare(self) -> None:
+        """Make the network between several nodes, or what is lacking of it."""
+        plan = layout(self.config)
+        if plan is not None:
+            await network.create(plan)
+
     async def remove(self, *, keep_images: bool) -> None:
         """End and remove everything. Repeatable."""
         for name in self.config.node_names():
             setup = node_setup(self.config, name)
             await remove_node(setup, keep_images=keep_images)
+        plan = layout(self.config)
+        if plan is not None:
+            await network.remove(plan)
         self._remove_groups()
         shutil.rmtree(self.config.run, ignore_errors=True)
 

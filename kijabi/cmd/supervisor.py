@@ -56,6 +56,7 @@ class Component:
         self._changed = changed
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        self._retry = asyncio.Event()
 
     async def run(self) -> None:
         """Start it, and again whenever it ends, until `stop`."""
@@ -70,7 +71,7 @@ class Component:
                 backoff = FIRST_BACKOFF
             self.status.last_exit = reason
             await self._set("backoff")
-            await asyncio.sleep(backoff)
+            await self._wait(backoff)
             backoff = min(backoff * 2, LONGEST_BACKOFF)
             self.status.restarts += 1
         await self._set("stopped")
@@ -117,6 +118,16 @@ class Component:
             self.status.state = state
             self._changed.notify_all()
 
+    async def _wait(self, seconds: float) -> None:
+        """The back-off, shorter if `retry` is called."""
+        self._retry.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._retry.wait(), seconds)
+
+    def retry(self) -> None:
+        """Do not wait any longer to start it again: somebody has come to look."""
+        self._retry.set()
+
     async def stop(self) -> None:
         """SIGTERM, and SIGKILL after the grace; returns when it is gone."""
         self._stopping = True
@@ -158,6 +169,11 @@ class Supervisor:
 
     def snapshot(self) -> list[Status]:
         return [component.status for component in self.components]
+
+    def retry(self) -> None:
+        """Start everything now that waits to be started again."""
+        for component in self.components:
+            component.retry()
 
     async def run(self) -> None:
         """Everything, until it is asked to stop; then components end in reverse order."""

@@ -135,6 +135,10 @@ def up(wishes: Wishes, say: Say, *, foreground: bool = False) -> ClusterConfig:
 
     say(f"Starting a cluster of {config.nodes} node{'s' if config.nodes > 1 else ''} in {config.dir}")
     make_keys(config)
+    if config.runtime == "cri":
+        from kijabi.cmd.machine import Machine
+
+        asyncio.run(Machine(config).prepare())
     if foreground:
         os.execv(sys.executable, [sys.executable, "-m", "kijabi.cmd.supervisor", config.dir])
     asyncio.run(wait_ready(config, start_detached(config), say))

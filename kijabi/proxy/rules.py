@@ -59,6 +59,8 @@ def frame(config: ProxyConfig, picks: int = FEWEST_PICKS) -> str:
         for count in range(1, picks + 1)
     )
     inside = ", ".join(filter(None, (config.pod_cidr, config.node_cidr)))
+    # The nodes in namespaces reach the world through the machine, whose proxy lends them its address.
+    sources = f"{{ {inside} }}" if config.node_cidr else inside
     return f"""table ip {config.table}
 delete table ip {config.table}
 table ip {config.table} {{
@@ -89,7 +91,7 @@ table ip {config.table} {{
     meta mark & {MARK} == {MARK} masquerade
     ct status dnat ip saddr 127.0.0.0/8 masquerade
     ip saddr . ip daddr @hairpin masquerade
-    ip saddr {config.pod_cidr} ip daddr != {{ {inside}, 224.0.0.0/4 }} masquerade
+    ip saddr {sources} ip daddr != {{ {inside}, 224.0.0.0/4 }} masquerade
   }}
   chain filter-input {{ type filter hook input priority filter; jump refusals; }}
   chain filter-forward {{ type filter hook forward priority filter; jump refusals; }}
