@@ -1,7 +1,7 @@
 """Exchanges with the server as readable transcripts: tests/golden/http/*.txt.
 
-A transcript is requests with the answers under them (lines that begin with `<`). `REWRITE=1 pytest …` writes the answers
-anew; read the difference before you commit it. In virtual time everything repeats but the revisions that the default
+A transcript is requests with the answers under them (lines that begin with `<`). `REWRITE=1 pytest …` writes the
+answers anew; read the difference before you commit it. In virtual time everything repeats but the revisions that the default
 objects take, so versions are written relative to where the server began.
 
     POST /path            a request: headers and then the body follow, until an empty line
@@ -70,8 +70,7 @@ def stable(value: Any, base: int) -> str:
     """JSON with uids numbered away and versions counted from the server's beginning."""
     text = msgspec.json.encode(value).decode()
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "UID", text)
-    relative = re.sub(r'"resourceVersion":"(\d+)"', lambda m: f'"resourceVersion":"+{int(m[1]) - base}"', text)
-    return relative
+    return re.sub(r'"resourceVersion":"(\d+)"', lambda m: f'"resourceVersion":"+{int(m[1]) - base}"', text)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
