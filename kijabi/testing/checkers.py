@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet
+from kijabi.api.core.namespace import Namespace
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.podstatus import ContainerStatus
@@ -18,6 +19,7 @@ from kijabi.api.meta import ObjectMeta, OwnerReference
 from kijabi.testing.history import Change, Checker, Ledger
 
 CONTROLLERS = "system:kube-controller-manager"
+ADMIN = "kubernetes-admin"
 SCHEDULER = "system:kube-scheduler"
 ENDED = ("Succeeded", "Failed")
 
@@ -101,15 +103,28 @@ class IdentityKept:
 
 
 class FinalizersHonoured:
-    """An object goes only when its finalizers are done (API conventions, finalizers)."""
+    """An object goes only by the hand of those who owned its last finalizers: the system's are the controllers',
+    all are the administrator's; and only after its deletion was asked for (API conventions, finalizers). The write that
+    takes the last finalizer away is the deletion itself.
+    """
+
+    _SYSTEM = frozenset(("foregroundDeletion", "orphan", "kubernetes"))
 
     def check(self, change: Change, ledger: Ledger) -> str | None:
         """See Checker."""
         if change.new is not None:
             return None
-        left = change.old.metadata.finalizers
-        held = change.resource.kind == "Namespace" and change.old.spec.finalizers
-        return f"it went with finalizers {left or held}" if left or held else None
+        meta = change.old.metadata
+        spec = change.old.spec.finalizers if change.resource.kind == "Namespace" else ()
+        left = {*meta.finalizers, *spec}
+        if not left:
+            return None
+        if meta.deletionTimestamp is None:
+            return f"it went at once, with finalizers {sorted(left)}"
+        if change.actor == ADMIN:
+            return None
+        foreign = left - self._SYSTEM if change.actor == CONTROLLERS else left
+        return f"it went with finalizers {sorted(foreign)}, which {change.actor} does not own" if foreign else None
 
 
 class OwnersExist:
@@ -245,8 +260,8 @@ class AvailabilityKept:
     (apps/v1 RollingUpdateDeployment.maxUnavailable).
 
     The promise of a Deployment begins when its status says that it is complete and its pods agree; it ends when
-    anybody else takes a pod away or makes it unready, and when its replicas or its strategy change. `judged` counts
-    the deletions to which it applied.
+    anybody else takes a pod away or makes it unready, and when its replicas or its strategy change, or it, its set or
+    its namespace is being deleted. `judged` counts the deletions to which it applied.
     """
 
     def __init__(self) -> None:
@@ -277,7 +292,11 @@ class AvailabilityKept:
 
     def _lost(self, change: Change, ledger: Ledger) -> str | None:
         d = deployment_of(change.old, ledger)
-        if d is None or d.metadata.uid not in self._promised or d.metadata.deletionTimestamp is not None:
+        if d is None or d.metadata.uid not in self._promised:
+            return None
+        rs = ledger.get(ReplicaSet, controller(change.old.metadata).name, d.metadata.namespace)  # type: ignore[union-attr]
+        if any(one is None or one.metadata.deletionTimestamp for one in (d, rs, self._namespace(d, ledger))):
+            self._promised.discard(d.metadata.uid)
             return None
         deleted = change.new is None or change.new.metadata.deletionTimestamp is not None
         if change.actor != CONTROLLERS or not deleted:
@@ -287,6 +306,9 @@ class AvailabilityKept:
         left = len([pod for pod in pods_of(d, ledger) if ready(pod)])
         least = bounds(d)[1]
         return f"{d.metadata.name} is left with {left} available pods of at least {least}" if left < least else None
+
+    def _namespace(self, d: Deployment, ledger: Ledger) -> Namespace | None:
+        return ledger.get(Namespace, d.metadata.namespace)
 
 
 class PodAddressesUnique:

@@ -25,7 +25,7 @@ from kijabi.testing.faults import Faults
 from kijabi.testing.history import Violation, WatchedStore
 from kijabi.testing.simloop import SimLoop
 from kijabi.testing.trouble import Trouble
-from kijabi.testing.user import User
+from kijabi.testing.user import MISSING, User
 
 # Virtual seconds that a healed cluster may take. Waits after failures reach ten minutes (crash loops: five), twice.
 PATIENCE = 1500.0
@@ -88,6 +88,8 @@ class Scenario:
         try:
             async with cluster(nodes, faults=faults, store=self.store, detect_mutations=True) as world:
                 self.store.checkers = standard(lambda node, uid: bool(world.runtimes[node].alive(uid)))
+                for runtime in world.runtimes.values():
+                    runtime.missing.add(MISSING)
                 if self._tamper is not None:
                     self._tamper(world)
                 await self._acts(world)

@@ -20,6 +20,8 @@ from kijabi.testing import simloop
 from kijabi.testing.scenario import Result, Scenario
 
 REPLAY = "PYTHONHASHSEED=0 python -m kijabi.testing.simulate --seeds {0} --verbose"
+# Lines of a failure that are shown without --verbose.
+SHOWN = 12
 # Virtual seconds that any simulation may take.
 HORIZON = 20_000.0
 
@@ -31,7 +33,7 @@ def simulate(seed: int, *, trace: bool = False) -> tuple[Result, str]:
         simloop.run(scenario.play(), seed, horizon=HORIZON)
         failure = ""
     except Exception as error:  # Whatever a simulation ends with is a finding to be shown.
-        failure = "".join(traceback.format_exception(_root(error)))
+        failure = _told(scenario.store.violations[0] if scenario.store.violations else _root(error))
     if trace:
         print("\n".join(scenario.store.trace or ()))
     return scenario.result, failure
@@ -42,6 +44,13 @@ def _root(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _told(error: BaseException) -> str:
+    """The failure in words; where it came from only where it is not one of the simulation's own findings."""
+    if isinstance(error, AssertionError):
+        return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}\n" + "".join(traceback.format_exception(error))
 
 
 def seeds_of(text: str) -> list[int]:
@@ -86,8 +95,8 @@ def main() -> int:
             print(f"seed {seed}: {result.writes} writes, {result.seconds:.0f} s, history {result.digest[:16]}")
         if failure:
             failed.append(seed)
-            last = failure.strip().splitlines()
-            shown = failure if given.verbose else "\n".join(line[:400] for line in last[-12:])
+            lines = [line[:300] for line in failure.splitlines() if not line.startswith("  File")]
+            shown = failure if given.verbose else "\n".join(lines[:SHOWN])
             print(f"seed {seed} FAILED\n{shown}\nreplay: {REPLAY.format(seed)}", flush=True)
         elif number % 50 == 0:
             print(f"{number} of {len(seeds)} seeds, {len(failed)} failed", flush=True)

@@ -27,6 +27,7 @@ MOST = 6  # deployments, of each other thing as many
 SCRIPT = "fake.kijabi.dev/c"  # kubelet/runtime/fake.py
 HOLD = "example.com/hold"
 SETTINGS = "settings"
+MISSING = "missing:1"  # an image that cannot be pulled
 # Changes of a pod template. Those in BAD cannot run, or not all of them at once.
 GOOD = ("plain", "probed", "slow", "prepared", "configured")
 BAD = ("crashing", "missing", "large")
@@ -44,7 +45,7 @@ def template(app: str, variant: str, version: int) -> dict[str, Any]:
     """A pod template, as wire data. What a variant does not set is there as None, so that it is a patch too."""
     container: dict[str, Any] = {
         "name": "c",
-        "image": "missing:1" if variant == "missing" else f"app:{version}",
+        "image": MISSING if variant == "missing" else f"app:{version}",
         "resources": {"requests": {"cpu": "1500m" if variant == "large" else "20m"}},
         "readinessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 2} if variant == "probed" else None,
         "envFrom": [{"configMapRef": {"name": SETTINGS}}] if variant == "configured" else None,
@@ -215,8 +216,8 @@ class User:
         await self.client.create(codec.from_builtins(Service, {"metadata": meta, "spec": spec}))
 
     async def delete_service(self) -> None:
-        """But not the API server's."""
-        await self._delete(await self._one(Service))
+        """But not the API server's, and not leaving its slices to nobody: nothing would ever remove them."""
+        await self._delete(await self._one(Service), rand.rng().choice(("Background", "Foreground")))
 
     async def configure(self) -> None:
         """Make, hold with a finalizer, or delete the settings that some pods need."""

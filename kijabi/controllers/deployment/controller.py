@@ -17,13 +17,14 @@ from kijabi.api.core.pod import Pod
 from kijabi.api.meta import LabelSelector
 from kijabi.api.selector import from_label_selector
 from kijabi.base import clock
-from kijabi.base.errors import AlreadyExists, ApiError, NotFound
+from kijabi.base.errors import AlreadyExists, ApiError, ConnectionLost, NotFound
 from kijabi.client.cache import key_of
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.deployment import revision, status
 from kijabi.controllers.deployment.plan import Change, Plan, plan
 from kijabi.controllers.deployment.scale import replicas_of
 from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, orphans, settle
+from kijabi.controllers.ownwrites import AGAIN, OwnWrites
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
 from kijabi.controllers.sources import by_namespace, deployments, pods, replica_sets, unchanged
 
@@ -43,6 +44,7 @@ class Deployments:
         self.deployments = deployments(context.informers)
         self.sets = replica_sets(context.informers)
         self.pods = pods(context.informers)
+        self.own = OwnWrites(self.client, self.sets)
 
     def sources(self) -> Sequence[Source]:
         return (
@@ -83,6 +85,8 @@ class Deployments:
         d = self.deployments.get(key)
         if d is None:
             return None
+        if not await self.own.visible(key):
+            return AGAIN
         if d.spec.selector is None or d.spec.selector == LabelSelector():
             await self._refuse(d)
             return None
@@ -100,7 +104,11 @@ class Deployments:
                 await self._rollback(d, sets, target)
                 return None
         todo = plan(d, owned, ref, self._old_pods(d, owned), clock.now())
-        await self._carry_out(d, todo)
+        try:
+            await self._carry_out(d, todo)
+        except ConnectionLost:
+            self.own.lost(key)
+            raise
         return todo.again
 
     def _old_pods(self, d: Deployment, owned: Iterable[ReplicaSet]) -> bool:
@@ -147,7 +155,7 @@ class Deployments:
         """Create the new set; if its name is taken by another template, count a collision and try again."""
         name, size = rs.metadata.name, replicas_of(rs)
         try:
-            await self.client.create(rs)
+            self.own.wrote(key_of(d), await self.client.create(rs))
         except AlreadyExists:
             await self._existing(d, rs)
             return
@@ -183,7 +191,7 @@ class Deployments:
 
     async def _update(self, d: Deployment, change: Change) -> None:
         before, after = replicas_of(change.before), replicas_of(change.after)
-        await self.client.update(change.after)
+        self.own.wrote(key_of(d), await self.client.update(change.after))
         if before != after:
             way = "up" if after > before else "down"
             text = f"Scaled {way} replica set {change.after.metadata.name} from {before} to {after}"

@@ -1,0 +1,46 @@
+"""A controller that plans from a cache must not plan from one that lags behind its own writes.
+
+The Deployment controller counts the pods that its ReplicaSets may have; with a cache from before its last write it
+would count some twice and go beyond maxSurge. So it remembers the version of what it wrote for each key, and waits
+until the informer has come so far (resource versions can be compared: KEP-5504). After a write whose answer was lost
+it asks the server how far history is. A key is remembered until the cache has caught up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kijabi.client.client import Client
+from kijabi.client.informer import Informer
+
+AGAIN = 1.0
+"""Seconds until a key is looked at again whose cache lags; usually the awaited event comes first."""
+
+
+class OwnWrites:
+    """What a controller wrote to the objects of one informer, by the key on whose behalf it did."""
+
+    def __init__(self, client: Client, informer: Informer[Any]) -> None:
+        self._client = client
+        self._informer = informer
+        self._wrote: dict[str, int] = {}
+        self._unsure: set[str] = set()
+
+    def wrote(self, key: str, answer: Any) -> None:
+        """The server answered a write with this object."""
+        self._wrote[key] = max(self._wrote.get(key, 0), int(answer.metadata.resourceVersion))
+
+    def lost(self, key: str) -> None:
+        """The answer to a write was lost: perhaps it happened."""
+        self._unsure.add(key)
+
+    async def visible(self, key: str) -> bool:
+        """Whether the informer shows all that was written for this key. Raises ApiError or ConnectionLost."""
+        if key in self._unsure:
+            page = await self._client.list(self._informer.cls, key.partition("/")[0], limit=1)
+            self._unsure.discard(key)
+            self._wrote[key] = max(self._wrote.get(key, 0), int(page.resourceVersion))
+        if int(self._informer.version or 0) < self._wrote.get(key, 0):
+            return False
+        self._wrote.pop(key, None)
+        return True
