@@ -25,8 +25,32 @@ class Rejection(NamedTuple):
     message: str
 
 
-def admit(pod: Pod, node: Node, others: Iterable[Pod]) -> Rejection | None:
-    """None to take the pod. others: the pods that this node has already and that have not ended."""
+# Sysctls that touch nothing outside of their pod ("Using sysctls in a Kubernetes Cluster").
+SAFE_SYSCTLS = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_wmem",
+        "net.ipv4.tcp_slow_start_after_idle",
+        "net.ipv4.tcp_notsent_lowat",
+    }
+)
+
+
+def admit(pod: Pod, node: Node, others: Iterable[Pod], *, apparmor: bool = False) -> Rejection | None:
+    """None to take the pod. others: the pods that this node has already and that have not ended.
+
+    apparmor: whether the kernel enforces it.
+    """
     if pod.spec.os is not None and pod.spec.os.name not in ("", "linux"):
         return Rejection("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     held = tuple(others)
@@ -35,6 +59,8 @@ def admit(pod: Pod, node: Node, others: Iterable[Pod]) -> Rejection | None:
         or _affinity(pod, node)
         or _ports(pod, held)
         or _taints(pod, node)
+        or _sysctls(pod)
+        or _apparmor(pod, apparmor)
     )
 
 
@@ -135,6 +161,24 @@ def _taints(pod: Pod, node: Node) -> Rejection | None:
     for taint in node.spec.taints:
         if taint.effect == "NoExecute" and not any(tolerates(t, taint) for t in pod.spec.tolerations):
             return _failed("TaintToleration", "node(s) had taints that the pod didn't tolerate")
+    return None
+
+
+def _sysctls(pod: Pod) -> Rejection | None:
+    for sysctl in pod.spec.securityContext.sysctls if pod.spec.securityContext is not None else ():
+        if sysctl.name.replace("/", ".") not in SAFE_SYSCTLS:
+            return Rejection("SysctlForbidden", f'forbidden sysctl: "{sysctl.name}" not allowlisted')
+    return None
+
+
+def _apparmor(pod: Pod, enabled: bool) -> Rejection | None:
+    """The runtime's own profile applies by itself where there is AppArmor; others cannot be given to it here."""
+    contexts = [pod.spec.securityContext, *(c.securityContext for _, c in podspec.containers(pod.spec))]
+    profiles = {c.appArmorProfile.type for c in contexts if c is not None and c.appArmorProfile is not None}
+    if not enabled and profiles - {"Unconfined"}:
+        return Rejection("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
+    if "Localhost" in profiles:
+        return Rejection("AppArmor", "Cannot enforce AppArmor: this node does not load profiles of its own")
     return None
 
 

@@ -105,6 +105,7 @@ class Kubelet:
         self.collector = Collector(self.parts, machine, config, self.agent.images_changed)
         self.pressure = PressureWatch(config, machine, runtime, self.agent.set_pressure)
         self.listeners: dict[str, list[Callable[[], None]]] = {}  # by pod uid: who follows its logs
+        self._apparmor = machine.read("/sys/module/apparmor/parameters/enabled").strip() == "Y"
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -198,7 +199,7 @@ class Kubelet:
         if new and not podspec.is_terminal(pod):
             node = self.nodes.get(self.config.node) or self.agent.node
             others = (worker.pod for worker in self._running() if not worker.gone)
-            refused = admit(pod, node, others) if node is not None else None
+            refused = admit(pod, node, others, apparmor=self._apparmor) if node is not None else None
             if refused is not None:
                 self.parts.reports.pod(pod, "Warning", refused.reason, refused.message)
                 rejected = status.rejected(pod, refused.reason, refused.message, time_now())

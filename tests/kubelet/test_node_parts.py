@@ -15,7 +15,14 @@ from kijabi.api.core.nodeselector import NodeSelector, NodeSelectorRequirement, 
 from kijabi.api.core.nodestatus import NodeStatus
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.secret import Secret
-from kijabi.api.core.security import Capabilities, PodSecurityContext, SeccompProfile, SecurityContext
+from kijabi.api.core.security import (
+    AppArmorProfile,
+    Capabilities,
+    PodSecurityContext,
+    SeccompProfile,
+    SecurityContext,
+    Sysctl,
+)
 from kijabi.api.meta import ObjectMeta, Time
 from kijabi.kubelet import backoff, collect, configs, credentials, nodestatus, pressure, resources, security
 from kijabi.kubelet.admission import admit
@@ -63,6 +70,18 @@ def listening(port: int, **more: Any) -> Container:
         (pod(**selects(("disk", "NotIn", ("ssd",)))), (), "NodeAffinity"),
         (pod(**selects(("none", "Exists", ()))), (), "NodeAffinity"),
         (pod(listening(80)), (pod(listening(80)),), "NodePorts"),
+        (pod(securityContext=PodSecurityContext(sysctls=(Sysctl(name="net.ipv4.tcp_syncookies", value="1"),))), (), ""),
+        (
+            pod(securityContext=PodSecurityContext(sysctls=(Sysctl(name="kernel.msgmax", value="1"),))),
+            (),
+            "SysctlForbidden",
+        ),
+        (pod(c(securityContext=SecurityContext(appArmorProfile=AppArmorProfile(type="Unconfined")))), (), ""),
+        (
+            pod(c(securityContext=SecurityContext(appArmorProfile=AppArmorProfile(type="RuntimeDefault")))),
+            (),
+            "AppArmor",
+        ),
         (pod(listening(80)), (pod(listening(80, protocol="UDP")),), ""),
         (pod(listening(80, hostIP="1.1.1.1")), (pod(listening(80, hostIP="2.2.2.2")),), ""),
     ],

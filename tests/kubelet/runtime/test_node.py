@@ -188,23 +188,3 @@ def test_pods_of_all_nodes_reach_each_other(machine: network.Layout, tmp_path: P
         for real in nodes:
             real.remove()
     assert [real.traces() for real in nodes] == [[], [], []]
-
-
-def test_the_plan_of_a_network() -> None:
-    nodes = [("a", "10.1.1.0/24"), ("b", "10.1.2.0/24")]
-    plan = network.layout("0123456789ab", "172.30.0.0/24", nodes)
-    assert [(link.address, link.netns) for link in plan.nodes] == [
-        ("172.30.0.1", ""),
-        ("172.30.0.11", "kijabi-0123456789ab-b"),
-    ]
-    assert network.machine_commands(plan) == [
-        "link add kin01234567 address 0a:58:ac:1e:00:01 type bridge",
-        "address replace 172.30.0.1/24 dev kin01234567",
-        "link set kin01234567 up",
-        "netns add kijabi-0123456789ab-b",
-        "link add k01234567v1 type veth peer name eth0 netns kijabi-0123456789ab-b",
-        "link set k01234567v1 master kin01234567 up",
-        "route replace 10.1.2.0/24 via 172.30.0.11",
-    ]
-    assert network.node_commands(plan, plan.node("b"))[-1] == "route replace 10.1.1.0/24 via 172.30.0.1"
-    assert all(len(name) <= 15 for name in (plan.bridge, plan.node("b").veth))
