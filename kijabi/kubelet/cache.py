@@ -47,8 +47,6 @@ class RuntimeCache:
         self._tick = 0
         self._touched: dict[str, int] = {}
         self._synced = asyncio.Event()
-        self.last_synced = 0.0  # loop time of the last full look at the runtime
-        self.failure = ""  # why the runtime cannot be read now, or ""
 
     async def run(self) -> None:
         """Follow the runtime for ever; a task for a TaskGroup."""
@@ -118,8 +116,6 @@ class RuntimeCache:
             if owner_uid(info.labels) and self._touched.get(info.id, 0) <= mark:
                 await self._note_container(info)
         self._touched = {key: tick for key, tick in self._touched.items() if tick > mark}
-        self.last_synced = asyncio.get_running_loop().time()
-        self.failure = ""
         self._synced.set()
 
     async def _follow(self) -> None:
@@ -132,7 +128,6 @@ class RuntimeCache:
                 else:
                     await self._refresh_with_sandbox(event.container_id, ended=event.kind == "exit")
             except (ConnectionLost, RuntimeFailure) as problem:
-                self.failure = str(problem)
                 log.warning("runtime did not answer", extra={"event": event.kind, "reason": str(problem)})
 
     async def _refresh_with_sandbox(self, some_id: str, *, ended: bool) -> None:
@@ -148,7 +143,6 @@ class RuntimeCache:
                 await self.resync()
                 await asyncio.sleep(RESYNC_SECONDS)
             except (ConnectionLost, RuntimeFailure) as problem:
-                self.failure = str(problem)
                 log.warning("runtime cannot be listed", extra={"reason": str(problem)})
                 await asyncio.sleep(RETRY_SECONDS)
 

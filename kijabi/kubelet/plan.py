@@ -70,11 +70,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     start: tuple[Start, ...] = ()
     waiting: tuple[Wait, ...] = ()
 
-    @property
-    def idle(self) -> bool:
-        """Whether there is nothing to do now."""
-        return not (self.kill_pod or self.create_sandbox or self.kill or self.start)
-
 
 def sandbox_changed(pod: Pod, view: PodView) -> tuple[bool, int, str, str]:
     """Whether a new sandbox is needed, its attempt, the present sandbox's id, and why.

@@ -14,7 +14,6 @@ from kijabi.api.core.resources import ResourceRequirements
 from kijabi.api.quantity import Quantity
 
 Kind = Literal["init", "container", "ephemeral"]
-MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 RESTART_ALL = "RestartAllContainers"
 
 

@@ -61,10 +61,6 @@ class Files(Protocol):
         """The last bytes of a file, b"" if it is not there."""
         ...
 
-    def exists(self, path: str) -> bool:
-        """Whether something is there."""
-        ...
-
     def pods(self, root: str) -> tuple[str, ...]:
         """The pod uids that have a directory under root."""
         ...
@@ -168,10 +164,6 @@ class LocalFiles:
         except FileNotFoundError:
             return b""
 
-    def exists(self, path: str) -> bool:
-        """See Files."""
-        return os.path.exists(path)
-
     def pods(self, root: str) -> tuple[str, ...]:
         """See Files."""
         return tuple(entry.name for entry in os.scandir(root)) if os.path.isdir(root) else ()
@@ -262,10 +254,6 @@ class NullFiles:
     def read_tail(self, path: str, limit: int) -> bytes:
         """See Files."""
         return b""
-
-    def exists(self, path: str) -> bool:
-        """See Files."""
-        return False
 
     def pods(self, root: str) -> tuple[str, ...]:
         """See Files."""
