@@ -59,7 +59,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to do, in this order: kill the pod or single containers, make a sandbox, start what is due.
 
     kill_pod: stop all containers and the sandbox. create_sandbox: with `attempt`; otherwise `sandbox_id` is used.
-    resize: names of running containers whose cgroup limits may differ from the spec.
+    waiting: what would be started but for its back-off. In-place resizes are decided apart, in `resize.py`.
     """
 
     kill_pod: bool = False
