@@ -6,7 +6,9 @@ line in `catalog.py`.
 
 - `meta.py`: metadata, times, selectors, conditions, Status; `options.py`, `table.py`, `groups.py` and `version.py`:
   the other bodies that the API server reads and writes. `quantity.py`: amounts such as `100m` and `1Gi`.
-- `codec.py` (with `codec_slow.py`): JSON. `protobuf.py`: the binary form. `shape.py`: the annotations of the types as
-  a table, for everyone who derives something from them.
-- `patch.py`, `strategic.py`, `selector.py`, `validation.py`, `status.py`: pure rules over objects.
+- `codec.py` (with `codec_slow.py`): JSON. `yamltext.py`: YAML into JSON. `protobuf.py` (with its `_read`, `_write` and
+  `_wire`): the binary form. `shape.py`: the annotations of the types as a table, for everyone who derives something
+  from them. `sharing.py`: what lets caches hold many objects.
+- `patch.py`, `strategic.py`, `selector.py`, `validation.py`, `formats.py`, `gotext.py`, `status.py`, `columns.py`,
+  `defaults.py`: pure rules over objects, and what they are made of.
 """

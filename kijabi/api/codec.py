@@ -58,6 +58,11 @@ def encode(obj: Struct) -> bytes:
     return data
 
 
+def encode_part(part: Any) -> bytes:
+    """JSON of a part of an object: a struct, a list or a map of it."""
+    return _encoder.encode(part)
+
+
 def identity(cls: type[Struct]) -> tuple[str, str]:
     """(apiVersion, kind) of the objects of a class, by the catalog; two empty texts if it does not know it."""
     # The catalog imports every type, and rules of types import this module: so it is imported when needed.
