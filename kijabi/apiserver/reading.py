@@ -210,7 +210,7 @@ class Reading:
             raise Expired(f"too old resource version: {after} ({cache.floor})")
         watcher.seen = after
         for event in cache.history:
-            if event.revision > after:
+            if event.revision > after and watcher.bucket in cache.buckets(event):
                 watcher.offer(event)
 
 

@@ -161,7 +161,7 @@ class Cache:
         while len(history) > HISTORY_LEAST and (len(history) > HISTORY_LIMIT or history[0].time < oldest):
             self.floor = history.popleft().revision
         if self.watchers:
-            for bucket in self._buckets(event):
+            for bucket in self.buckets(event):
                 for watcher in tuple(self.watchers.get(bucket, ())):
                     watcher.offer(event)
         before = event.old.obj if event.old else None
@@ -169,7 +169,7 @@ class Cache:
         for changed in self.subscribers:
             changed(before, after)
 
-    def _buckets(self, event: Event) -> Iterator[tuple[str, str]]:
+    def buckets(self, event: Event) -> Iterator[tuple[str, str]]:
         """Where the watchers stand that this event can concern: for all, a namespace, a name, an indexed field."""
         item = event.new or event.old
         assert item is not None

@@ -131,9 +131,11 @@ async def test_a_watch_sees_the_present_and_then_every_change(world: World) -> N
 
 
 async def test_a_watch_resumes_after_the_version_it_names(world: World) -> None:
+    await world.post("/api/v1/namespaces", {"metadata": {"name": "other"}})
     made = await world.post(CMS, configmap("a"))
     await world.post(CMS, configmap("b"))
     deleted = await world.delete(f"{CMS}/a")
+    await world.post("/api/v1/namespaces/other/configmaps", configmap("elsewhere"))
     assert deleted.status == 200
     watching = await world.watch(f"{CMS}?watch=1&resourceVersion={made.version}")
     events = await watching.events()

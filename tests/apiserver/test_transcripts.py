@@ -1,8 +1,8 @@
 """Exchanges with the server as readable transcripts: tests/golden/http/*.txt.
 
 A transcript is requests with the answers under them (lines that begin with `<`). `REWRITE=1 pytest …` writes the
-answers anew; read the difference before you commit it. In virtual time everything repeats but the revisions that the default
-objects take, so versions are written relative to where the server began.
+answers anew; read the difference before you commit it. In virtual time everything repeats but the revisions that the
+default objects take, so versions are written relative to where the server began.
 
     POST /path            a request: headers and then the body follow, until an empty line
     WATCH name /path      begin a watch; EVENTS name shows what it has seen
