@@ -38,7 +38,7 @@ class Tag(msgspec.Struct, frozen=True, array_like=True):
     or `granular`, where this field departs from its type. strategy/mergeKey: strategic-merge patch (`merge`,
     `retainKeys`, `replace`, `merge,retainKeys`).
     required: clients must give it. default: the value that the API documents as default.
-    inline: the protobuf and JSON members of the type belong to the parent. gate: the feature gate behind it.
+    gate: the feature gate behind it.
     """
 
     number: int = 0
@@ -50,7 +50,6 @@ class Tag(msgspec.Struct, frozen=True, array_like=True):
     mergeKey: str = ""
     required: bool = False
     default: Any = None
-    inline: bool = False
     gate: str = ""
 
 
