@@ -142,9 +142,6 @@ class Schemas:
         more: dict[str, Any] = {}
         if name in _IDS and member.shape.kind == "string" and issubclass(cls, meta.TypeMeta):
             more["description"] = _IDS[name]
-        named = member.shape.item or member.shape
-        if named.struct is not None:
-            more["description"] = describe(named.struct)
         if tag.default is not None:
             more["default"] = tag.default
         elif member.shape.kind == "struct" and not member.shape.nullable:
@@ -178,9 +175,7 @@ class Schemas:
 
 
 def with_more(schema: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """A schema with more members; a reference stands alone, so it moves into an `allOf`."""
-    if not more:
-        return schema
+    """A schema with more members; a reference stands alone, so it moves into an `allOf`, where readers follow it."""
     return {"allOf": [schema], **more} if "$ref" in schema else {**schema, **more}
 
 
