@@ -6,12 +6,15 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
+import uvloop
 
+from kijabi.apiserver import pki
 from kijabi.apiserver.attributes import Duplex, UpgradeAnswer
 from kijabi.apiserver.call import Call
 from kijabi.apiserver.http import MAX_BODY, Http
@@ -131,21 +134,27 @@ async def test_a_large_state_comes_whole_to_a_client_that_reads() -> None:
         assert names == [f"c{number:02}" for number in range(40)]
 
 
-async def test_an_upgraded_connection_belongs_to_its_handler() -> None:
-    async def echo(wire: Duplex) -> None:
-        while data := await wire.read():
-            await wire.write(data.upper())
-            if data.endswith(b"."):
-                return
+UPGRADE = (
+    b"POST /api/v1/namespaces/default/pods/p/exec HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+)
 
+
+async def echo(wire: Duplex) -> None:
+    """Say it louder, until a full stop."""
+    while data := await wire.read():
+        await wire.write(data.upper())
+        if data.endswith(b"."):
+            return
+
+
+async def test_an_upgraded_connection_belongs_to_its_handler() -> None:
     async def handler(call: Call) -> UpgradeAnswer:
         return UpgradeAnswer(serve=echo, headers={"Connection": "Upgrade", "Upgrade": "echo"})
 
     async with listening() as site:
         site.world.app.api.handlers["pods", "exec"] = handler
         reader, writer = await asyncio.open_connection("127.0.0.1", site.http.port)
-        path = "/api/v1/namespaces/default/pods/p/exec"
-        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n".encode())
+        writer.write(UPGRADE)
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n")
         writer.write(b"hello")
@@ -154,6 +163,41 @@ async def test_an_upgraded_connection_belongs_to_its_handler() -> None:
         async with asyncio.timeout(5):
             assert await reader.read() == b"BYE."
         writer.close()
+
+
+def test_tls_on_uvloop_carries_certificates_watches_and_upgrades(tmp_path: Path) -> None:
+    keys = pki.Pki(tmp_path)
+    serving = pki.server_context(keys.apiserver("10.96.0.1"), keys.ca.pair.cert)
+    client = pki.client_context(keys.ca.pair.cert, keys.client("admin", pki.ADMIN))
+
+    async def scenario() -> None:
+        async with running() as world, asyncio.TaskGroup() as tasks:
+            seen: list[bytes | None] = []
+
+            async def handler(call: Call) -> UpgradeAnswer:
+                seen.append(call.peer.cert_der)
+                return UpgradeAnswer(serve=echo, headers={"Connection": "Upgrade", "Upgrade": "echo"})
+
+            world.app.api.handlers["pods", "exec"] = handler
+            http = Http(world.app.api)
+            task = tasks.create_task(http.run("127.0.0.1", 0, serving))
+            await http.ready.wait()
+            site = f"https://127.0.0.1:{http.port}"
+            session = aiohttp.ClientSession(site, connector=aiohttp.TCPConnector(ssl=client))
+            async with session, session.get(f"{CMS}?watch=1") as answer:
+                await session.post(CMS, json=configmap())
+                assert (await next_event(answer))["type"] == "ADDED"
+            reader, writer = await asyncio.open_connection("127.0.0.1", http.port, ssl=client)
+            writer.write(UPGRADE)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+            writer.write(b"x" * 300_000 + b".")
+            assert await reader.readexactly(300_001) == b"X" * 300_000 + b"."
+            assert await reader.read() == b""
+            writer.close()
+            assert seen[0]
+            task.cancel()
+
+    uvloop.run(scenario())
 
 
 async def test_a_watch_over_a_websocket_sends_an_event_a_frame() -> None:

@@ -12,7 +12,7 @@ from kijabi.apiserver import negotiate
 from kijabi.apiserver.discovery import storage_hash
 from kijabi.apiserver.duration import parse as duration
 from kijabi.apiserver.negotiate import Media
-from kijabi.client.transport import Request
+from kijabi.client.transport import Request, Response
 from tests.apiserver.world import TABLE, World, configmap
 
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -178,6 +178,26 @@ def test_accept_headers() -> None:
     for header in ("text/html", "application/cbor", "application/json;as=Table;v=v1;g=other", "???", ";;,,"):
         with pytest.raises(Exception, match="only the following media types are accepted"):
             accept(header)
+
+
+async def test_what_is_no_stored_object_is_no_table(world: World) -> None:
+    review = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    only = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    assert (await world.post(path, review, only)).status == 406
+    assert (await world.post(path, review, TABLE)).body["kind"] == "SelfSubjectAccessReview"
+
+
+async def test_a_panic_is_one_requests_failure(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> Response:
+        raise RuntimeError("boom")
+
+    world.app.api.plain.add("/broken", broken)
+    answer = await world.get("/broken")
+    assert (answer.status, answer.reason) == (500, "InternalError")
+    assert "This request caused apiserver to panic" in answer.message
+    assert "GET /broken panicked" in caplog.text
+    assert (await world.get("/healthz")).status == 200
 
 
 async def test_yaml_answers(world: World) -> None:
