@@ -12,6 +12,7 @@ import ipaddress
 import json
 import logging
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 BIN_DIRS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 PLUGINS = ("bridge", "host-local", "portmap", "loopback")
 RESULTS = Path("/var/lib/cni/results")  # libcni's cache of what it did, shared by everybody on the machine
+HOST_PORT_CHAINS = ("CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-MASQ", "CNI-HOSTPORT-SETMARK")
 SYSCTLS = {
     "net/ipv4/ip_forward": "1",
     # Without it nft never sees traffic between two pods of one bridge, and a Service reached that way would not answer.
@@ -140,6 +142,7 @@ async def remove(net: Network) -> None:
     for result in _results(net):
         await _remove_host_ports(net, result)
         _forget(net, result)
+    await _remove_unused_chains(net)
     await run(*_enter(net), "ip", "link", "delete", net.bridge, ok=(0, 1))
     shutil.rmtree(net.data_dir, ignore_errors=True)
 
@@ -169,6 +172,23 @@ async def _remove_host_ports(net: Network, result: Path) -> None:
         await run(*_enter(net), *command, input=json.dumps(config))
     except CommandFailed as error:
         log.warning("host ports not removed", extra={"sandbox": cached["containerId"], "error": str(error)})
+
+
+async def _remove_unused_chains(net: Network) -> None:
+    """`portmap` leaves its chains behind; take them away when no host port of anybody is in them."""
+    if net.netns or shutil.which("iptables") is None:
+        return  # a node's own network namespace goes with all that is in it
+    iptables = ("iptables", "-w", "5", "-t", "nat")
+    rules = (await run(*iptables, "-S")).splitlines()
+    chains = [name for name in HOST_PORT_CHAINS if f"-N {name}" in rules]
+    if not chains or any(rule.startswith(f"-A {HOST_PORT_CHAINS[0]} ") for rule in rules):
+        return
+    for rule in rules:
+        if rule.startswith("-A ") and rule.split(" -j ")[-1] in chains:
+            await run(*iptables, "-D", *shlex.split(rule)[1:], ok=(0, 1))
+    for action in ("-F", "-X"):
+        for chain in chains:
+            await run(*iptables, action, chain, ok=(0, 1))
 
 
 def _forget(net: Network, result: Path) -> None:

@@ -18,6 +18,7 @@ import os
 import shutil
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,7 @@ STOP_TIMEOUT = 10.0  # seconds after SIGTERM until SIGKILL
 RESTART_DELAYS = (0.0, 0.1, 0.5, 1.0, 5.0)  # seconds before each restart; the last one repeats
 STEADY = 60.0  # seconds of running after which the delays begin anew
 MAX_LINE = 16384  # bytes of a log line before it is split, as upstream
+OCI_RUNTIMES = ("crun", "runc")  # in order of preference
 DISABLED = (
     "io.containerd.snapshotter.v1.btrfs",
     "io.containerd.snapshotter.v1.zfs",
@@ -90,17 +92,36 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 def runtime_binary(preferred: str = "") -> str:
     """The OCI runtime to use: crun starts a container in two thirds of runc's CPU time."""
-    for name in (preferred,) if preferred else ("crun", "runc"):
+    for name in (preferred,) if preferred else OCI_RUNTIMES:
         path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
         if path:
             return path
     raise ConfigError(f"no OCI runtime: neither {preferred or 'crun nor runc'} is installed")
 
 
-def configuration(config: Config, *, binary: str, snapshotter: str, bin_dir: str) -> str:
-    """containerd's TOML (version 2), pure."""
+def handlers(preferred: str = "") -> dict[str, str]:
+    """The handlers that a RuntimeClass may name, with their programs; `oci` is the default one."""
+    found = {"oci": runtime_binary(preferred)}
+    for name in OCI_RUNTIMES:
+        with contextlib.suppress(ConfigError):
+            found[name] = runtime_binary(name)
+    return found
+
+
+def configuration(config: Config, *, programs: Mapping[str, str], snapshotter: str, bin_dir: str) -> str:
+    """containerd's TOML (version 2), pure. programs: of `handlers`."""
     cri = 'plugins."io.containerd.grpc.v1.cri"'
     disabled = ", ".join(f'"{name}"' for name in DISABLED)
+    runtimes = "\n".join(
+        f"""\
+    [{cri}.containerd.runtimes.{name}]
+      runtime_type = "io.containerd.runc.v2"
+      [{cri}.containerd.runtimes.{name}.options]
+        BinaryName = "{program}"
+        Root = "{config.state}/oci"
+        SystemdCgroup = false"""
+        for name, program in programs.items()
+    )
     return f"""\
 version = 2
 root = "{config.root}"
@@ -125,12 +146,7 @@ disabled_plugins = [{disabled}]
   [{cri}.containerd]
     snapshotter = "{snapshotter}"
     default_runtime_name = "oci"
-    [{cri}.containerd.runtimes.oci]
-      runtime_type = "io.containerd.runc.v2"
-      [{cri}.containerd.runtimes.oci.options]
-        BinaryName = "{binary}"
-        Root = "{config.state}/oci"
-        SystemdCgroup = false
+{runtimes}
   [{cri}.cni]
     bin_dir = "{bin_dir}"
     conf_dir = "{config.cni_conf}"
@@ -161,7 +177,7 @@ class Containerd:
         self.config.file.write_text(
             configuration(
                 self.config,
-                binary=runtime_binary(self.config.runtime),
+                programs=handlers(self.config.runtime),
                 snapshotter=_snapshotter(self.config.root),
                 bin_dir=cni.bin_dir(),
             )

@@ -32,7 +32,9 @@ IMAGES = "runtime.v1.ImageService"
 PULL_TIMEOUT = 3600.0  # seconds; a registry that sends nothing is given up by containerd long before
 READY_TIMEOUT = 30.0  # seconds until a fresh containerd must serve the CRI
 RECONNECT_DELAYS = (0.02, 0.1, 0.5, 1.0)  # seconds between attempts to subscribe to events; the last one repeats
-SETTLE_ATTEMPTS = 20  # looks at a container whose exit was announced but not yet recorded
+# Looks at a container whose exit was announced but not yet recorded: some 40 ms as a rule, more on a busy machine.
+# Whoever gave up too soon would take the container for running until the next resync, a minute later.
+SETTLE_ATTEMPTS = 1000
 SETTLE_DELAY = 0.002  # seconds between them
 
 T = TypeVar("T", bound=Struct)
@@ -168,7 +170,7 @@ class CriRuntime:
         return cri_convert.container(answer.status or m.ContainerStatus(), answer.info, sandbox)
 
     async def update_resources(self, container_id: str, resources: i.Resources) -> None:
-        """Change the limits of a container that exists."""
+        """Change the limits of a container that exists; zeros leave the old ones (the API forbids to remove limits)."""
         request = m.UpdateContainerResourcesRequest(container_id=container_id, linux=cri_convert.resources(resources))
         await self._runtime("UpdateContainerResources", request, m.Empty, reason="UpdateResourcesError")
 

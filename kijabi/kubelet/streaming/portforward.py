@@ -12,6 +12,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -94,13 +95,20 @@ async def _serve_tunnel(request: web.Request, connect: Connect) -> web.StreamRes
     return response
 
 
+class _Half(NamedTuple):
+    """The first stream of a pair, and what ends its waiting."""
+
+    stream: spdy.Stream
+    expiry: asyncio.TimerHandle
+
+
 class _Forwarder:
     """The connections of one SPDY session."""
 
     def __init__(self, session: spdy.Session, connect: Connect) -> None:
         self._session = session
         self._connect = connect
-        self._halves: dict[str, spdy.Stream] = {}  # the first stream of a pair, by request id
+        self._halves: dict[str, _Half] = {}  # the first stream of a pair, by request id
         self._group = asyncio.TaskGroup()
 
     async def run(self) -> None:
@@ -109,13 +117,14 @@ class _Forwarder:
             async with self._group:
                 await self._session.run(self._opened)
                 # the client is gone: what still runs has nobody to talk to
-                for stream in self._halves.values():
-                    stream.close()
                 raise _Ended
         except* _Ended:
             log.debug("port-forward client left")
         except* (spdy.SpdyError, websocket.WebSocketError, ConnectionLost) as errors:
             log.info("port-forward ended early", extra={"error": str(errors.exceptions[0])})
+        finally:
+            for half in self._halves.values():
+                half.expiry.cancel()
 
     def _opened(self, stream: spdy.Stream) -> None:
         """A new stream is one half of a pair; the second half starts the connection."""
@@ -128,24 +137,23 @@ class _Forwarder:
             return
         request_id = stream.headers.get("requestid") or str(stream.id if kind == "error" else stream.id - 2)
         other = self._halves.pop(request_id, None)
-        if kind not in ("data", "error") or (other and other.headers["streamtype"] == kind):
+        if kind not in ("data", "error") or (other and other.stream.headers["streamtype"] == kind):
             log.info("unexpected port-forward stream", extra={"streamtype": kind, "request": request_id})
             stream.reset(spdy.REFUSED_STREAM)
             if other:
                 self._halves[request_id] = other
             return
         if other is None:
-            self._halves[request_id] = stream
-            self._group.create_task(self._expire(request_id, stream))
+            expiry = asyncio.get_running_loop().call_later(PAIR_TIMEOUT, self._expire, request_id)
+            self._halves[request_id] = _Half(stream, expiry)
             return
-        data, error_stream = (stream, other) if kind == "data" else (other, stream)
+        other.expiry.cancel()
+        data, error_stream = (stream, other.stream) if kind == "data" else (other.stream, stream)
         self._group.create_task(self._forward(port, data, error_stream))
 
-    async def _expire(self, request_id: str, stream: spdy.Stream) -> None:
-        await asyncio.sleep(PAIR_TIMEOUT)
-        if self._halves.get(request_id) is stream:
-            del self._halves[request_id]
-            stream.reset()
+    def _expire(self, request_id: str) -> None:
+        log.info("port-forward stream without its pair", extra={"request": request_id})
+        self._halves.pop(request_id).stream.reset()
 
     async def _forward(self, port: int, data: spdy.Stream, errors: spdy.Stream) -> None:
         failure = await forward(port, data, data, self._connect)
@@ -246,7 +254,7 @@ async def forward(port: int, source: ByteReader, target: ByteWriter, connect: Co
 
 
 async def _copy(source: ByteReader, target: ByteWriter) -> None:
-    """Copy to the end, and pass the end on; a side that breaks off ends it too."""
+    """Copy to the end, and pass the end on; where one side breaks off, the other is closed."""
     try:
         while data := await source.read(CHUNK):
             target.write(data)
@@ -254,3 +262,4 @@ async def _copy(source: ByteReader, target: ByteWriter) -> None:
         target.write_eof()
     except (ConnectionError, ConnectionLost, OSError) as error:
         log.debug("forwarded connection broke off", extra={"error": str(error)})
+        target.close()

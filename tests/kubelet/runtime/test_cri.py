@@ -311,6 +311,19 @@ async def test_limits_of_the_pod_are_in_its_group(pods: Pods) -> None:
     assert not pods.node.cgroups.exists(box.cgroup_parent)
 
 
+async def test_limits_change(pods: Pods) -> None:
+    limited = Resources(cpu_shares=512, cpu_quota=20_000, memory_limit=32 << 20)
+    _, container_id = await pods.start("sleep", "100", resources=limited)
+    script = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/memory/memory.limit_in_bytes"
+    if pods.node.cgroups.version == 2:
+        script = "cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/memory.max"
+    assert "20000" in await pods.says(container_id, script)
+    await pods.runtime.update_resources(container_id, Resources(cpu_quota=40_000, memory_limit=64 << 20))
+    told = await pods.says(container_id, script)
+    assert "40000" in told
+    assert str(64 << 20) in told
+
+
 async def test_a_pod_starts_quickly(pods: Pods) -> None:
     """Not a benchmark: a bound that only a mistake would break."""
     await pods.start("sleep", "100")

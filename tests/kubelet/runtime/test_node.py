@@ -134,6 +134,7 @@ async def test_nothing_is_left(tmp_path: Path) -> None:
         await asyncio.to_thread(real.remove)
     assert real.traces() == []
     assert "18081" not in rules()
+    assert "-A CNI-HOSTPORT-DNAT" in rules() or "CNI-HOSTPORT" not in rules()
     await asyncio.to_thread(real.remove)
 
 

@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from kijabi.base import clock
-from kijabi.kubelet.streaming import spdy
+from kijabi.base.errors import ConnectionLost
+from kijabi.kubelet.streaming import portforward, spdy
+from kijabi.kubelet.streaming.pipe import Pipe
 from tests.kubelet.streaming.serving import served
 
 
@@ -94,6 +96,25 @@ def test_spdy_over_tls(runner: asyncio.Runner, server_tls: ssl.SSLContext) -> No
 
     with runner:
         runner.run(main())
+
+
+async def test_a_reset_stream_closes_the_pods_connection() -> None:
+    """The client gives up: the pod must not keep its side for ever."""
+    pod_side, ours = Pipe(), Pipe()
+    closed = asyncio.Event()
+
+    class Writer(Pipe):
+        def close(self) -> None:
+            ours.end()
+            closed.set()
+
+    async def connect(port: int) -> tuple[Pipe, Pipe]:
+        return ours, Writer()
+
+    pod_side.end(ConnectionLost("reset"))
+    async with asyncio.timeout(5):
+        assert await portforward.forward(80, pod_side, Pipe(), connect) == ""
+        await closed.wait()
 
 
 async def connection(session: spdy.Session, number: str, port: int) -> tuple[spdy.Stream, spdy.Stream]:
