@@ -130,6 +130,7 @@ class Recorder:
     def __init__(self, client: Client, component: str, host: str = "") -> None:
         self.component = component
         self.host = host
+        self._stamp = 0
         self.dropped = 0  # how many never reached the server
         self._client = client
         self._correlator = Correlator()
@@ -196,9 +197,11 @@ class Recorder:
             sent.count = 1
 
     def _named(self, event: Happening, now: Time) -> Sent:
-        # Sixteen hexadecimal digits as upstream's, which are a time there; several parts may record at one
-        # time.
-        return Sent(f"{event.about.name}.{rand.rng().getrandbits(64):016x}", event.about.namespace or "default", now)
+        # A time, as upstream's, so that events of one second sort as they happened; its last 16 bits (65 µs) are
+        # chance, for several parts may record at one time.
+        self._stamp = max(self._stamp + 1, int(clock.wall() * 1e9) >> 16)
+        digits = self._stamp << 16 | rand.rng().getrandbits(16)
+        return Sent(f"{event.about.name}.{digits:016x}", event.about.namespace or "default", now)
 
     def _built(self, event: Happening, sent: Sent, message: str, now: Time) -> Event:
         return Event(

@@ -20,6 +20,7 @@ from kijabi.api.struct import NO_JSON
 from kijabi.base import clock, rand
 from kijabi.base.backoff import Backoff
 from kijabi.base.errors import ApiError, BadRequest, ConnectionLost, Expired, Gone, Invalid
+from kijabi.base.tasks import wait_for_event
 from kijabi.client.cache import Cache, Handler, Index, key_of
 from kijabi.client.client import Client, WatchEvent
 
@@ -102,6 +103,7 @@ class Informer(Generic[T]):
         self._transform = transform
         self._cache: Cache[T] = Cache(indexes or {})
         self._synced = asyncio.Event()
+        self._retry = asyncio.Event()
         self._backoff = Backoff(first=0.1, most=30.0)
         self._streams = True  # whether the server knows sendInitialEvents
 
@@ -163,20 +165,33 @@ class Informer(Generic[T]):
     async def run(self) -> None:
         """Follow the server until cancelled."""
         while True:
+            before = self.state
             error: ApiError | ConnectionLost | None = None
             try:
                 await self._step()
             except (ApiError, ConnectionLost) as caught:
                 error = caught
             self._next(error)
+            if isinstance(before, Following) and isinstance(error, Expired | Gone):
+                continue  # nothing is wrong with the server: bring everything anew, at once
             if error is not None:
-                wait = self._backoff.next()
-                log.log(
-                    logging.INFO if isinstance(error, (ConnectionLost, Expired, Gone)) else logging.WARNING,
-                    "watch interrupted",
-                    extra={"kind": self.cls.__name__, "error": str(error), "retry_in": round(wait, 3)},
-                )
-                await asyncio.sleep(wait)
+                await self._wait(error)
+
+    async def _wait(self, error: ApiError | ConnectionLost) -> None:
+        """The back-off after an error, shorter if `retry` is called."""
+        wait = self._backoff.next()
+        log.log(
+            logging.INFO if isinstance(error, ConnectionLost | Expired | Gone) else logging.WARNING,
+            "watch interrupted",
+            extra={"kind": self.cls.__name__, "error": str(error), "retry_in": round(wait, 3)},
+        )
+        self._retry.clear()
+        await wait_for_event(self._retry, wait)
+
+    def retry(self) -> None:
+        """The server has come up: whatever is waited for after an error, try now."""
+        self._backoff.reset()
+        self._retry.set()
 
     async def _step(self) -> None:
         """Do what the state asks for until it is done, the connection ends, or an error is raised."""
@@ -321,6 +336,11 @@ class Informers:
         """See `Informer.verify`, of all."""
         for informer in self._informers.values():
             informer.verify()
+
+    def retry(self) -> None:
+        """The server has come up: whoever waits after an error shall try now."""
+        for informer in self._informers.values():
+            informer.retry()
 
     async def wait_synced(self) -> None:
         """Wait until every informer asked for so far is synced."""

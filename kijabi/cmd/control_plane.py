@@ -31,6 +31,8 @@ async def work(cluster: config.ClusterConfig, lifeline: Lifeline) -> None:
     binder = component.client(cluster.component_kubeconfig("scheduler"), "kube-scheduler")
     informers = Informers(manager)
     started = asyncio.Event()
+    lifeline.when_server_is_up(informers.retry)
+    await lifeline.wait_server()
     async with asyncio.TaskGroup() as tasks:
         settings = Config.of(cluster)
         tasks.create_task(scheduler.run(binder, informers), name="scheduler")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from kijabi.client.informer import Informers
 from kijabi.cmd import config
 from kijabi.cmd.component import client as client_of
 from kijabi.cmd.lifeline import Lifeline
@@ -26,5 +27,10 @@ async def work(cluster: config.ClusterConfig, name: str, lifeline: Lifeline) -> 
     )
     client = client_of(cluster.component_kubeconfig(name), "kubelet")
     runtime = FakeRuntime(pod_cidr=cluster.pod_cidr_of(index), node_ip=cluster.address)
+    informers = Informers(client)
+    lifeline.when_server_is_up(informers.retry)
+    await lifeline.wait_server()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(kubelet.run(settings, client, runtime, ready=lifeline.ready), name="kubelet")
+        tasks.create_task(informers.run(), name="informers")
+        work = kubelet.run(settings, client, runtime, informers=informers, ready=lifeline.ready)
+        tasks.create_task(work, name="kubelet")

@@ -1,8 +1,9 @@
 """The socket between the supervisor and a component process.
 
-The component writes JSON lines about itself (`ready`, or a problem in words) and reads nothing but the end: when the
-supervisor is gone, so goes the component, and the next supervisor starts from a clean slate. A component started by
-hand has no lifeline; then reports go nowhere and the end never comes.
+The component writes JSON lines about itself (`ready`, or a problem in words). It reads a byte each time the API server
+has come up, so that it need not try in vain, and the end: when the supervisor is gone, so goes the component, and the
+next supervisor starts from a clean slate. A component started by hand has no lifeline; then reports go nowhere, the API
+server counts as up, and the end never comes.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ class Lifeline:
         number = os.environ.pop(ENVIRONMENT, "")
         self._socket = socket.socket(fileno=int(number)) if number else None
         self._ready = False
+        self._server_up = asyncio.Event()
+        self._told: list[Callable[[], None]] = []
+        if self._socket is None:
+            self._server_up.set()
 
     def ready(self) -> None:
         """This component does its work from now on."""
@@ -50,14 +55,24 @@ class Lifeline:
         except OSError:  # the supervisor is gone; wait_gone() sees it too and ends the process
             return
 
+    async def wait_server(self) -> None:
+        """Until the API server has been up once."""
+        await self._server_up.wait()
+
+    def when_server_is_up(self, call: Callable[[], None]) -> None:
+        """Call this each time that the API server has come up again."""
+        self._told.append(call)
+
     async def wait_gone(self) -> None:
-        """Until the supervisor is gone; for ever without one."""
+        """Until the supervisor is gone, for ever without one; passes on what it says meanwhile."""
         if self._socket is None:
             await asyncio.Event().wait()
             return
         self._socket.setblocking(False)
-        while await asyncio.get_running_loop().sock_recv(self._socket, 1):
-            pass
+        while await asyncio.get_running_loop().sock_recv(self._socket, 64):
+            self._server_up.set()
+            for call in self._told:
+                call()
 
 
 async def until_stopped(work: Callable[[], Awaitable[None]], lifeline: Lifeline) -> None:

@@ -55,6 +55,7 @@ class Component:
         self._error_file = config.logs / f"{name}.err"
         self._changed = changed
         self._process: asyncio.subprocess.Process | None = None
+        self._end: socket.socket | None = None
         self._stopping = False
         self._retry = asyncio.Event()
 
@@ -79,7 +80,6 @@ class Component:
     async def _run_once(self) -> str:
         """One life of the process; gives the reason of its end in words."""
         ours, theirs = socket.socketpair()
-        await self._set("starting")
         with ours, self._error_file.open("wb") as errors:
             with theirs:
                 theirs.set_inheritable(True)
@@ -92,14 +92,15 @@ class Component:
                     env={**os.environ, lifeline.ENVIRONMENT: str(theirs.fileno())},
                     start_new_session=True,
                 )
-            self.status.pid = self._process.pid
+            self.status.pid, self._end = self._process.pid, ours
+            await self._set("starting")
             if self._stopping:
                 self._process.terminate()
             reader = asyncio.ensure_future(self._read_reports(ours))
             code = await self._process.wait()
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
-        self.status.pid = 0
+        self.status.pid, self._end = 0, None
         self.status.problem = ""
         return _describe_exit(code, self._error_file)
 
@@ -123,6 +124,12 @@ class Component:
         self._retry.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._retry.wait(), seconds)
+
+    def tell_server_up(self) -> None:
+        """Let it know that the API server has come up. One that is just ending need not know."""
+        if self._end is not None:
+            with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+                self._end.send(b"u")
 
     def retry(self) -> None:
         """Do not wait any longer to start it again: somebody has come to look."""
@@ -187,6 +194,7 @@ class Supervisor:
             side = [
                 group.create_task(serve(self), name="control socket"),
                 group.create_task(self._write_status(), name="status file"),
+                group.create_task(self._announce(), name="announcements"),
             ]
             await self.stopping.wait()
             for component, life in zip(reversed(self.components), reversed(lives), strict=True):
@@ -194,6 +202,19 @@ class Supervisor:
                 life.cancel()
             for task in side:
                 task.cancel()
+
+    async def _announce(self) -> None:
+        """Tell every other component, once for each life of either, that the API server has come up."""
+        server, *others = self.components
+        told: dict[str, tuple[int, int]] = {}
+        while True:
+            async with self.changed:
+                for component in others if server.status.state == "ready" else ():
+                    lives = (server.status.pid, component.status.pid)
+                    if component.status.pid and told.get(component.status.name) != lives:
+                        told[component.status.name] = lives
+                        component.tell_server_up()
+                await self.changed.wait()
 
     async def _write_status(self) -> None:
         """Keep DIR/run/components.json true: what a later `down` needs if this process is killed."""

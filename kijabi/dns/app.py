@@ -22,7 +22,7 @@ from kijabi.api.discovery.endpointslice import (
     service_of,
 )
 from kijabi.api.meta import ObjectMeta
-from kijabi.base.errors import AlreadyExists, ApiError, ConnectionLost
+from kijabi.base.errors import AlreadyExists, ApiError, ConnectionLost, NotFound
 from kijabi.client.client import Client
 from kijabi.client.informer import Informers
 from kijabi.dns.forward import Forwarder
@@ -143,12 +143,19 @@ async def publish(client: Client, config: DnsConfig) -> None:
 
 
 async def _create(client: Client, wanted: Service | EndpointSlice) -> bool:
-    """Create an object; False if it is there already."""
+    """Create an object; False if it is there already.
+
+    Looks first: a Service made by another node holds the address, so that creating it is not a conflict but invalid.
+    """
     try:
-        await client.create(wanted)
-    except AlreadyExists:
-        return False
-    return True
+        await client.get(type(wanted), wanted.metadata.name, wanted.metadata.namespace)
+    except NotFound:
+        try:
+            await client.create(wanted)
+            return True
+        except AlreadyExists:
+            return False
+    return False
 
 
 async def run(
