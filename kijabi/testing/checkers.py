@@ -312,7 +312,12 @@ class AvailabilityKept:
 
 
 class PodAddressesUnique:
-    """No two pods that live on a node have one address (Kubernetes network model)."""
+    """No two pods that live on a node have one address (Kubernetes network model). running: see PodsEndFirst; a pod
+    whose containers have ended may have lost its address before the API hears of it.
+    """
+
+    def __init__(self, running: Callable[[str, str], bool]) -> None:
+        self._running = running
 
     def check(self, change: Change, ledger: Ledger) -> str | None:
         """See Checker."""
@@ -323,7 +328,9 @@ class PodAddressesUnique:
             return None
         for other in ledger.of(Pod):
             same = other.status.podIP == pod.status.podIP and other.spec.nodeName == pod.spec.nodeName
-            if same and other.metadata.uid != pod.metadata.uid and _lives(other) and not other.spec.hostNetwork:
+            if not same or other.metadata.uid == pod.metadata.uid or not _lives(other) or other.spec.hostNetwork:
+                continue
+            if self._running(other.spec.nodeName, other.metadata.uid):
                 return f"it has address {pod.status.podIP}, as {other.metadata.namespace}/{other.metadata.name}"
         return None
 
@@ -380,7 +387,7 @@ def standard(running: Callable[[str, str], bool] = lambda node, uid: False) -> t
         PodsEndFirst(running),
         SurgeBounded(),
         AvailabilityKept(),
-        PodAddressesUnique(),
+        PodAddressesUnique(running),
         ServiceAddressesUnique(),
         ObservedGenerations(),
     )

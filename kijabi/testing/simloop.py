@@ -10,6 +10,7 @@ Across processes a seed replays only with the same PYTHONHASHSEED, which decides
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import selectors
 from collections.abc import Callable, Coroutine
@@ -128,7 +129,8 @@ def _frames(waiting: Any) -> list[str]:
     while waiting is not None:
         frame = getattr(waiting, "cr_frame", None) or getattr(waiting, "ag_frame", None)
         if frame is not None:
-            found.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+            code = frame.f_code
+            found.append(f"{os.path.basename(code.co_filename)}:{frame.f_lineno} in {code.co_qualname}")
         waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "ag_await", None)
     return found
 

@@ -45,6 +45,7 @@ def test_the_new_set_grows_into_what_room_there_is(surge: int, old: int, new: in
         (2, 10, 8, 0, 0, 8),  # The two that are broken go, which costs nothing.
         (2, 10, 9, 0, 0, 8),
         (2, 8, 8, 2, 0, None),  # The new ones are not there yet.
+        (2, 5, 8, 5, 4, 4),  # Three of the eight are to go already: they cannot be spared a second time.
         (2, 0, 0, 10, 10, None),
     ],
 )

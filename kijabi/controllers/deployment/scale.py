@@ -97,7 +97,8 @@ def rolling(d: Deployment, new: ReplicaSet, old: Sequence[ReplicaSet]) -> Sizes:
     if not live or budget <= 0:
         return {}
     sizes = _drop_unhealthy(live, budget)
-    spare = sum(rs.status.availableReplicas for rs in (*live, new)) - floor
+    # A set that was made smaller may still count the pods that it is about to lose: they are not to be spared twice.
+    spare = sum(min(rs.status.availableReplicas, replicas_of(rs)) for rs in (*live, new)) - floor
     for rs in live:
         size = sizes.get(rs.metadata.name, replicas_of(rs))
         taken = min(size, max(0, spare))
