@@ -31,11 +31,12 @@ RUNTIME = "runtime.v1.RuntimeService"
 IMAGES = "runtime.v1.ImageService"
 PULL_TIMEOUT = 3600.0  # seconds; a registry that sends nothing is given up by containerd long before
 READY_TIMEOUT = 30.0  # seconds until a fresh containerd must serve the CRI
+READY_DELAY = 0.005  # seconds between asking whether it does
 RECONNECT_DELAYS = (0.02, 0.1, 0.5, 1.0)  # seconds between attempts to subscribe to events; the last one repeats
-# Looks at a container whose exit was announced but not yet recorded: some 40 ms as a rule, more on a busy machine.
-# Whoever gave up too soon would take the container for running until the next resync, a minute later.
-SETTLE_ATTEMPTS = 1000
-SETTLE_DELAY = 0.002  # seconds between them
+MAX_EVENTS = 1024  # read ahead of whoever listens
+# containerd announces an exit some milliseconds before the CRI has written it down; whoever looked at once would see
+# the container running. Seconds between looks, then the event goes out anyhow.
+SETTLE_DELAYS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0)
 
 T = TypeVar("T", bound=Struct)
 
@@ -62,7 +63,7 @@ class CriRuntime:
                     return
                 except (ConnectionLost, i.RuntimeFailure) as error:
                     log.debug("containerd does not serve the CRI yet", extra={"error": str(error)})
-                    await asyncio.sleep(SETTLE_DELAY)
+                    await asyncio.sleep(READY_DELAY)
 
     async def info(self) -> i.RuntimeInfo:
         """Name, version and conditions."""
@@ -83,19 +84,55 @@ class CriRuntime:
 
     async def events(self) -> AsyncIterator[i.ContainerEvent]:
         """Changes as they happen; `resync` after each (re)connect, since anything may have been missed."""
+        queue: asyncio.Queue[i.ContainerEvent] = asyncio.Queue(MAX_EVENTS)
+        loop = asyncio.get_running_loop()
+        reading = loop.create_task(self._read_events(queue), name="containerd events")
+        waiting = loop.create_task(queue.get())
+        try:
+            while True:
+                await asyncio.wait((reading, waiting), return_when=asyncio.FIRST_COMPLETED)
+                if not waiting.done():
+                    reading.result()  # raises what ended it
+                yield waiting.result()
+                waiting = loop.create_task(queue.get())
+        finally:
+            reading.cancel()
+            waiting.cancel()
+            await asyncio.gather(reading, waiting, return_exceptions=True)
+
+    async def _read_events(self, queue: asyncio.Queue[i.ContainerEvent]) -> None:
         attempt = 0
-        while True:
-            try:
-                async with contextlib.aclosing(self._tasks.events()) as events:
-                    async for event in events:
-                        attempt = 0
-                        if event and event.kind == "exit":
-                            await self._settle(event.container_id)
-                        yield event or i.ContainerEvent("resync")
-            except (ConnectionLost, RpcError) as error:
-                log.info("event stream ended; subscribing again", extra={"error": str(error)})
-            await asyncio.sleep(RECONNECT_DELAYS[min(attempt, len(RECONNECT_DELAYS) - 1)])
-            attempt += 1
+        async with asyncio.TaskGroup() as settling:
+            while True:
+                try:
+                    async with contextlib.aclosing(self._tasks.events()) as events:
+                        async for event in events:
+                            attempt = 0
+                            if event and event.kind == "exit":
+                                settling.create_task(self._put_settled(event, queue))
+                            else:
+                                await queue.put(event or i.ContainerEvent("resync"))
+                except (ConnectionLost, RpcError) as error:
+                    log.info("event stream ended; subscribing again", extra={"error": str(error)})
+                await asyncio.sleep(RECONNECT_DELAYS[min(attempt, len(RECONNECT_DELAYS) - 1)])
+                attempt += 1
+
+    async def _put_settled(self, event: i.ContainerEvent, queue: asyncio.Queue[i.ContainerEvent]) -> None:
+        """Tell of an exit once the status of the container or sandbox tells of it too."""
+        try:
+            for delay in SETTLE_DELAYS:
+                if not await self._runs(event.container_id):
+                    break
+                await asyncio.sleep(delay)
+        except (i.RuntimeFailure, ConnectionLost, TimeoutError) as error:
+            log.debug("exit not confirmed", extra={"id": event.container_id, "error": str(error)})
+        await queue.put(event)
+
+    async def _runs(self, some_id: str) -> bool:
+        try:
+            return (await self.container_status(some_id)).state == "running"
+        except i.RuntimeGone:
+            return (await self.sandbox_status(some_id)).ready
 
     # Sandboxes
 
@@ -295,16 +332,6 @@ class CriRuntime:
             await self._runtime(method, request, m.Empty, timeout=timeout)
         except i.RuntimeGone as error:
             log.debug("already gone", extra={"call": method, "error": error.message})
-
-    async def _settle(self, container_id: str) -> None:
-        """containerd announces an exit before the CRI records it; whoever looked at once would see it running."""
-        for _ in range(SETTLE_ATTEMPTS):
-            try:
-                if (await self.container_status(container_id)).state != "running":
-                    return
-            except (i.RuntimeFailure, ConnectionLost):
-                return  # a sandbox, or already removed
-            await asyncio.sleep(SETTLE_DELAY)
 
 
 def _image(name: str) -> im.ImageRequest:

@@ -113,6 +113,8 @@ def machine_commands(plan: Layout, *, present: Collection[str] = ()) -> list[str
             ]
         commands += [
             f"link set {link.veth} master {plan.bridge} up",
+            # A node port of the machine may lead back to the node that asked: out through the port it came in by.
+            f"link set {link.veth} type bridge_slave hairpin on",
             f"route replace {link.pod_cidr} via {link.address}",
         ]
     return commands

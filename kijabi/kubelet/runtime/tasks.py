@@ -39,7 +39,7 @@ T = TypeVar("T", bound=Struct)
 
 # topic → our kind of event
 TOPICS = {
-    "/tasks/exit": "exit",
+    "/tasks/delete": "exit",  # by the CRI, when it has taken note of an exit; `/tasks/exit` comes before
     "/tasks/oom": "oom",
     "/tasks/start": "start",
     "/containers/create": "create",
@@ -163,13 +163,6 @@ class AnyEvent(Struct):
     """What every task and container event begins with."""
 
     container_id: Annotated[str, Tag(1)] = ""
-
-
-class TaskExit(Struct):
-    """`id` differs from the container's for a process that exec started."""
-
-    container_id: Annotated[str, Tag(1)] = ""
-    id: Annotated[str, Tag(2)] = ""
 
 
 class Tasks:
@@ -420,8 +413,5 @@ def _event(envelope: Envelope) -> ContainerEvent | None:
     kind = TOPICS.get(envelope.topic)
     if kind is None or envelope.event is None:
         return None
-    body = envelope.event.value
-    if kind != "exit":
-        return ContainerEvent(kind, protobuf.decode(AnyEvent, body).container_id)  # type: ignore[arg-type]
-    exit = protobuf.decode(TaskExit, body)
-    return ContainerEvent("exit", exit.container_id) if exit.id == exit.container_id else None
+    subject = protobuf.decode(AnyEvent, envelope.event.value).container_id
+    return ContainerEvent(kind, subject)  # type: ignore[arg-type]
