@@ -7,13 +7,13 @@ subresources alike. Deletion is in `deletion.py`, reading in `reading.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kijabi.api import codec, status, validation
 from kijabi.api.resource import FieldError, Resource
 from kijabi.apiserver import metadata
-from kijabi.apiserver.attributes import Attributes, Authorizer, RequestInfo
+from kijabi.apiserver.attributes import Authorizer, RequestInfo
 from kijabi.apiserver.call import Call, encoded
 from kijabi.apiserver.deletion import Deletion
 from kijabi.apiserver.denial import forbidden
@@ -40,8 +40,8 @@ class Registry:
         self.deletion = Deletion(storage)
 
     async def create(self, call: Call, served: Served) -> Response:
-        """POST: decode, default, mutating admission, validate, validating admission, store. 201."""
-        obj = call.body(served.resource.type)
+        """POST: an object goes the way of every write, step by step (`insert`). Answers 201."""
+        obj = call.body(served.resource.type)  # decode
         metadata.match_namespace(obj, namespace_of(call))
         stored = await self.insert(call, served, obj)
         return self.respond(call, served, stored, 201)
@@ -53,39 +53,37 @@ class Registry:
         refuse_version(obj)
         metadata.begin_create(obj)
         warn_owners(call, obj)
-        resource.defaults(obj)
+        resource.defaults(obj)  # default
         attrs = call.attributes("CREATE", obj)
         attrs.name = attrs.name or obj.metadata.name
-        await admission.mutate(attrs)
+        await admission.mutate(attrs)  # mutating admission
         warn_owners(call, obj)
         prepare(resource, obj, None)
         metadata.count_generation(resource, obj, None)
-        return await self._store_new(call, served, obj, attrs)
-
-    async def _store_new(self, call: Call, served: Served, obj: Any, attrs: Attributes) -> Stored:
-        """Name, allocate, validate and write a new object; again if its generated name or allocation was taken."""
-        resource, cache = served.resource, served.cache
-        assert cache is not None
-        base = obj.metadata.generateName if not obj.metadata.name else ""
-        hook = self.storage.hooks.get(cache.resource.qualified)
-        pristine = codec.clone(obj) if hook is not None else obj
-        for attempt in range(metadata.NAME_ATTEMPTS if hook is None else ALLOCATION_ATTEMPTS):
-            if hook is not None and attempt:
-                await self.caches.fresh()
-                obj = attrs.object = codec.clone(pristine)
-            if base:
-                obj.metadata.name = metadata.generated(base)
-            if hook is not None:
-                hook.prepare(obj, None)
-            self.check(call, served, obj, None)
-            attrs.name = obj.metadata.name
-            await call.admission.validate(attrs)
+        for new in self._candidates(served, obj):
+            attrs.object, attrs.name = new, new.metadata.name
+            self.check(call, served, new, None)  # validate
+            await admission.validate(attrs)  # validating admission
             try:
-                return await self._put_new(call, served, obj)
+                return await self._put_new(call, served, new)  # store
             except Changed as changed:
-                if changed.own and not base:
-                    raise self._exists(served, obj) from None
-        raise status.generate_name_conflict(resource, obj.metadata.name)
+                if changed.own and attrs.name == obj.metadata.name:
+                    raise self._exists(served, new) from None
+                await self.caches.fresh()
+        raise status.generate_name_conflict(resource, attrs.name)
+
+    def _candidates(self, served: Served, obj: Any) -> Iterator[Any]:
+        """The object with a name and addresses that may be free: once, or more often where the server chooses."""
+        assert served.cache is not None
+        hook = self.storage.hooks.get(served.cache.resource.qualified)
+        named = bool(obj.metadata.name)
+        for _ in range(metadata.NAME_ATTEMPTS if hook is None else ALLOCATION_ATTEMPTS):
+            new = codec.clone(obj) if hook is not None or not named else obj
+            if not named:
+                new.metadata.name = metadata.generated(new.metadata.generateName) if new.metadata.generateName else ""
+            if hook is not None:
+                hook.prepare(new, None)
+            yield new
 
     async def _put_new(self, call: Call, served: Served, obj: Any) -> Stored:
         """Write a new object, or only pretend to (dryRun). Raises Changed."""

@@ -42,7 +42,7 @@ _META = b'"metadata":{'
 class Item(msgspec.Struct, gc=False, eq=False):
     """One object as stored at one revision: decoded, and as JSON bytes without its resourceVersion.
 
-    key is `namespace/name`, or `name`. forms caches other representations of it by their key (see `forms.py`).
+    key is `namespace/name`, or `name`.
     """
 
     key: str
@@ -51,7 +51,6 @@ class Item(msgspec.Struct, gc=False, eq=False):
     obj: Any
     value: bytes
     revision: int
-    forms: dict[Any, bytes] | None = None
 
     def tail(self) -> bytes:
         """The bytes that follow `"metadata":{`."""
@@ -61,7 +60,8 @@ class Item(msgspec.Struct, gc=False, eq=False):
 class Event(msgspec.Struct, gc=False, eq=False):
     """One write to one object: old is None when it was created, new when it was deleted.
 
-    frames caches the encoded watch events by (type, form key): each is encoded once for all watchers.
+    frames holds the encoded watch events by (type, form key) while the event is published: each is encoded once
+    for all watchers.
     """
 
     revision: int
@@ -164,6 +164,7 @@ class Cache:
             for bucket in self.buckets(event):
                 for watcher in tuple(self.watchers.get(bucket, ())):
                     watcher.offer(event)
+            event.frames.clear()
         before = event.old.obj if event.old else None
         after = event.new.obj if event.new else None
         for changed in self.subscribers:
