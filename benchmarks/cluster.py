@@ -114,9 +114,8 @@ def main() -> None:
     """Measure and print."""
     with cluster() as directory:
         ups = up_seconds(directory)
-        print(f"kijabi up to Ready, warm      {statistics.median(ups):6.2f} s   (goal 2)    all: {_row(ups)}")
-        deployments = deployment_seconds(directory)
-        print(f"create deployment to Running  {statistics.median(deployments):6.2f} s   (goal 1.5)  all: {_row(deployments)}")
+        _show("kijabi up to Ready, warm", ups, 2.0)
+        _show("create deployment to Running", deployment_seconds(directory), 1.5)
         sizes, share = idle(directory)
         for name, (rss, pss) in sorted(sizes.items()):
             print(f"  {name:<27} {rss:6.1f} MiB RSS {pss:6.1f} MiB PSS")
@@ -125,5 +124,6 @@ def main() -> None:
         print(f"idle CPU, all processes       {share:6.2%} of a core   (goal 2 %)")
 
 
-def _row(values: list[float]) -> str:
-    return " ".join(f"{value:.2f}" for value in values)
+def _show(what: str, seconds: list[float], goal: float) -> None:
+    every = " ".join(f"{value:.2f}" for value in seconds)
+    print(f"{what:<29} {statistics.median(seconds):6.2f} s   (goal {goal:g}; all: {every})")

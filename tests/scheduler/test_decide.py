@@ -33,8 +33,8 @@ def pod(name: str = "p", *, cpu: str = "", memory: str = "", ports: tuple[int, .
         "resources": {"requests": requests},
         "ports": [{"containerPort": port, "hostPort": port, "protocol": "TCP"} for port in ports],
     }
-    content = {"metadata": {"name": name, "namespace": "default", "uid": name}, "spec": {"containers": [container], **spec}}
-    return codec.from_builtins(Pod, content)
+    meta = {"name": name, "namespace": "default", "uid": name}
+    return codec.from_builtins(Pod, {"metadata": meta, "spec": {"containers": [container], **spec}})
 
 
 def state(*nodes: Node) -> NodeState:
