@@ -306,6 +306,10 @@ class Http:
             await response.write(b"")
             async for chunk in answer.chunks:
                 await response.write(chunk)
+        except ConnectionLost as lost:
+            log.info("%s ended early: %s", raw.path, lost)
+            if raw.transport is not None:
+                raw.transport.abort()  # without the last chunk, so that the client sees that something is missing
         finally:
             self.server.lost.pop(raw.protocol, None)
             close = getattr(answer.chunks, "aclose", None)
@@ -326,6 +330,8 @@ class Http:
         self.server.lost[protocol] = transport.abort
         try:
             await answer.serve(wire)
+        except ConnectionLost as lost:
+            log.info("%s ended early: %s", raw.path, lost)
         finally:
             self.server.lost.pop(protocol, None)
             transport.close()

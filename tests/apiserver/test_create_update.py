@@ -105,8 +105,14 @@ async def test_yaml_bodies_are_read(world: World) -> None:
     made = await world.post(CMS, yaml, {"content-type": "application/yaml"})
     assert made.status == 201
     assert made.body["data"] == {"date": "2001-01-01"}
-    broken = await world.post(CMS, b"a: [", {"content-type": "application/yaml"})
-    assert broken.status == 400
+    media = {"content-type": "application/yaml"}
+    alias = b"metadata: {name: two, labels: &l {a: b}, annotations: *l}"
+    assert (await world.post(CMS, alias, media)).body["metadata"]["annotations"] == {"a": "b"}
+    laughs = b"a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
+        b"a%d: &a%d [%b]\n" % (n, n, b",".join([b"*a%d" % (n - 1)] * 10)) for n in range(1, 9)
+    )
+    for bad in (b"a: [", b"a: &a [*a]", laughs, b"[" * 100_000, b"? [1]\n: 2", b"\xff\xfe\x00"):
+        assert (await world.post(CMS, bad, media)).status == 400
 
 
 async def test_dry_run_checks_everything_and_keeps_nothing(world: World) -> None:
