@@ -168,6 +168,8 @@ class Containerd:
         """Start containerd, or adopt the one that runs; returns when it answers. Raises ConfigError if it cannot."""
         for directory in (self.config.root, self.config.state, self.config.shared, self.config.certs):
             directory.mkdir(parents=True, exist_ok=True)
+        if not self.pid:  # the pipes of a former agent's sessions
+            shutil.rmtree(self.config.state / "exec", ignore_errors=True)
         running = self._find()
         if running:
             self.pid, self.adopted = running, True

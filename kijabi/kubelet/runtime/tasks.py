@@ -19,6 +19,7 @@ from typing import Annotated, TypeVar, cast
 from kijabi.api import protobuf
 from kijabi.api.struct import Struct, Tag
 from kijabi.base import rand
+from kijabi.base.errors import ConnectionLost
 from kijabi.kubelet.runtime import cri_convert
 from kijabi.kubelet.runtime.interface import ContainerEvent, RuntimeGone
 from kijabi.kubelet.runtime.rpc import Channel, RpcError
@@ -278,14 +279,8 @@ class TaskSession:
 
     async def resize(self, width: int, height: int) -> None:
         """Set the terminal's size; a process that has just ended does not mind."""
-        try:
-            await self._tasks.call(
-                "ResizePty",
-                ResizeRequest(container_id=self._container, exec_id=self._id, width=width, height=height),
-                Nothing,
-            )
-        except RpcError as error:
-            log.debug("terminal not resized", extra={"container": self._container, "error": error.message})
+        size = ResizeRequest(container_id=self._container, exec_id=self._id, width=width, height=height)
+        await self._quietly("ResizePty", size)
 
     async def wait(self) -> int:
         """The exit code, once the process has ended and its output is complete."""
@@ -348,8 +343,8 @@ class TaskSession:
     async def _quietly(self, method: str, request: Struct) -> None:
         try:
             await self._tasks.call(method, request, Nothing)
-        except RpcError as error:
-            log.debug("process already gone", extra={"call": method, "error": error.message})
+        except (RpcError, ConnectionLost, TimeoutError) as error:
+            log.debug("process already gone", extra={"call": method, "error": str(error)})
 
 
 class _Output(asyncio.StreamReaderProtocol):

@@ -160,8 +160,8 @@ async def _run(
         return _internal(f"{failing}: {error}")
     try:
         code = await _relay(client, session, options)
-    except RuntimeFailure as error:
-        return _internal(f"{failing}: {error.message}")
+    except (RuntimeFailure, ConnectionLost) as error:
+        return _internal(f"{failing}: {error}")
     finally:
         await session.close()
     if code == 0:
