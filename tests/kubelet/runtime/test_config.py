@@ -83,6 +83,7 @@ def test_the_plan_of_several_nodes() -> None:
         "netns add kijabi-0123456789ab-b",
         "link add k01234567v1 type veth peer name eth0 netns kijabi-0123456789ab-b",
         "link set k01234567v1 master kin01234567 up",
+        "link set k01234567v1 type bridge_slave hairpin on",
         "route replace 10.1.2.0/24 via 172.30.0.11",
     ]
     assert network.node_commands(plan, plan.node("b"))[-1] == "route replace 10.1.1.0/24 via 172.30.0.1"
