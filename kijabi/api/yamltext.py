@@ -16,6 +16,7 @@ import yaml
 
 from kijabi.base.errors import BadRequest
 
+_MAX_DEPTH = 1_000  # libyaml composes by recursion in C: a deep document would end the process
 _MAX_VALUES = 400_000  # in the document with its aliases written out
 
 _TAG = "tag:yaml.org,2002:"
@@ -97,6 +98,7 @@ def to_json(data: bytes) -> tuple[bytes, list[str]]:
     A document whose aliases would unfold to very much is refused.
     """
     try:
+        _check_depth(data)
         loader = _Loader(data)
         try:
             node = loader.get_node() if loader.check_node() else None
@@ -116,6 +118,18 @@ def to_json(data: bytes) -> tuple[bytes, list[str]]:
         lines = "".join(f"\n  {problem}" for problem in loader.problems)
         return text, [f"yaml: unmarshal errors:{lines}"] if lines else []
     raise BadRequest(f"yaml: {reason}")
+
+
+def _check_depth(data: bytes) -> None:
+    """Refuse documents that nest too deep, by their events, which come without recursion."""
+    depth = 0
+    for event in yaml.parse(data, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _MAX_DEPTH:
+                raise yaml.YAMLError("exceeded max depth")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _line(error: yaml.MarkedYAMLError) -> str:
