@@ -23,6 +23,7 @@ from kijabi.client.transport import Request
 T = TypeVar("T", bound=Struct)
 
 SUMMARY = 30  # bytes of an unreadable body that an error shows
+MAX_PROBLEMS = 100  # unknown and repeated fields that are told of (sigs.k8s.io/json)
 MAX_WARNING = 256  # characters of one warning
 MAX_WARNINGS = 4096  # characters of all warnings of one request
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
@@ -73,11 +74,12 @@ def from_json(data: bytes, cls: type[T], expected: Expected, directive: Validati
     except BadRequest as problem:
         raise _undecodable(data, expected, problem.message) from None
     _check_ids(getattr(obj, "kind", ""), getattr(obj, "apiVersion", ""), expected)
+    problems = list(dict.fromkeys(problems))[:MAX_PROBLEMS]
     if problems and directive == "Strict":
         text = f"strict decoding error: {', '.join(problems)}"
         raise BadRequest(_cannot(expected.kind, expected.version, expected.kind, text))
-    for problem_text in problems:
-        add_warning(warnings, problem_text)
+    for text in problems:
+        add_warning(warnings, text)
     return obj
 
 

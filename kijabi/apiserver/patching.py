@@ -82,6 +82,7 @@ def decode_patched(call: Call, document: Any, cls: Any) -> Any:
     except BadRequest as problem:
         error = validation.invalid("patch", data.decode(), problem.message)
         raise status.invalid("", "", [error]) from None
+    problems = list(dict.fromkeys(problems))[: body.MAX_PROBLEMS]
     if problems and call.options.validation == "Strict":
         error = validation.invalid("patch", data.decode(), f"strict decoding error: {', '.join(problems)}")
         raise status.invalid("", "", [error])

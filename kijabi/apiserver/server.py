@@ -95,7 +95,9 @@ class ApiServer:
             answer = failure(error)
         except StoreClosed as error:
             answer = failure(status.service_unavailable(str(error)))
-        except (KijabiError, RecursionError) as error:
+        except RecursionError:
+            answer = failure(BadRequest("the request nests too deep"))
+        except KijabiError as error:
             log.warning("%s %s failed: %s", request.method, request.path, error)
             answer = failure(status.internal(str(error)))
         except Exception as error:  # the last line: one request's failure is not the server's
