@@ -72,15 +72,15 @@ def _pod_problem(pod: Pod) -> str:
     return ""
 
 
+def _state(component: ComponentStatus) -> str:
+    """Its state, with the reason where it is waiting to be started again."""
+    return f"{component.state}: {component.last_exit}" if component.state == "backoff" else component.state
+
+
 def problems(cluster: Cluster) -> list[str]:
     """One line per thing that is not as it should be; empty when all is well."""
     unwell = [c for c in cluster.components if c.problem or c.state != "ready"]
-    lines = [f"component {c.name}: {c.problem or c.state}" for c in unwell]
-    lines += [
-        f"component {c.name}: restarted {c.restarts} times, last: {c.last_exit}"
-        for c in cluster.components
-        if c.restarts
-    ]
+    lines = [f"component {c.name}: {c.problem or _state(c)}" for c in unwell]
     if cluster.error:
         lines.append(f"API server: {cluster.error}")
     lines += [f"node {node.metadata.name}: {why}" for node in cluster.nodes if (why := _node_problem(node))]
@@ -93,8 +93,8 @@ def problems(cluster: Cluster) -> list[str]:
 def render(cluster: Cluster) -> str:
     """The whole text of `kijabi status`."""
     out = [f"Cluster in {cluster.directory}, API server {cluster.server}, {cluster.version}", ""]
-    rows = [("COMPONENT", "STATE", "PID", "RESTARTS")]
-    rows += [(c.name, c.state, str(c.pid or "-"), str(c.restarts)) for c in cluster.components]
+    rows = [("COMPONENT", "STATE", "PID", "RESTARTS", "LAST EXIT")]
+    rows += [(c.name, c.state, str(c.pid or "-"), str(c.restarts), c.last_exit or "-") for c in cluster.components]
     out += _table(rows)
     if cluster.nodes:
         header = ("NODE", "READY", "VERSION", "ADDRESS", "RUNTIME", "PODS")

@@ -29,17 +29,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A running one-node cluster with the images of `make images`."""
-    if os.geteuid() != 0:
-        pytest.fail("end-to-end tests need root: containers, network namespaces, nftables")
-    borrowed = os.environ.get("KIJABI_E2E_DIR")
-    if borrowed:
-        yield Cluster.at(Path(borrowed))
-        return
-    yield from fresh_cluster(request, PORT)
+    yield from borrowed("KIJABI_E2E_DIR") or fresh_cluster(request, PORT)
+
+
+def borrowed(variable: str) -> list[Cluster]:
+    """The running cluster that an environment variable names, if it does."""
+    directory = os.environ.get(variable)
+    return [Cluster.at(Path(directory))] if directory else []
 
 
 def fresh_cluster(request: pytest.FixtureRequest, port: int, *arguments: str) -> Iterator[Cluster]:
     """A cluster of one's own; its end is checked for traces."""
+    if os.geteuid() != 0:
+        pytest.fail("end-to-end tests need root: containers, network namespaces, nftables")
     directory = Path(tempfile.mkdtemp(prefix="kijabi-e2e-"))
     running = Cluster(directory, port)
     before = Traces.of_machine(directory)

@@ -84,6 +84,15 @@ class Cluster:
             env=self.environment,
         )
 
+    def component(self, name: str) -> dict[str, Any]:
+        """One component as `kijabi status --json` shows it."""
+        states = json.loads(self.kijabi("status", "--json", check=False).stdout)
+        return next(state for state in states if state["name"] == name)
+
+    def run_here(self, *command: str) -> str:
+        """Run a command on the machine, in its own network, and give its output; that it fails is no error."""
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE).stdout
+
     def last_logs(self, size: int = 3000) -> str:
         """The ends of the component logs, for a failure's message."""
         parts = []
@@ -118,7 +127,7 @@ class Namespace:
 
     def apply(self, *objects: dict[str, Any]) -> None:
         """`kubectl apply` of objects given as dictionaries."""
-        self.kubectl("apply", "-f", "-", text="\n---\n".join(json.dumps(thing) for thing in objects))
+        self.kubectl("apply", "-f", "-", text="\n".join(json.dumps(thing) for thing in objects))
 
     def get(self, *arguments: str) -> Any:
         return self.cluster.get("-n", self.name, *arguments)
