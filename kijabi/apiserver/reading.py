@@ -21,7 +21,7 @@ from kijabi.apiserver.forms import Form, pick
 from kijabi.apiserver.negotiate import JSON
 from kijabi.apiserver.options import ListOptions
 from kijabi.apiserver.routes import Served
-from kijabi.apiserver.watch import Selection, WatchAnswer, Watcher
+from kijabi.apiserver.watch import Selection, WatchAnswer, Watcher, error_frame
 from kijabi.apiserver.watchcache import Cache, Caches, Item
 from kijabi.base.errors import BadRequest, Expired, MethodNotAllowed
 from kijabi.client.transport import Response
@@ -182,7 +182,10 @@ class Reading:
     # Watch
 
     async def watch(self, call: Call, served: Served) -> WatchAnswer:
-        """A stream of events from a resourceVersion on, or from the current state. Raises Expired, BadRequest."""
+        """A stream of events from a resourceVersion on, or from the current state.
+
+        Raises BadRequest, Invalid, Timeout. One that cannot resume gives an ERROR event that says Expired.
+        """
         cache = served.cache
         assert cache is not None
         wanted = options.list_options(call.request, call.info)
@@ -194,7 +197,12 @@ class Reading:
         self._check_version(wanted.version)
         watcher = Watcher(cache, selection, form, lambda: self.caches.revision)
         if wanted.version and not wanted.initial_events:
-            self._resume(cache, watcher, wanted.version)
+            try:
+                self._resume(cache, watcher, wanted.version)
+            except Expired as expired:  # told in the stream, as everything is that goes wrong with a watch
+                watcher.push(error_frame(status.to_wire(expired)))
+                watcher.close()
+                return WatchAnswer(watcher=watcher, headers={"Content-Type": JSON})
         elif wanted.initial_events is False:
             watcher.seen = self.caches.revision
         else:

@@ -147,9 +147,12 @@ async def test_a_watch_resumes_after_the_version_it_names(world: World) -> None:
 async def test_history_ends_where_the_server_began(world: World) -> None:
     await fill(world, 1)
     async with running(world.app.store) as later:
-        old = await later.get(f"{CMS}?watch=1&resourceVersion=1")
-        assert (old.status, old.reason) == (410, "Expired")
-        assert old.message.startswith("too old resource version: 1 (")
+        old = await later.watch(f"{CMS}?watch=1&resourceVersion=1")
+        (event,) = await old.events()
+        assert event["type"] == "ERROR"
+        assert (event["object"]["code"], event["object"]["reason"]) == (410, "Expired")
+        assert event["object"]["message"].startswith("too old resource version: 1 (")
+        assert old.answer.watcher.ended
         assert await (await later.watch(f"{CMS}?watch=1")).names() == [("ADDED", "c0")]
 
 
