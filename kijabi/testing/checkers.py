@@ -273,8 +273,7 @@ class AvailabilityKept:
         if change.resource.type is Deployment and change.new is not None:
             self._deployment(change, ledger)
         elif change.resource.type is Pod and change.old is not None and ready(change.old):
-            if change.new is None or not ready(change.new):
-                return self._lost(change, ledger)
+            return self._lost(change, ledger) if change.new is None or not ready(change.new) else None
         return None
 
     def _deployment(self, change: Change, ledger: Ledger) -> None:
@@ -286,9 +285,9 @@ class AvailabilityKept:
             return
         status, want = new.status, new.spec.replicas
         said = status.observedGeneration == new.metadata.generation
-        if said and status.replicas == status.updatedReplicas == status.availableReplicas == want:
-            if len([pod for pod in pods_of(new, ledger) if ready(pod)]) == want:
-                self._promised.add(uid)
+        complete = status.replicas == status.updatedReplicas == status.availableReplicas == want
+        if said and complete and len([pod for pod in pods_of(new, ledger) if ready(pod)]) == want:
+            self._promised.add(uid)
 
     def _lost(self, change: Change, ledger: Ledger) -> str | None:
         d = deployment_of(change.old, ledger)
@@ -311,6 +310,29 @@ class AvailabilityKept:
         return ledger.get(Namespace, d.metadata.namespace)
 
 
+class RecreatesInTurn:
+    """A Deployment that recreates gives a set pods only when no pod of its other sets is left that has not ended
+    (apps/v1 DeploymentStrategy, Recreate). A set that has pods already may get more.
+    """
+
+    def check(self, change: Change, ledger: Ledger) -> str | None:
+        """See Checker."""
+        new, old = change.new, change.old
+        if change.resource.type is not ReplicaSet or change.actor != CONTROLLERS or new is None:
+            return None
+        if not new.spec.replicas or (old is not None and old.spec.replicas):
+            return None
+        ref = controller(new.metadata)
+        d = ledger.get(Deployment, ref.name, new.metadata.namespace) if ref is not None else None
+        if d is None or ref is None or d.metadata.uid != ref.uid or d.spec.strategy.type != "Recreate":
+            return None
+        for pod in pods_of(d, ledger):
+            owner = controller(pod.metadata)
+            if owner is not None and owner.uid != new.metadata.uid and pod.status.phase not in ENDED:
+                return f"it is given pods while {pod.metadata.name} is still there"
+        return None
+
+
 class PodAddressesUnique:
     """No two pods that live on a node have one address (Kubernetes network model). running: see PodsEndFirst; a pod
     whose containers have ended may have lost its address before the API hears of it.
@@ -324,7 +346,8 @@ class PodAddressesUnique:
         pod = change.new
         if change.resource.type is not Pod or pod is None or not pod.status.podIP or pod.spec.hostNetwork:
             return None
-        if change.old is not None and change.old.status.podIP == pod.status.podIP or not _lives(pod):
+        had = change.old is not None and change.old.status.podIP == pod.status.podIP
+        if had or not _lives(pod):
             return None
         for other in ledger.of(Pod):
             same = other.status.podIP == pod.status.podIP and other.spec.nodeName == pod.spec.nodeName
@@ -387,6 +410,7 @@ def standard(running: Callable[[str, str], bool] = lambda node, uid: False) -> t
         PodsEndFirst(running),
         SurgeBounded(),
         AvailabilityKept(),
+        RecreatesInTurn(),
         PodAddressesUnique(running),
         ServiceAddressesUnique(),
         ObservedGenerations(),

@@ -14,14 +14,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
+from kijabi.api import codec
 from kijabi.apiserver.app import App, Security, Settings, open_to_all
 from kijabi.apiserver.attributes import UserInfo
 from kijabi.apiserver.authz.node import Graph, NodeAuthorizer
 from kijabi.apiserver.authz.rbac import Rbac
 from kijabi.apiserver.authz.union import Union
 from kijabi.apiserver.server import ApiServer
-from kijabi.api import codec
 from kijabi.client import cache
 from kijabi.client.client import Client
 from kijabi.client.informer import Informers
@@ -97,9 +98,7 @@ class World:
         """A client whose connection misbehaves as the world's faults say."""
         link = self.links.get(name)
         if link is None:
-            link = self.links[name] = FaultyTransport(
-                Direct(self._server, user, self._calls), self.faults
-            )
+            link = self.links[name] = FaultyTransport(Direct(self._server, user, self._calls), self.faults)
         return Client(link, user_agent=name)
 
     def add(self, name: str, work: Work) -> None:
@@ -168,7 +167,7 @@ class World:
             informers.verify()
         for kept in self.app.caches.by_prefix.values() if self.app is not None else ():
             for item in kept.range():
-                fresh = codec.decode(kept.cls, item.value)
+                fresh: Any = codec.decode(kept.cls, item.value)
                 fresh.metadata.resourceVersion = str(item.revision)
                 if fresh != item.obj:
                     raise cache.MutatedCache(f"somebody wrote to the served {type(item.obj).__name__} {item.key}")

@@ -145,8 +145,9 @@ def _set(rs: ReplicaSet, ledger: Ledger) -> Iterator[str]:
     want, status = rs.spec.replicas, rs.status
     if len(live) != want:
         yield f"wants {want}, has {len(live)} pods"
-    if (status.replicas, status.readyReplicas, status.availableReplicas) != (want, want, want):
-        yield f"wants {want}, says {status.replicas}, {status.readyReplicas} ready, {status.availableReplicas} available"
+    said = (status.replicas, status.readyReplicas, status.availableReplicas)
+    if said != (want, want, want):
+        yield f"wants {want}, says (replicas, ready, available) {said}"
     if status.observedGeneration != rs.metadata.generation:
         yield "generation not observed"
 
@@ -165,7 +166,8 @@ def _service(service: Service, ledger: Ledger) -> Iterator[str]:
         for one in ledger.of(EndpointSlice)
         if one.metadata.namespace == meta.namespace and one.metadata.labels.get(SERVICE_NAME) == meta.name
     ]
-    listed = [a for one in slices for endpoint in one.endpoints if endpoint.conditions.ready for a in endpoint.addresses]
+    endpoints_ready = (one for part in slices for one in part.endpoints if one.conditions.ready)
+    listed = [address for one in endpoints_ready for address in one.addresses]
     if sorted(listed) != sorted(chosen):
         yield f"its slices have {sorted(listed)}, its ready pods {sorted(chosen)}"
     endpoints = ledger.get(Endpoints, meta.name, meta.namespace)

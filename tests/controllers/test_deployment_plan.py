@@ -183,6 +183,12 @@ def test_recreate_waits_until_the_old_pods_are_gone() -> None:
     assert made.spec.replicas == 3
 
 
+def test_recreate_with_several_live_sets_is_not_stuck_when_it_is_resized() -> None:
+    before, d = deployment(1, strategy="Recreate"), deployment(4, image="web:3", strategy="Recreate")
+    sets = (rs("older", 1, before), rs("old", 1, before, image="web:2"))
+    assert sizes(decide(d, *sets, old_pods=True)) == {"older": 0, "old": 0}
+
+
 def test_old_revisions_go_when_the_rollout_is_complete() -> None:
     complete = DeploymentStatus(replicas=3, updatedReplicas=3, availableReplicas=3, observedGeneration=1)
     d = deployment(3, revisionHistoryLimit=1, status=complete)

@@ -66,8 +66,15 @@ def _synced(d: Deployment, sets: Sets) -> Sets:
 
 
 def _resized(d: Deployment, sets: Sets) -> bool:
-    """`spec.replicas` changed since a live set was last sized: a scaling, not a rollout."""
-    known = (revision.size_annotation(rs, revision.DESIRED) for rs in sets.all if replicas_of(rs) > 0)
+    """`spec.replicas` changed since a live set was last sized: a scaling, not a rollout.
+
+    But with Recreate several live sets (adopted, or from another strategy) have no shares to keep in proportion: then
+    the rollout ends the old ones first, where upstream waits for ever.
+    """
+    live = [rs for rs in sets.all if replicas_of(rs) > 0]
+    if len(live) > 1 and not scale.is_rolling(d):
+        return False
+    known = (revision.size_annotation(rs, revision.DESIRED) for rs in live)
     return any(size is not None and size != desired(d) for size in known)
 
 
