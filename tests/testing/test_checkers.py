@@ -1,0 +1,203 @@
+"""Each checker lets pass what is right and finds what is wrong, on histories of a few writes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from kijabi.api import catalog, codec
+from kijabi.api.core.pod import Pod
+from kijabi.store.interface import Guard, Op
+from kijabi.store.memory import MemoryStore
+from kijabi.testing.checkers import standard
+from kijabi.testing.history import ACTOR, Violation, WatchedStore
+
+CONTROLLERS = "system:kube-controller-manager"
+NODE = "system:node:n1"
+BORN = "2026-01-01T00:00:00Z"
+Step = tuple[str, str, dict[str, Any] | None]  # who, what ("pod a"), the object or None: deleted
+
+
+def thing(kind: str, name: str, **parts: Any) -> dict[str, Any]:
+    """An object as wire data, of uid `<name>`."""
+    meta = {"name": name, "namespace": "ns", "uid": name, "creationTimestamp": BORN, **parts.pop("metadata", {})}
+    return {"metadata": {key: value for key, value in meta.items() if value is not None}, **parts}
+
+
+def pod(name: str, *, rs: str = "rs", ready: bool = True, deleted: bool = False, **status: Any) -> dict[str, Any]:
+    meta: dict[str, Any] = {"ownerReferences": [ref("ReplicaSet", rs)]} if rs else {}
+    if deleted:
+        meta["deletionTimestamp"] = BORN
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    return thing(
+        "Pod",
+        name,
+        metadata=meta,
+        spec={"nodeName": "n1", "containers": [{"name": "c"}]},
+        status={"phase": "Running", "conditions": conditions, **status},
+    )
+
+
+def ref(kind: str, name: str) -> dict[str, Any]:
+    return {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": name, "controller": True}
+
+
+def replica_set(name: str, replicas: int) -> dict[str, Any]:
+    meta = {"ownerReferences": [ref("Deployment", "web")]}
+    return thing("ReplicaSet", name, metadata=meta, spec={"replicas": replicas})
+
+
+def deployment(*, strategy: str = "RollingUpdate", complete: bool = False) -> dict[str, Any]:
+    rolling = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}} if strategy == "RollingUpdate" else {}
+    counts = {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "observedGeneration": 1}
+    return thing(
+        "Deployment",
+        "web",
+        metadata={"generation": 1},
+        spec={"replicas": 2, "strategy": {"type": strategy, **rolling}},
+        status=counts if complete else {},
+    )
+
+
+def namespace() -> Step:
+    return ("a", "Namespace ns", {"metadata": {"name": "ns", "uid": "ns", "creationTimestamp": BORN}})
+
+
+def rolled_out() -> list[Step]:
+    """A complete Deployment of two pods."""
+    return [
+        namespace(),
+        ("a", "Deployment web", deployment()),
+        (CONTROLLERS, "ReplicaSet rs", replica_set("rs", 2)),
+        (CONTROLLERS, "Pod p1", pod("p1")),
+        (CONTROLLERS, "Pod p2", pod("p2")),
+        (CONTROLLERS, "Deployment web", deployment(complete=True)),
+    ]
+
+
+GROUPS = {"Deployment": "apps", "ReplicaSet": "apps"}
+
+
+def play(steps: list[Step], runs: tuple[str, ...] = ()) -> None:
+    """Write the steps one after another; runs: uids of pods with a running container."""
+
+    async def main() -> None:
+        store = WatchedStore(MemoryStore(), standard(lambda node, uid: uid in runs))
+        for actor, what, obj in steps:
+            kind, name = what.split()
+            resource = catalog.by_kind(GROUPS.get(kind, ""), "v1", kind)
+            assert resource is not None
+            place = f"ns/{name}" if resource.namespaced else name
+            key = f"/registry/{resource.group or 'core'}/{resource.plural}/{place}"
+            value = codec.encode(codec.from_builtins(resource.type, obj)) if obj is not None else None
+            ACTOR.set(actor)
+            entry = await store.get(key)
+            await store.txn([Guard(key, entry.revision if entry else 0)], [Op(key, value)])
+
+    asyncio.run(main())
+
+
+WRONG: list[tuple[str, list[Step]]] = [
+    (
+        "IdentityKept: metadata.uid",
+        [("a", "Pod p", pod("p", rs="")), ("a", "Pod p", thing("Pod", "q", metadata={"name": "p"}))],
+    ),
+    ("IdentityKept: its deletion", [("a", "Pod p", pod("p", rs="", deleted=True)), ("a", "Pod p", pod("p", rs=""))]),
+    ("IdentityKept: a uid", [("a", "Pod p", pod("p", rs="")), ("a", "Pod p", None), ("a", "Pod p", pod("p", rs=""))]),
+    (
+        "FinalizersHonoured: it went at once",
+        [("a", "ConfigMap c", thing("", "c", metadata={"finalizers": ["x/y"]})), (CONTROLLERS, "ConfigMap c", None)],
+    ),
+    (
+        "FinalizersHonoured: it went with finalizers",
+        [
+            ("a", "ConfigMap c", thing("", "c", metadata={"finalizers": ["x/y"], "deletionTimestamp": BORN})),
+            (CONTROLLERS, "ConfigMap c", None),
+        ],
+    ),
+    ("OwnersExist", [("a", "Pod p", pod("p", rs="nobody"))]),
+    (
+        "BoundOnce: moved",
+        [("a", "Pod p", pod("p", rs="")), ("a", "Pod p", thing("Pod", "p", spec={"nodeName": "n2", "containers": []}))],
+    ),
+    ("EndsForGood", [("a", "Pod p", pod("p", rs="", phase="Failed")), ("a", "Pod p", pod("p", rs=""))]),
+    (
+        "RestartsCounted",
+        [("a", "Pod p", pod("p", rs="", containerStatuses=[{"name": "c", "restartCount": count}])) for count in (2, 1)],
+    ),
+    ("PodsEndFirst", [("a", "Pod runs", pod("runs", rs="")), (NODE, "Pod runs", None)]),
+    ("SurgeBounded", [*rolled_out(), (CONTROLLERS, "ReplicaSet new", replica_set("new", 2))]),
+    ("AvailabilityKept", [*rolled_out(), (CONTROLLERS, "Pod p1", pod("p1", deleted=True))]),
+    (
+        "RecreatesInTurn",
+        [
+            ("a", "Deployment web", deployment(strategy="Recreate")),
+            ("a", "ReplicaSet rs", replica_set("rs", 0)),
+            ("a", "Pod p", pod("p")),
+            (CONTROLLERS, "ReplicaSet new", replica_set("new", 2)),
+        ],
+    ),
+    (
+        "PodAddressesUnique",
+        [("a", f"Pod {name}", pod(name, rs="", podIP="10.0.0.1")) for name in ("runs", "other")],
+    ),
+    (
+        "ServiceAddressesUnique",
+        [("a", f"Service {name}", thing("", name, spec={"clusterIPs": ["10.96.0.7"]})) for name in ("s", "t")],
+    ),
+    (
+        "ObservedGenerations",
+        [("a", "Deployment web", thing("", "web", metadata={"generation": 1}, status={"observedGeneration": 2}))],
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "steps"), WRONG, ids=[rule for rule, _ in WRONG])
+def test_what_is_wrong_is_found(rule: str, steps: list[Step]) -> None:
+    play(steps[:-1], runs=("runs",))
+    with pytest.raises(Violation, match=rule):
+        play(steps, runs=("runs",))
+
+
+def test_a_node_that_is_full() -> None:
+    def asking(name: str, node: str) -> dict[str, Any]:
+        container = {"name": "c", "resources": {"requests": {"cpu": "600m"}}}
+        return thing("Pod", name, spec={"nodeName": node, "containers": [container]})
+
+    steps: list[Step] = [
+        ("a", "Node n1", {"metadata": {"name": "n1", "uid": "n1"}, "status": {"allocatable": {"cpu": "1"}}})
+    ]
+    for name in ("p", "q"):
+        steps += [("a", f"Pod {name}", asking(name, "")), ("system:kube-scheduler", f"Pod {name}", asking(name, "n1"))]
+    play(steps[:-1])
+    with pytest.raises(Violation, match="1200m of 1000m CPU"):
+        play(steps)
+
+
+def test_what_others_do_is_no_fault_of_the_controllers() -> None:
+    play([*rolled_out(), ("a", "Pod p1", pod("p1", deleted=True)), (CONTROLLERS, "Pod p2", pod("p2", deleted=True))])
+    play([*rolled_out(), (NODE, "Pod p1", pod("p1", ready=False)), (CONTROLLERS, "Pod p2", pod("p2", deleted=True))])
+    play([*rolled_out(), ("a", "ReplicaSet rs", None), (CONTROLLERS, "Pod p1", pod("p1", deleted=True))])
+
+
+def test_a_violation_tells_the_story() -> None:
+    with pytest.raises(Violation) as caught:
+        play([("a", "Pod p", pod("p", rs="", phase="Failed")), (NODE, "Pod p", pod("p", rs=""))])
+    text = str(caught.value)
+    assert "its phase went from Failed to Running" in text
+    assert "seed 0" in text
+    assert "pods ns/p, its last writes" in text
+    assert "update by system:node:n1" in text
+
+
+def test_equal_histories_have_equal_digests() -> None:
+    async def digest(*names: str) -> str:
+        store = WatchedStore(MemoryStore())
+        for name in names:
+            value = codec.encode(codec.from_builtins(Pod, pod(name)))
+            await store.txn([], [Op(f"/registry/core/pods/ns/{name}", value)])
+        return store.digest
+
+    assert asyncio.run(digest("a", "b")) == asyncio.run(digest("a", "b")) != asyncio.run(digest("b", "a"))
