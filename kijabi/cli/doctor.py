@@ -101,16 +101,23 @@ def examine(checks: Sequence[Check] = CHECKS) -> list[Finding]:
     return [Finding(check, problem) for check in checks if (problem := check.problem())]
 
 
+def commands(findings: Sequence[Finding]) -> list[str]:
+    """The command lines that mend these findings, in order."""
+    checks = [finding.check for finding in findings]
+    needed = " ".join(check.package for check in checks if check.package and check.needed)
+    wanted = " ".join(check.package for check in checks if check.package and not check.needed)
+    lines = ["apt-get update -q"] if needed or wanted else []
+    lines += [f"{APT} {packages}" for packages in (needed, wanted) if packages]
+    return lines + [check.mend for check in checks if check.mend.startswith(("modprobe", "mount"))]
+
+
 def install(findings: Sequence[Finding], say: Callable[[str], None]) -> list[Finding]:
     """Mend what can be mended from here; what is still wrong afterwards.
 
-    Debian packages go in one apt-get call; `sudo -i` is nothing that a process can do for its caller.
+    What is needed goes in one apt-get call, what is not in another: a package that a distribution lacks must not
+    keep the others away. `sudo -i` is nothing that a process can do for its caller.
     """
-    packages = [finding.check.package for finding in findings if finding.check.package]
-    commands = [finding.check.mend for finding in findings if finding.check.mend.startswith(("modprobe", "mount"))]
-    if packages:
-        commands[:0] = ["apt-get update -q", f"{APT} {' '.join(packages)}"]
-    for command in commands:
+    for command in commands(findings):
         say(f"$ {command}")
         subprocess.run(command, shell=True, check=False)
     return examine([finding.check for finding in findings])
