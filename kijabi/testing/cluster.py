@@ -23,6 +23,7 @@ from kijabi.apiserver.authz.node import Graph, NodeAuthorizer
 from kijabi.apiserver.authz.rbac import Rbac
 from kijabi.apiserver.authz.union import Union
 from kijabi.apiserver.server import ApiServer
+from kijabi.base.errors import ConnectionLost, NotFound
 from kijabi.client import cache
 from kijabi.client.client import Client
 from kijabi.client.informer import Informers
@@ -111,6 +112,21 @@ class World:
         await self.components[name].crash()
         await asyncio.sleep(pause)
         self.components[name].start()
+
+    async def until(self, condition: Callable[[], Awaitable[Any]], seconds: float = 120.0) -> Any:
+        """Ask again and again until the condition gives something true, and give that.
+
+        What is not there yet, or a server that is away, counts as not yet. Raises TimeoutError after so many seconds.
+        """
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    found = await condition()
+                except (NotFound, ConnectionLost):
+                    found = None
+                if found:
+                    return found
+                await asyncio.sleep(0.5)
 
     def heal(self) -> None:
         """No more faults from now on."""
