@@ -7,7 +7,6 @@ in a name, its bridge) is not counted.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -107,7 +106,7 @@ def _processes() -> list[str]:
             words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if ("containerd" in words or "kijabi.cmd" in words) and path.parent.name != str(os.getpid()):
+        if "-m kijabi.cmd" in words or ("containerd" in words and "/run/kijabi/" in words):
             found.append(words)
     return found
 
