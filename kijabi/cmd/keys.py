@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kijabi.apiserver import pki
+from kijabi.cmd import addresses
 from kijabi.cmd.config import ClusterConfig
 
 CENTRAL: tuple[tuple[str, pki.Identity], ...] = (
@@ -34,6 +35,8 @@ def make_keys(config: ClusterConfig) -> pki.Pki:
         _write(config.component_kubeconfig(name), server, ca, keys.client(name, identity), identity)
     for node in config.node_names():
         _write(config.component_kubeconfig(node), inside, ca, keys.node_client(node), pki.node_identity(node))
+        if config.runtime == "cri":
+            keys.kubelet_serving(node, addresses.of_node(config, node))
     return keys
 
 

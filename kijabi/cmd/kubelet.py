@@ -16,7 +16,6 @@ import click
 from kijabi.base.errors import ConfigError
 from kijabi.cmd import component
 from kijabi.cmd.config import ClusterConfig
-from kijabi.cmd.keys import make_keys
 from kijabi.cmd.lifeline import Lifeline
 from kijabi.cmd.machine import NodeSetup, cgroup_prefix, joined_setup, node_setup, remove_node
 from kijabi.kubelet import app
@@ -105,17 +104,15 @@ def _address_towards(server: str) -> str:
 
 
 def settings(cluster: ClusterConfig, setup: NodeSetup) -> KubeletConfig:
-    """The kubelet of a node of a cluster on this machine, with a serving certificate made here."""
-    serving = make_keys(cluster).kubelet_serving(
-        setup.name, (setup.address, str(setup.network.gateway.ip), "127.0.0.1")
-    )
+    """The kubelet of a node of a cluster on this machine, with the serving certificate that `keys` has made."""
+    serving = cluster.pki / "nodes" / setup.name
     return KubeletConfig(
         node=setup.name,
         address=setup.address,
         root=str(cluster.node_dir(setup.name)),
         port=cluster.kubelet_port,
-        certificate=str(serving.cert),
-        key=str(serving.key),
+        certificate=str(serving / "kubelet-serving.crt"),
+        key=str(serving / "kubelet-serving.key"),
         client_ca=str(cluster.pki / "ca.crt"),
         cluster_dns=(cluster.dns_ip,),
         cluster_domain=cluster.dns_domain,

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 
+from kijabi.cmd.addresses import layout
 from kijabi.cmd.config import RUN, ClusterConfig
 from kijabi.kubelet.runtime import cni, containerd, linux, network
 from kijabi.kubelet.runtime.cni import Network
-from kijabi.kubelet.runtime.network import Layout
 from kijabi.proxy import nft
 
 
@@ -97,14 +97,6 @@ async def remove_node(setup: NodeSetup, *, keep_images: bool) -> None:
     await cni.remove(setup.network)
     if not setup.netns:
         await nft.remove(setup.table)
-
-
-def layout(config: ClusterConfig) -> Layout | None:
-    """The network between the nodes; None where there is one node, or none is real."""
-    if config.nodes == 1 or config.runtime != "cri":
-        return None
-    nodes = [(name, config.pod_cidr_of(index)) for index, name in enumerate(config.node_names())]
-    return network.layout(config.hash, config.node_cidr, nodes)
 
 
 class Machine:
