@@ -13,10 +13,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from prometheus_client import Counter, Histogram
-
 from kijabi.api.resource import Resource
-from kijabi.base import clock
 from kijabi.base.errors import ApiError, Conflict, ConnectionLost
 from kijabi.client.client import Client
 from kijabi.client.events import Recorder
@@ -28,9 +25,6 @@ log = logging.getLogger(__name__)
 
 WORKERS = 5
 NAMESPACE_TERMINATING = "NamespaceTerminating"
-
-RECONCILES = Counter("kijabi_controller_reconciles", "Keys reconciled, by how it ended.", ("controller", "result"))
-SECONDS = Histogram("kijabi_controller_reconcile_seconds", "Time that one key took.", ("controller",))
 
 
 class Source(NamedTuple):
@@ -138,26 +132,20 @@ async def work(controller: Controller, queue: WorkQueue) -> None:
 
 
 async def _reconcile(controller: Controller, queue: WorkQueue, key: str) -> None:
-    started = clock.monotonic()
-    result = "error"
     try:
         again = await controller.reconcile(key)
     except Conflict as error:
-        result = "conflict"
         log.debug("conflict, trying again", extra=_fields(controller, key, error))
     except (ApiError, ConnectionLost) as error:
         log.warning("failed, trying again", extra=_fields(controller, key, error))
     except Exception:  # One bad object must not stop the others: report it whole, and come back to it.
         log.exception("defect, trying again", extra=_fields(controller, key, None))
     else:
-        result = "success"
         queue.forget(key)
         if again is not None:
             queue.add_after(key, again)
-    RECONCILES.labels(controller.name, result).inc()
-    SECONDS.labels(controller.name).observe(clock.monotonic() - started)
-    if result != "success":
-        queue.add_backoff(key)
+        return
+    queue.add_backoff(key)
 
 
 def _fields(controller: Controller, key: str, error: Exception | None) -> dict[str, str]:
