@@ -96,6 +96,14 @@ def test_orphaning_wakes_the_owner_alone() -> None:
     assert graph.put(item("a", going=ORPHAN)) == {"a"}
 
 
+def test_a_deletion_may_change_its_mind() -> None:
+    graph = Graph()
+    graph.put(item("a", going=FOREGROUND))
+    graph.put(item("x", ref("a")))
+    assert graph.put(item("a", going=ORPHAN)) == {"a"}
+    assert graph.put(item("a", going=FOREGROUND)) == {"a", "x"}
+
+
 def test_references_must_agree_with_the_owner() -> None:
     graph = Graph()
     graph.put(item("a"))

@@ -16,6 +16,8 @@ FOUND = {
     13: "the same: below replicas - maxUnavailable",
     45: "available pods that an old ReplicaSet was about to lose were spared twice: below replicas - maxUnavailable",
     51: "the same",
+    103: "a Deployment that recreates and has two live sets waited for ever when it was resized",
+    174: "a foreground deletion that was changed into an orphaning one was not noticed by the garbage collector",
 }
 
 

@@ -95,10 +95,11 @@ class Graph:
         for ref in before.owners if before is not None else ():
             if ref.blockOwnerDeletion and not item.blocks(ref.uid):
                 work |= self._foreground(ref.uid)
-        if (item.foreground or item.orphan) and not (before is not None and (before.foreground or before.orphan)):
+        # A deletion may also change its mind: from waiting for its dependents to leaving them, or back.
+        if item.orphan and not (before is not None and before.orphan):
             work.add(item.uid)
-            if item.foreground:
-                work.update(self._dependents.get(item.uid, ()))
+        if item.foreground and not (before is not None and before.foreground):
+            work.update((item.uid, *self._dependents.get(item.uid, ())))
         if before is None:  # Those that named it before it was known may have named it wrongly.
             work.update(each.uid for each in self.dependents(item.uid) if self.suspicious(each))
         return work
