@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kijabi.api import catalog
@@ -18,73 +17,19 @@ from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import ObjectMeta, micro_now, time_now
 from kijabi.apiserver.admission.chain import Chain, plugins
 from kijabi.apiserver.app import App, Security, Settings, open_to_all
-from kijabi.apiserver.attributes import Peer, UserInfo
 from kijabi.apiserver.authz.rbac import Rbac
-from kijabi.apiserver.watch import WatchAnswer
 from kijabi.base import rand
 from kijabi.base.errors import Conflict, NotFound
 from kijabi.client.client import Client
 from kijabi.client.informer import Informers
-from kijabi.client.transport import Request, Response, Stream, Transport
 from kijabi.controllers import app as controllers
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.config import Config
 from kijabi.store.memory import MemoryStore
 from kijabi.testing import simloop
+from kijabi.testing.cluster import MANAGER
+from kijabi.testing.direct import Believing, Direct
 from kijabi.testing.faults import NONE, FaultyTransport
-
-AGENT = "kube-controller-manager"
-
-
-class _Chunks:
-    def __init__(self, answer: WatchAnswer | Response) -> None:
-        self.status = answer.status
-        self.headers = answer.headers
-        self._answer = answer
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if isinstance(self._answer, WatchAnswer):
-            async for chunk in self._answer.chunks():
-                yield chunk
-        else:
-            yield self._answer.body
-
-
-class Direct:
-    """A transport straight into the server's handler."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def request(self, request: Request) -> Response:
-        answer = await self._app.api.handle(request, Peer(None, "127.0.0.1"))
-        assert isinstance(answer, Response)
-        return answer
-
-    def stream(self, request: Request) -> AbstractAsyncContextManager[Stream]:
-        return self._stream(request)
-
-    @asynccontextmanager
-    async def _stream(self, request: Request) -> AsyncIterator[Stream]:
-        answer = await self._app.api.handle(request, Peer(None, "127.0.0.1"))
-        assert isinstance(answer, WatchAnswer | Response)
-        try:
-            yield _Chunks(answer)
-        finally:
-            if isinstance(answer, WatchAnswer):
-                answer.watcher.close()
-
-    async def close(self) -> None:
-        return
-
-
-class ByAgent:
-    """The controllers are who they are; everybody else is the administrator."""
-
-    async def authenticate(self, request: Request, peer: Peer) -> UserInfo | None:
-        if request.headers.get("user-agent") == AGENT:
-            return UserInfo("system:kube-controller-manager", groups=("system:authenticated",))
-        return UserInfo("kubernetes-admin", groups=("system:masters", "system:authenticated"))
 
 
 def security(app: App) -> Security:
@@ -92,7 +37,7 @@ def security(app: App) -> Security:
     rbac = Rbac()
     rbac.start(app.caches)
     free = open_to_all(app.caches)
-    return free._replace(authenticator=ByAgent(), authorizer=rbac, admission=Chain(plugins(app.caches, rbac, rbac)))
+    return free._replace(authenticator=Believing(), authorizer=rbac, admission=Chain(plugins(app.caches, rbac, rbac)))
 
 
 class World:
@@ -221,10 +166,9 @@ def play(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(app.run())
             await app.start(security(app))
-            direct: Transport = Direct(app)
-            network = FaultyTransport(direct, faults or NONE, seed=seed)
-            world = World(Client(direct), network, tasks)
-            client = Client(network, user_agent=AGENT)
+            network = FaultyTransport(Direct(lambda: app.api, MANAGER), faults or NONE, seed=seed)
+            world = World(Client(Direct(lambda: app.api)), network, tasks)
+            client = Client(network)
             informers = Informers(client)
             settings = config or Config(root_ca="CERTIFICATE", host="test")
             running = tasks.create_task(controllers.run(settings, client, informers), name="controllers")
