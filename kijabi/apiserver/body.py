@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from kijabi.api import catalog, codec, protobuf, yamltext
+from kijabi.api import catalog, codec, protobuf
 from kijabi.api.codec_slow import UNREADABLE
 from kijabi.api.gotext import quote
 from kijabi.api.meta import DeleteOptions
@@ -162,6 +162,8 @@ def _check_ids(kind: str, api_version: str, expected: Expected) -> None:
 
 def yaml_to_json(data: bytes, expected: Expected) -> bytes:
     """A YAML document as JSON. Raises BadRequest."""
+    from kijabi.api import yamltext  # hardly a client sends it
+
     try:
         return yamltext.to_json(data)[0]
     except BadRequest as problem:

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 import msgspec
-import yaml
 
 from kijabi.api import codec
 from kijabi.api.resource import Resource, Subresource
@@ -102,6 +101,8 @@ def encode(media: Media, obj: Any, status: int = 200) -> Response:
 def encoded(media: Media, data: bytes, status: int = 200) -> Response:
     """JSON bytes as a whole answer in a negotiated form (YAML is made from them)."""
     if media.type == negotiate.YAML:
+        import yaml  # hardly a client asks for it
+
         text = yaml.dump(msgspec.json.decode(data), Dumper=yaml.CSafeDumper, sort_keys=True)
         return Response(status=status, headers={"Content-Type": negotiate.YAML}, body=text.encode())
     return Response(status=status, headers={"Content-Type": negotiate.JSON}, body=data)

@@ -14,7 +14,6 @@ import msgspec
 from kijabi.apiserver import negotiate
 from kijabi.apiserver.attributes import UserInfo
 from kijabi.apiserver.discovery import Discovery
-from kijabi.apiserver.metrics import Metrics
 from kijabi.apiserver.openapi import OpenApi
 from kijabi.client.transport import Request, Response
 
@@ -35,7 +34,7 @@ class Plain:
         self,
         discovery: Discovery,
         openapi: OpenApi,
-        metrics: Metrics,
+        metrics: Page,
         checks: Mapping[str, Check],
         ready_checks: Mapping[str, Check],
     ) -> None:
@@ -65,7 +64,7 @@ class Plain:
             case "version" if path == "/version":
                 return self._version(request)
             case "metrics" if path == "/metrics":
-                return self.metrics.render()
+                return self.metrics()
             case "api" | "apis":
                 return self.discovery.answer(request, path)
             case "openapi":

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jwt
 import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -101,6 +100,8 @@ class Keys:
 
     def sign(self, claims: Claims) -> str:
         """The token that says this."""
+        import jwt  # 2 MB that a cluster without pods does without
+
         payload: dict[str, Any] = msgspec.to_builtins(claims)
         return jwt.encode(payload, self._signing, algorithm=ALGORITHM, headers={"kid": self._kid})
 
@@ -125,6 +126,8 @@ class Keys:
         return claims
 
     def _check(self, token: str) -> Claims:
+        import jwt
+
         try:
             kid = jwt.get_unverified_header(token).get("kid", "")
             key = self.public.get(str(kid)) if kid else next(iter(self.public.values()))
