@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import fnmatch
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,14 @@ from kijabi.kubelet.runtime.interface import ImageAuth
 
 DEFAULT_REGISTRY = "docker.io"
 _ALIASES = {"index.docker.io", "registry-1.docker.io", "docker.io"}
+
+
+# The grammar of image names (github.com/distribution/reference): a domain, and what follows it.
+_DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|"
+                     r"\[[0-9A-Fa-f:]+\])(?::\d+)?")  # fmt: skip
+_WORD = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9A-Fa-f]{32,}"
+_REMAINDER = re.compile(rf"{_WORD}(?:/{_WORD})*(?::\w[\w.-]{{0,127}})?(?:@{_DIGEST})?", re.ASCII)
 
 
 def split_image(image: str) -> tuple[str, str]:
@@ -34,11 +43,14 @@ def split_image(image: str) -> tuple[str, str]:
 
 def with_default_tag(image: str) -> str:
     """The name with `:latest` where it has neither tag nor digest. Raises ValueError for what is no image name."""
-    if not image or image != image.strip() or any(c.isspace() for c in image):
+    head, slash, rest = image.partition("/")
+    named = slash and ("." in head or ":" in head or head == "localhost" or head != head.lower())
+    remainder = rest if named else image if slash else f"library/{image}"
+    path = remainder.partition("@")[0].partition(":")[0]
+    if path != path.lower():
+        raise ValueError(f"invalid reference format: repository name ({path}) must be lowercase")
+    if not _REMAINDER.fullmatch(remainder) or (named and not _DOMAIN.fullmatch(head)):
         raise ValueError("invalid reference format")
-    path = image.partition("@")[0].partition("/")[2] or image.partition("@")[0]
-    if path != path.lower() and ":" not in path:
-        raise ValueError("repository name must be lowercase")
     if "@" in image or ":" in image.rpartition("/")[2]:
         return image
     return f"{image}:latest"

@@ -41,9 +41,12 @@ def test_an_image_that_must_be_there_and_is_not(namespace: Namespace, pod: Make)
 
 
 def test_a_name_that_is_no_image(namespace: Namespace, pod: Make) -> None:
-    name = pod("badimage", one(image="UPPER/case"), wait="")
+    name = pod("badimage", one(image="x/UPPER"), wait="")
     eventually(lambda: _waiting(namespace, name).get("reason") == "InvalidImageName")
-    assert 'Failed to apply default image tag "UPPER/case"' in _waiting(namespace, name)["message"]
+    assert _waiting(namespace, name)["message"] == (
+        'Failed to apply default image tag "x/UPPER": couldn\'t parse image name "x/UPPER": '
+        "invalid reference format: repository name (x/UPPER) must be lowercase"
+    )
 
 
 def test_a_command_that_does_not_exist(namespace: Namespace, pod: Make) -> None:

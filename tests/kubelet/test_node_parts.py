@@ -138,7 +138,7 @@ def test_pod_requests_and_limits() -> None:
         ("nginx", "docker.io", "library/nginx", "nginx:latest"),
         ("a/b:1", "docker.io", "a/b", "a/b:1"),
         ("localhost:5000/x", "localhost:5000", "x", "localhost:5000/x:latest"),
-        ("reg.io/a/b@sha256:00", "reg.io", "a/b", "reg.io/a/b@sha256:00"),
+        (f"reg.io/a/b@sha256:{'0' * 64}", "reg.io", "a/b", f"reg.io/a/b@sha256:{'0' * 64}"),
     ],
 )
 def test_image_names(image: str, registry: str, path: str, full: str) -> None:
@@ -146,7 +146,7 @@ def test_image_names(image: str, registry: str, path: str, full: str) -> None:
     assert credentials.with_default_tag(image) == full
 
 
-@pytest.mark.parametrize("name", ["", "a b", " a", "FOO/Bar"])
+@pytest.mark.parametrize("name", ["", "a b", " a", "FOO/Bar", "x/UPPER", "a//b", "nginx:", "a@sha256:00"])
 def test_bad_image_names(name: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         credentials.with_default_tag(name)
