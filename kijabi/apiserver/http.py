@@ -235,6 +235,7 @@ class Http:
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(self.server, host, port, ssl=context, backlog=BACKLOG)
         self.port = int(listener.sockets[0].getsockname()[1])
+        log.info("listening", extra={"address": host or "all", "port": self.port})
         self.ready.set()
         try:
             await self.pump.run()

@@ -29,7 +29,6 @@ DIRECTORY = click.option(
     show_default=True,
     help="Where the cluster keeps its data, keys, logs and kubeconfig.",
 )
-COMPONENTS = ("apiserver", "control", "node-1", "supervisor")
 
 
 def _plainly(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,15 +134,25 @@ def kubeconfig(directory: Path, only_path: bool) -> None:
 @DIRECTORY
 @click.option("-f", "--follow", is_flag=True, help="Go on showing lines as they come.")
 @click.option("-n", "--lines", default=100, show_default=True, help="How many of the last lines.")
+@click.option("--json", "as_json", is_flag=True, help="The lines as they are in the file, for `jq` and its like.")
 @_plainly
-def logs(component: str, directory: Path, follow: bool, lines: int) -> None:
+def logs(component: str, directory: Path, follow: bool, lines: int, as_json: bool) -> None:
     """Show the log of a COMPONENT: apiserver, control, node-1 … , supervisor."""
     config = configuration.load(directory)
     file = config.logs / f"{component}.log"
     if not file.exists():
         known = sorted(path.stem for path in config.logs.glob("*.log"))
         raise click.ClickException(f"no log of {component!r}; there are: {', '.join(known) or 'none yet'}")
-    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), str(file)])
+    tail = ["tail", "-n", str(lines), *(["-F"] if follow else []), str(file)]
+    if as_json:
+        os.execvp(tail[0], tail)
+    import subprocess
+
+    from kijabi.base.log import render
+
+    with subprocess.Popen(tail, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+        for line in process.stdout or ():
+            click.echo(render(line))
 
 
 @main.command()

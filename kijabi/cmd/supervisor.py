@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import signal
 import socket
@@ -23,10 +24,13 @@ from typing import IO, Literal
 
 import msgspec
 
+from kijabi.base import log as logs
 from kijabi.base.errors import ConfigError
 from kijabi.base.files import write_atomic
 from kijabi.cmd import lifeline
 from kijabi.cmd.config import ClusterConfig, load
+
+log = logging.getLogger("kijabi.cmd.supervisor")  # not __name__: it is run as a program
 
 FIRST_BACKOFF = 0.2
 LONGEST_BACKOFF = 30.0
@@ -71,6 +75,7 @@ class Component:
             if self.status.state == "ready" and loop.time() - started > STEADY:
                 backoff = FIRST_BACKOFF
             self.status.last_exit = reason
+            log.warning("ended", extra={"part": self.status.name, "reason": reason, "retry_in": backoff})
             await self._set("backoff")
             await self._wait(backoff)
             backoff = min(backoff * 2, LONGEST_BACKOFF)
@@ -115,6 +120,8 @@ class Component:
             writer.close()
 
     async def _set(self, state: Literal["starting", "ready", "backoff", "stopped"]) -> None:
+        if state not in (self.status.state, "backoff"):
+            log.info(state, extra={"part": self.status.name, "pid": self.status.pid})
         async with self._changed:
             self.status.state = state
             self._changed.notify_all()
@@ -244,7 +251,7 @@ def lock(config: ClusterConfig, *, wait: bool = False) -> IO[str]:
 def main(directory: str) -> None:
     """Entry of the supervisor process: `python -m kijabi.cmd.supervisor DIR`."""
     config = load(Path(directory))
-    config.logs.mkdir(parents=True, exist_ok=True)
+    logs.setup("supervisor", config.logs / "supervisor.log")
     with lock(config), contextlib.suppress(KeyboardInterrupt):
         asyncio.run(Supervisor(config).run())
 
