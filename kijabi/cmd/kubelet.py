@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -92,12 +93,10 @@ def main(
 
 def _address_towards(server: str) -> str:
     """This machine's address on the way to a server; nothing is sent."""
-    from yarl import URL
-
-    url = URL(server)
+    url = urlsplit(server)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((url.host or "", url.port or 443))
+            probe.connect((url.hostname or "", url.port or 443))
         except OSError as error:
             raise ConfigError(f"no route to {server} ({error}): give --node-ip") from error
         return str(probe.getsockname()[0])
