@@ -37,9 +37,11 @@ class OwnWrites:
     async def visible(self, key: str) -> bool:
         """Whether the informer shows all that was written for this key. Raises ApiError or ConnectionLost."""
         if key in self._unsure:
-            page = await self._client.list(self._informer.cls, key.partition("/")[0], limit=1)
+            # The versions of the objects, not that of the list: the informer may never hear of a later one.
+            found = (await self._client.list(self._informer.cls, key.partition("/")[0])).items
+            newest = max((int(obj.metadata.resourceVersion) for obj in found), default=0)
             self._unsure.discard(key)
-            self._wrote[key] = max(self._wrote.get(key, 0), int(page.resourceVersion))
+            self._wrote[key] = max(self._wrote.get(key, 0), newest)
         if int(self._informer.version or 0) < self._wrote.get(key, 0):
             return False
         self._wrote.pop(key, None)

@@ -189,6 +189,13 @@ def test_recreate_with_several_live_sets_is_not_stuck_when_it_is_resized() -> No
     assert sizes(decide(d, *sets, old_pods=True)) == {"older": 0, "old": 0}
 
 
+def test_a_set_that_has_the_right_size_by_chance_is_not_taken_for_resized_again_and_again() -> None:
+    before, d = deployment(4, image="web:1"), deployment(3, image="web:2")
+    (change,) = decide(d, rs("old", 3, before)).updates
+    assert (change.after.spec.replicas, change.after.metadata.annotations[DESIRED]) == (3, "3")
+    assert decide(d, change.after).create is not None
+
+
 def test_old_revisions_go_when_the_rollout_is_complete() -> None:
     complete = DeploymentStatus(replicas=3, updatedReplicas=3, availableReplicas=3, observedGeneration=1)
     d = deployment(3, revisionHistoryLimit=1, status=complete)

@@ -13,7 +13,8 @@ QUICK = "1-14"
 # they are no proof that a bug stays away, but a seed that was interesting tends to remain so.
 FOUND = {
     4: "the Deployment controller planned from a cache older than its own last write: above maxSurge",
-    13: "the same: below replicas - maxUnavailable",
+    12: "an old set that by chance had the new size was taken for resized for ever, so that no new set was made",
+    13: "the same as 4: below replicas - maxUnavailable",
     45: "available pods that an old ReplicaSet was about to lose were spared twice: below replicas - maxUnavailable",
     51: "the same",
     103: "a Deployment that recreates and has two live sets waited for ever when it was resized",
