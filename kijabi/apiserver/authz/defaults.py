@@ -172,7 +172,7 @@ def mended(there: Default, wanted: Default) -> bool:
             setattr(there.metadata, field, {**have, **lacking})
             changed = True
     if isinstance(there, Role | ClusterRole) and isinstance(wanted, Role | ClusterRole):
-        lacking_rules = missing(there.rules, wanted.rules)
+        lacking_rules = missing(there.rules, wanted.rules) if there.rules != wanted.rules else []
         there.rules += tuple(lacking_rules)
         return changed or bool(lacking_rules)
     if isinstance(there, RoleBinding | ClusterRoleBinding) and isinstance(wanted, RoleBinding | ClusterRoleBinding):

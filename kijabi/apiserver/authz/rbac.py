@@ -95,7 +95,7 @@ class Rbac:
                 self._aggregating[name] = new
                 aggregates = True
         parts = [each for each in (old, new) if each is not None and each.metadata.labels]
-        if aggregates or any(_aggregates(sum_, part) for sum_ in self._aggregating.values() for part in parts):
+        if aggregates or any(_aggregated(sum_, parts) for sum_ in self._aggregating.values()):
             for sum_ in self._aggregating.values():
                 self._roles["", sum_.metadata.name] = _Rules(aggregate(sum_, self._cluster_roles.values()))
 
@@ -187,15 +187,16 @@ def aggregate(role: ClusterRole, roles: Collection[ClusterRole]) -> tuple[Policy
         seen.add(current.metadata.name)
         for rule in current.rules:
             rules.setdefault(msgspec.json.encode(rule), rule)
-        todo += [part for part in roles if _aggregates(current, part)]
+        todo += _aggregated(current, roles)
     return tuple(rules.values())
 
 
-def _aggregates(role: ClusterRole, part: ClusterRole) -> bool:
+def _aggregated(role: ClusterRole, roles: Iterable[ClusterRole]) -> list[ClusterRole]:
+    """Those of some roles that a role's aggregationRule selects."""
     if role.aggregationRule is None:
-        return False
-    labels = part.metadata.labels or {}
-    return any(from_label_selector(selector).matches(labels) for selector in role.aggregationRule.clusterRoleSelectors)
+        return []
+    selectors = [from_label_selector(selector) for selector in role.aggregationRule.clusterRoleSelectors]
+    return [part for part in roles if any(selector.matches(part.metadata.labels or {}) for selector in selectors)]
 
 
 def _subject_keys(subjects: Iterable[Subject], namespace: str) -> Iterator[tuple[Subject, str]]:
