@@ -11,12 +11,15 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from kijabi.api import codec
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.podstatus import PodStatus
 from kijabi.base.errors import ApiError, Conflict, ConnectionLost, NotFound
 from kijabi.client.client import Client
 from kijabi.client.queue import WorkQueue
+from kijabi.kubelet import podspec
 from kijabi.kubelet.conditions import OWNED
 
 log = logging.getLogger(__name__)
@@ -73,6 +76,10 @@ class Statuses:
         if _older(pod.metadata.resourceVersion, known.version):
             return
         known.shown, known.version = pod.status, pod.metadata.resourceVersion
+        if known.wanted is not None and podspec.is_terminal(pod) and known.wanted.phase != pod.status.phase:
+            # Somebody gave the pod up (pod garbage collection): that is never taken back. Its worker will stop it.
+            how = pod.status
+            known.wanted = replace(known.wanted, phase=how.phase, reason=how.reason, message=how.message)
         if known.wanted is not None and patch(known.shown, known.wanted):
             self._queue.add(pod.metadata.uid)
 

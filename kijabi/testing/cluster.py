@@ -43,6 +43,10 @@ Work = Callable[[], Awaitable[None]]
 MANAGER = UserInfo("system:kube-controller-manager")
 SCHEDULER = UserInfo("system:kube-scheduler")
 
+# The connections on which `Faults.late` happens. A kubelet's late status is overwritten by its next one, and a late
+# binding is turned away by the kubelet where there is no room: right in the end, but for a while against the rules.
+LATE = ("controllers",)
+
 
 class Component:
     """Something that runs until it is crashed, and can be started again."""
@@ -99,7 +103,11 @@ class World:
         """A client whose connection misbehaves as the world's faults say."""
         link = self.links.get(name)
         if link is None:
-            link = self.links[name] = FaultyTransport(Direct(self._server, user, self._calls), self.faults)
+            link = self.links[name] = FaultyTransport(
+                Direct(self._server, user, self._calls),
+                self.faults,
+                group=self._group if name in LATE else None,
+            )
         return Client(link, user_agent=name)
 
     def add(self, name: str, work: Work) -> None:

@@ -8,6 +8,7 @@ too old (410), and partitions. `heal()` ends it all, for the phase in which the 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,8 @@ import msgspec
 from kijabi.base import rand
 from kijabi.base.errors import ConnectionLost
 from kijabi.client.transport import Request, Response, Stream, Transport
+
+log = logging.getLogger(__name__)
 
 _EXPIRED = {
     "kind": "Status",
@@ -35,7 +38,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     lost_request: the request never arrives. lost_reply: the server acts but its answer is lost. Both show as
     ConnectionLost after `loss_seconds`. cut: each chunk of a stream may be its last. expired: a watch or a
     list from a resource version or continue token gets 410 at once. expired_event: each chunk of a watch may
-    become a 410 event.
+    become a 410 event. late: a write is given up by the client, but arrives within `late_seconds`, when nobody
+    expects it any more; only on connections made with a task group.
     """
 
     latency: tuple[float, float] = (0.001, 0.05)
@@ -45,9 +49,11 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     cut: float = 0.01
     expired: float = 0.02
     expired_event: float = 0.002
+    late: float = 0.02
+    late_seconds: tuple[float, float] = (0.0, 10.0)
 
 
-NONE = Faults(latency=(0.0, 0.0), lost_request=0.0, lost_reply=0.0, cut=0.0, expired=0.0, expired_event=0.0)
+NONE = Faults(latency=(0.0, 0.0), lost_request=0.0, lost_reply=0.0, cut=0.0, expired=0.0, expired_event=0.0, late=0.0)
 
 
 class _Chunks:
@@ -66,15 +72,23 @@ class FaultyTransport:
     """A `Transport` over another, with faults.
 
     seed: of its own chance; None to draw from the loop's. down: while True nothing gets through (a partition,
-    a crashed peer), and streams under way are cut.
+    a crashed peer), and streams under way are cut. group: where requests live on that their client has given up.
     """
 
-    def __init__(self, inner: Transport, faults: Faults | None = None, *, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        inner: Transport,
+        faults: Faults | None = None,
+        *,
+        seed: int | None = None,
+        group: asyncio.TaskGroup | None = None,
+    ) -> None:
         self.faults = faults or Faults()
         self.injected: dict[str, int] = {}  # how often each fault happened
         self._inner = inner
         self._own = random.Random(seed) if seed is not None else None
         self._down = asyncio.Event()
+        self._group = group
 
     @property
     def down(self) -> bool:
@@ -99,6 +113,9 @@ class FaultyTransport:
         await self._send()
         if self._old(request) and self._hit("expired", self.faults.expired):
             return Response(status=410, headers=_JSON, body=msgspec.json.encode(_EXPIRED))
+        if self._group is not None and request.method != "GET" and self._hit("late", self.faults.late):
+            self._group.create_task(self._arrive_late(request), name="faults/late")
+            await self._lose("the request is late")
         answer = await self._inner.request(request)
         await self._delay()
         if self._down.is_set() or self._hit("lost_reply", self.faults.lost_reply):
@@ -147,6 +164,13 @@ class FaultyTransport:
         if self._down.is_set() or coming.cancelled():
             raise ConnectionLost("the peer is out of reach")
         return coming.result()
+
+    async def _arrive_late(self, request: Request) -> None:
+        await asyncio.sleep(self._rng().uniform(*self.faults.late_seconds))
+        try:
+            await self._inner.request(request)
+        except ConnectionLost as error:
+            log.debug("a late request met no server", extra={"reason": str(error)})
 
     async def _send(self) -> None:
         await self._delay()

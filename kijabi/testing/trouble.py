@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from kijabi.api.core.node import Node
 from kijabi.base import rand
 from kijabi.kubelet.runtime.interface import RuntimeFailure
 from kijabi.testing.cluster import World
@@ -48,7 +49,7 @@ class Trouble:
                 group.create_task(_run(kind), name=f"trouble {kind.__name__}")
 
     async def heal(self) -> None:
-        """No trouble from now on; what was crashed runs again."""
+        """No trouble from now on; what was crashed runs again, and nodes that were deleted are there again."""
         self.world.heal()
         self._busy.clear()
         for runtime in self.world.runtimes.values():
@@ -60,6 +61,11 @@ class Trouble:
                 self._say(f"start {name}")
                 component.start()
         await self.world.up.wait()
+        present = {node.metadata.name for node in (await self.world.admin.list(Node)).items}
+        for name in self.world.runtimes:
+            if name not in present:
+                self._say(f"restart {name}, which was taken out of the cluster")
+                await self.world.restart(name)
 
     # ---- troubles
 

@@ -91,6 +91,8 @@ class User:
             (2, self.delete_service),
             (3, self.configure),
             (3, self.cordon),
+            (2, self.redirect),
+            (1, self.delete_node),
             (2, self.create_namespace),
             (1, self.delete_namespace),
         )
@@ -211,6 +213,8 @@ class User:
             "ports": [{"port": 80, "targetPort": 8080}],
             "type": rand.rng().choice(("ClusterIP", "NodePort")),
         }
+        if rand.rng().random() < 0.2:
+            spec = {**spec, "type": "ClusterIP", "clusterIP": "None"}
         meta = {"name": d.metadata.name, "namespace": d.metadata.namespace}
         self._say(f"user: create service {d.metadata.namespace}/{d.metadata.name}")
         await self.client.create(codec.from_builtins(Service, {"metadata": meta, "spec": spec}))
@@ -218,6 +222,19 @@ class User:
     async def delete_service(self) -> None:
         """But not the API server's, and not leaving its slices to nobody: nothing would ever remove them."""
         await self._delete(await self._one(Service), rand.rng().choice(("Background", "Foreground")))
+
+    async def redirect(self) -> None:
+        """Let a Service stand for another Deployment."""
+        service, d = await self._one(Service), await self._one(Deployment)
+        if service is not None and d is not None:
+            await self._change(service, {"spec": {"selector": {"app": _app(d)}}})
+
+    async def delete_node(self) -> None:
+        """Take a node out of the cluster; its kubelet knows nothing of it until it starts again."""
+        node = await self._one(Node)
+        if node is not None and len(await self._all(Node)) > 1:
+            self._say(f"user: delete node {node.metadata.name}")
+            await self.client.delete(Node, node.metadata.name)
 
     async def configure(self) -> None:
         """Make, hold with a finalizer, or delete the settings that some pods need."""
