@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Container
 from typing import Any, NoReturn
 
 import msgspec
@@ -46,23 +47,47 @@ class _Wrong(Exception):
 
 def clean(cls: type[Struct], data: bytes) -> tuple[dict[str, Any], list[str]]:
     """The members of a JSON text that its type knows, and the strict problems. BadRequest for other texts."""
-    try:
-        text = data.decode("utf-8", "replace")
-        value = json.loads(
-            text, object_pairs_hook=_Pairs, parse_float=_Number, parse_int=_Number, parse_constant=_constant
-        )
-    except RecursionError:
-        raise BadRequest(UNREADABLE + "exceeded max depth") from None
-    except json.JSONDecodeError as error:
-        raise BadRequest(UNREADABLE + _syntax(error)) from None
-    except _Wrong as error:
-        raise BadRequest(UNREADABLE + str(error)) from None
+    value, problem = _parse(data)
+    if problem:
+        raise BadRequest(UNREADABLE + problem)
     walk = _Walk()
     try:
         cleaned = walk.value(Shape("struct", struct=cls), value, _ROOT, None)
     except (_Wrong, ValueError) as error:
         raise BadRequest(str(error)) from None
     return (cleaned if cleaned is not None else {}), walk.problems
+
+
+def _parse(data: bytes) -> tuple[Any, str]:
+    """(the parsed text, why it is no JSON in Go's words or an empty text)."""
+    try:
+        text = data.decode("utf-8", "replace")
+        return json.loads(
+            text, object_pairs_hook=_Pairs, parse_float=_Number, parse_int=_Number, parse_constant=_constant
+        ), ""
+    except RecursionError:
+        return None, "exceeded max depth"
+    except json.JSONDecodeError as error:
+        return None, _syntax(error)
+    except _Wrong as error:
+        return None, str(error)
+
+
+def syntax_problem(data: bytes) -> str:
+    """Why a text is no JSON, in Go's words; empty if it is."""
+    return _parse(data)[1]
+
+
+def json_kind(data: bytes) -> str:
+    """What a JSON text is, in Go's words: object, array, string, number or bool."""
+    return _json_name(_parse(data)[0])
+
+
+def repeated(data: bytes, known: Container[str] = ()) -> list[str]:
+    """The strict problems of a JSON text of no type: repeated members; known: all that a list's objects may have."""
+    walk = _Walk()
+    walk.untyped(_parse(data)[0], _ROOT, known)
+    return walk.problems
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -128,6 +153,23 @@ class _Walk:
                 return self._text(shape, value, place)
             case _:
                 return self._scalar(shape, value, place)
+
+    def untyped(self, value: Any, place: _Place, known: Container[str] = ()) -> None:
+        """List what is repeated in a value of no type; known: the only members of the objects of a list."""
+        if isinstance(value, _Pairs):
+            seen = set()
+            for name, item in value:
+                if name in seen:
+                    self._problem("duplicate", place.named(name))
+                seen.add(name)
+                self.untyped(item, place.key(name))
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                inner = place.item(index)
+                for name, _ in item if known and isinstance(item, _Pairs) else ():
+                    if name not in known:
+                        self._problem("unknown", inner.named(name))
+                self.untyped(item, inner)
 
     def _struct(self, shape: Shape, value: Any, place: _Place, before: Any) -> dict[str, Any]:
         assert shape.struct is not None

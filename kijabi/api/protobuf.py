@@ -56,6 +56,13 @@ class _Envelope(Struct):
 def decode(cls: type[T], body: bytes) -> T:
     """The object in a bare message; unknown fields are skipped, zeros dropped. BadRequest for malformed bytes."""
     try:
+        return _read(cls, body)
+    except BadRequest as error:
+        raise BadRequest(f"cannot decode a {cls.__name__} from protobuf: {error.message}") from None
+
+
+def _read(cls: type[T], body: bytes) -> T:
+    try:
         obj: T = reader(cls)(bytes(body), 0, len(body))
     except IndexError:
         reason = "unexpected EOF"
@@ -65,15 +72,19 @@ def decode(cls: type[T], body: bytes) -> T:
         reason = str(error)
     else:
         return obj
-    raise BadRequest(f"cannot decode a {cls.__name__} from protobuf: {reason}")
+    raise BadRequest(reason)
 
 
 def decode_unknown(data: bytes) -> Unknown:
     """Open an envelope. BadRequest if it is none."""
+    if not data:
+        raise BadRequest("empty data")
     if not data.startswith(MAGIC):
         expected = " ".join(str(byte) for byte in MAGIC)
         raise BadRequest(f"provided data does not appear to be a protobuf message, expected prefix [{expected}]")
-    unknown = decode(_Envelope, data[len(MAGIC) :])
+    if len(data) == len(MAGIC):
+        raise BadRequest("empty body")
+    unknown = _read(_Envelope, data[len(MAGIC) :])
     return Unknown(unknown.typeMeta.apiVersion, unknown.typeMeta.kind, unknown.raw)
 
 

@@ -40,6 +40,12 @@ class Expected(NamedTuple):
         """`v1` of `apps/v1`."""
         return self.api_version.rpartition("/")[2]
 
+    @property
+    def internal(self) -> str:
+        """`apps.Deployment`: upstream's name for the form that every version of a kind is turned into."""
+        group = self.api_version.rpartition("/")[0]
+        return f"{'core' if group in ('', 'events.k8s.io') else group.partition('.')[0]}.{self.kind}"
+
 
 class _Ids(msgspec.Struct):
     kind: Any = ""
@@ -47,6 +53,9 @@ class _Ids(msgspec.Struct):
 
 
 _IDS = msgspec.json.Decoder(_Ids)
+# How Go names what JSON values are, by their first byte; the others are numbers.
+_KINDS = {b"{": "object", b"[": "array", b'"': "string", b"t": "bool", b"f": "bool"}
+_GO_IDS = r"""struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"""
 
 
 def decode(request: Request, cls: type[T], expected: Expected, directive: Validation, warnings: list[str]) -> T:
@@ -86,14 +95,13 @@ def from_json(data: bytes, cls: type[T], expected: Expected, directive: Validati
 def _from_protobuf(data: bytes, cls: type[T], expected: Expected) -> T:
     try:
         api_version, kind, raw = protobuf.decode_unknown(data)
-        _check_ids(kind, api_version, expected)
+    except BadRequest as problem:
+        raise _unrecognized(data, expected, problem.message) from None
+    _check_ids(kind, api_version, expected)
+    try:
         return protobuf.decode(cls, raw)
     except BadRequest as problem:
-        if problem.message.startswith((expected.kind, "the API version")):
-            raise
-        raise _undecodable(data, expected, problem.message) from None
-    except ValueError as problem:
-        raise _undecodable(data, expected, str(problem)) from None
+        raise BadRequest(_cannot(expected.kind, expected.version, expected.kind, problem.message)) from None
 
 
 def delete_options(request: Request) -> DeleteOptions:
@@ -115,17 +123,43 @@ def delete_options(request: Request) -> DeleteOptions:
 
 
 def _undecodable(data: bytes, expected: Expected, reason: str) -> BadRequest:
-    """The BadRequest for a body that does not decode: naming its kind, unless it is no JSON at all."""
+    """The BadRequest for a body that does not decode: naming its kind, unless not even that can be read."""
     if not reason.startswith((UNREADABLE, "yaml: ")):
         try:
             ids = _IDS.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             ids = _Ids()
+        wrong = _nameless(data, ids)
+        if wrong:
+            return _unrecognized(data, expected, wrong)
         kind, version = ids.kind or expected.kind, ids.apiVersion or expected.api_version
-        return BadRequest(_cannot(str(kind), str(version).rpartition("/")[2], expected.kind, reason))
+        return BadRequest(_cannot(kind, version.rpartition("/")[2], expected.kind, reason))
+    return _unrecognized(data, expected, reason)
+
+
+def _unrecognized(data: bytes, expected: Expected, reason: str) -> BadRequest:
+    """The BadRequest for a body that does not tell what it is."""
     return BadRequest(
         f"the object provided is unrecognized (must be of type {expected.kind}): {reason} ({summary(data)})"
     )
+
+
+def _nameless(data: bytes, ids: _Ids) -> str:
+    """Why apiVersion and kind of a body, which is some JSON, cannot be read; an empty text if they can.
+
+    Upstream reads these two first, into a struct without a name.
+    """
+    start = data.lstrip()[:1]
+    if start not in (b"{", b"n", b""):
+        return f"{UNREADABLE}json: cannot unmarshal {_KINDS.get(start, 'number')} into Go value of type {_GO_IDS}"
+    for name in ("apiVersion", "kind"):
+        value = getattr(ids, name)
+        if value is None:
+            setattr(ids, name, "")
+        elif not isinstance(value, str):
+            found = _KINDS.get(msgspec.json.encode(value)[:1], "number")
+            return f"{UNREADABLE}json: cannot unmarshal {found} into Go struct field .{name} of type string"
+    return f"unexpected GroupVersion string: {ids.apiVersion}" if ids.apiVersion.count("/") > 1 else ""
 
 
 def _cannot(kind: str, version: str, wanted: str, reason: str) -> str:
@@ -151,8 +185,7 @@ def _check_ids(kind: str, api_version: str, expected: Expected) -> None:
         reason = f"no kind {quote(kind)} is registered for version {quote(api_version)} {_SCHEME}"
         raise BadRequest(_cannot(kind, version, expected.kind, reason))
     if kind != expected.kind:
-        here = f"v{expected.version.removeprefix('v')}.{expected.kind}"
-        reason = f"converting ({version}.{kind}) to ({here}): unknown conversion"
+        reason = f"converting ({version}.{kind}) to ({expected.internal}): unknown conversion"
         raise BadRequest(_cannot(kind, version, expected.kind, reason))
     raise BadRequest(
         f"the API version in the data ({api_version}) does not match the expected API version "

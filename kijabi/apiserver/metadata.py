@@ -28,11 +28,12 @@ def match_namespace(obj: Any, namespace: str) -> None:
 
 
 def match_name(obj: Any, name: str) -> None:
-    """The name in the body must be the one in the path; without one it gets that. Raises BadRequest."""
+    """The name in the body must be the one in the path. Raises BadRequest."""
     own = obj.metadata
-    if own.name and own.name != name:
+    if not own.name:
+        raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+    if own.name != name:
         raise BadRequest(f"the name of the object ({own.name}) does not match the name on the URL ({name})")
-    own.name = name
 
 
 def begin_create(obj: Any) -> None:

@@ -6,20 +6,21 @@ wrote in between. The merging itself is pure and in `api/patch.py` and `api/stra
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from kijabi.api import codec, patch, status, strategic, validation
-from kijabi.api.gotext import quote
+from kijabi.api import codec, codec_slow, patch, status, strategic, validation
+from kijabi.api.gotext import display, quote
 from kijabi.apiserver import body, negotiate
 from kijabi.apiserver.call import Call
 from kijabi.apiserver.registry import Make, Registry
 from kijabi.apiserver.routes import Served
 from kijabi.apiserver.watchcache import Item
-from kijabi.base.errors import BadRequest
+from kijabi.base.errors import ApiError, BadRequest
 
 JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH = negotiate.PATCHES
+_OPERATION = frozenset(("op", "path", "from", "value"))
 
 
 def patch_type(call: Call) -> str:
@@ -30,19 +31,44 @@ def patch_type(call: Call) -> str:
     return kind
 
 
-def read(call: Call) -> Any:
-    """The decoded patch. Raises BadRequest."""
+class Patch(NamedTuple):
+    """A decoded patch. problems: what a strict reader finds in its text, such as repeated members."""
+
+    kind: str
+    change: Any
+    problems: tuple[str, ...] = ()
+
+
+def read(call: Call) -> Patch:
+    """The decoded patch. Raises BadRequest, UnsupportedMediaType."""
+    kind, data = patch_type(call), call.request.body
+    problems: tuple[str, ...] = ()
+    lead = "" if kind == STRATEGIC_PATCH else "error decoding patch: "
     try:
-        return patch.bounded(msgspec.json.decode(call.request.body))
+        change = patch.bounded(msgspec.json.decode(data))
+        if call.options.validation != "Ignore":
+            problems = find_problems(kind, data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-        raise BadRequest(f"error decoding patch: {problem}") from None
+        raise BadRequest(lead + (codec_slow.syntax_problem(data) or str(problem))) from None
+    wanted = list if kind == JSON_PATCH else dict
+    if change is not None and not isinstance(change, wanted):
+        into = "[]handlers.jsonPatchOp" if kind == JSON_PATCH else "map[string]interface {}"
+        raise BadRequest(f"{lead}json: cannot unmarshal {codec_slow.json_kind(data)} into Go value of type {into}")
+    if change is None:
+        raise BadRequest("invalid JSON document")
+    return Patch(kind, change, problems)
+
+
+def find_problems(kind: str, data: bytes) -> tuple[str, ...]:
+    """Repeated members anywhere in a patch, and in a JSON patch the members that no operation has."""
+    if kind != JSON_PATCH:
+        return tuple(codec_slow.repeated(data))
+    return tuple(f"json patch {problem}" for problem in codec_slow.repeated(data, _OPERATION))
 
 
 def make_patched(call: Call, registry: Registry, served: Served) -> Make:
     """What makes the patched object from the stored one. Raises BadRequest, UnsupportedMediaType."""
-    kind, change = patch_type(call), read(call)
-    if kind != JSON_PATCH and not isinstance(change, dict):
-        raise BadRequest("invalid JSON document")
+    wanted = read(call)
     resource = served.resource
 
     def make(item: Item | None) -> Any:
@@ -50,7 +76,7 @@ def make_patched(call: Call, registry: Registry, served: Served) -> Make:
             raise status.not_found(resource, call.info.name)
         document = codec.to_builtins(registry.view(served, item.obj))
         document["kind"], document["apiVersion"] = resource.kind, resource.api_version
-        obj = decode_patched(call, apply(kind, document, change, resource.type), resource.type)
+        obj = patched(call, wanted, document, resource.type)
         if obj.metadata.resourceVersion == item.obj.metadata.resourceVersion:
             obj.metadata.resourceVersion = ""  # not stated by the patch, so another write in between is no conflict
         return obj
@@ -58,34 +84,34 @@ def make_patched(call: Call, registry: Registry, served: Served) -> Make:
     return make
 
 
-def apply(kind: str, document: dict[str, Any], change: Any, cls: Any) -> Any:
-    """The patched document as builtins. Raises what the patch deserves."""
-    if kind == JSON_PATCH:
-        return patch.json_patch(document, change)
-    if kind == MERGE_PATCH:
-        return patch.merge_patch(document, change)
-    return strategic.strategic_merge(document, change, cls)
+def patched(call: Call, wanted: Patch, document: dict[str, Any], cls: Any) -> Any:
+    """The patched document as an object. Raises what the patch deserves."""
+    if wanted.kind == JSON_PATCH:
+        result = patch.json_patch(document, wanted.change)
+    elif wanted.kind == MERGE_PATCH:
+        result = patch.merge_patch(document, wanted.change)
+    else:
+        result = strategic.strategic_merge(document, wanted.change, cls)
+    return decode_patched(call, wanted, result, cls)
 
 
-def decode_patched(call: Call, document: Any, cls: Any) -> Any:
+def decode_patched(call: Call, wanted: Patch, document: Any, cls: Any) -> Any:
     """A patched document as an object. Raises BadRequest, or Invalid if it changed what it is."""
     if not isinstance(document, dict):
         raise BadRequest("invalid JSON document")
     data = msgspec.json.encode(document)
     expected = call.expected(cls)
-    problems: list[str] = []
+    found: list[str] = []
     try:
         if call.options.validation == "Ignore":
             obj = codec.decode(cls, data)
         else:
-            obj, problems = codec.decode_strict(cls, data)
+            obj, found = codec.decode_strict(cls, data)
     except BadRequest as problem:
-        error = validation.invalid("patch", data.decode(), problem.message)
-        raise status.invalid("", "", [error]) from None
-    problems = list(dict.fromkeys(problems))[: body.MAX_PROBLEMS]
+        raise _refused(wanted, data, problem.message) from None
+    problems = list(dict.fromkeys((*wanted.problems, *found)))[: body.MAX_PROBLEMS]
     if problems and call.options.validation == "Strict":
-        error = validation.invalid("patch", data.decode(), f"strict decoding error: {', '.join(problems)}")
-        raise status.invalid("", "", [error])
+        raise _refused(wanted, data, f"strict decoding error: {', '.join(problems)}")
     for text in problems:
         body.add_warning(call.warnings, text)
     if obj.kind != expected.kind or obj.apiVersion != expected.api_version:
@@ -99,3 +125,9 @@ def decode_patched(call: Call, document: Any, cls: Any) -> Any:
     if own.namespace != namespace:
         raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
     return obj
+
+
+def _refused(wanted: Patch, data: bytes, reason: str) -> ApiError:
+    """The Invalid for a patch whose result is no object; it shows the result, or a strategic patch itself."""
+    shown = display(wanted.change) if wanted.kind == STRATEGIC_PATCH else data.decode()
+    return status.invalid("", "", [validation.invalid("patch", shown, reason)])

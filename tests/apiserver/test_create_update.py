@@ -63,7 +63,7 @@ async def test_the_body_must_be_of_the_right_kind(world: World) -> None:
     assert wrong.status == 400
     assert wrong.message == (
         'Pod in version "v1" cannot be handled as a ConfigMap: '
-        "converting (v1.Pod) to (v1.ConfigMap): unknown conversion"
+        "converting (v1.Pod) to (core.ConfigMap): unknown conversion"
     )
     unknown = await world.post(CMS, {"kind": "Foo", "apiVersion": "v1"})
     assert 'no kind "Foo" is registered for version "v1"' in unknown.message

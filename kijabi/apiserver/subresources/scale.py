@@ -11,13 +11,12 @@ from typing import Any
 from kijabi.api import codec, selector, status, validation
 from kijabi.api.autoscaling.scale import Scale, ScaleSpec, ScaleStatus
 from kijabi.api.meta import ObjectMeta
-from kijabi.apiserver import patching
+from kijabi.apiserver import metadata, patching
 from kijabi.apiserver.call import Call, Handler
 from kijabi.apiserver.reading import Reading
 from kijabi.apiserver.registry import Registry, key_in
 from kijabi.apiserver.routes import Routes, Served
 from kijabi.apiserver.watchcache import Item
-from kijabi.base.errors import BadRequest
 from kijabi.client.transport import Response
 
 
@@ -57,23 +56,16 @@ class Scales:
     @staticmethod
     def _replace(call: Call) -> Any:
         scale = call.body(Scale)
-        if scale.metadata.name and scale.metadata.name != call.info.name:
-            text = (
-                f"the name of the object ({scale.metadata.name}) does not match the name on the URL "
-                f"({call.info.name})"
-            )
-            raise BadRequest(text)
-        if scale.metadata.namespace not in ("", call.info.namespace):
-            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+        metadata.match_name(scale, call.info.name)
+        metadata.match_namespace(scale, call.info.namespace)
         return lambda _: scale
 
     @staticmethod
     def _patch(call: Call) -> Any:
-        kind, change = patching.patch_type(call), patching.read(call)
+        wanted = patching.read(call)
 
         def patched(old: Scale) -> Scale:
-            document = codec.to_builtins(old)
-            found: Scale = patching.decode_patched(call, patching.apply(kind, document, change, Scale), Scale)
+            found: Scale = patching.patched(call, wanted, codec.to_builtins(old), Scale)
             if found.metadata.resourceVersion == old.metadata.resourceVersion:
                 found.metadata.resourceVersion = ""
             return found
