@@ -176,6 +176,17 @@ def doctor(mend: bool) -> None:
         sys.exit(1)
 
 
+@main.command("rotate-key")
+@DIRECTORY
+@_plainly
+def rotate_key(directory: Path) -> None:
+    """Encrypt the Secrets on disk with a new key and forget the old one. The cluster must be down."""
+    from kijabi.cmd.rotation import rotate
+
+    name, count = asyncio.run(rotate(configuration.load(directory)))
+    click.echo(f"Encrypted with the new key {name}: {count} Secrets. The old key is forgotten.")
+
+
 def _component(name: str, entry: str, text: str, *, hidden: bool = False) -> None:
     """A sub-command that runs one component in this process: kijabi/cmd/<entry>.py has `options` and `main`."""
 

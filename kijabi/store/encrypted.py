@@ -119,6 +119,11 @@ class Keyring:
         self.save()
         return name
 
+    @property
+    def old(self) -> tuple[str, ...]:
+        """The keys that only decrypt."""
+        return tuple(name for name in self._raw if name != self.primary)
+
     def retire(self, name: str) -> None:
         """Forget a key that no value needs any more, in the file too."""
         if name == self.primary:
