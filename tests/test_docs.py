@@ -28,6 +28,7 @@ PATH = re.compile(
     r"(?<![\w./~$:<>-])((?:kijabi|tests|docs|examples|benchmarks|scripts|\.ci)/[\w./<>*…-]*|[\w/]+\.(?:py|md)|pyproject\.toml)(?![\w/])"
 )
 MODULE = re.compile(r"\b((?:kijabi|benchmarks)(?:\.[a-z_0-9]+)+)\b")
+METHOD = re.compile(r"^([A-Z][a-z]\w+)\.([a-z_]\w*)$")
 PLACEHOLDER = re.compile(r"[<>*…]")
 # Where a path that is written short may be meant to start.
 BASES = ("", "kijabi", "kijabi/kubelet", "kijabi/kubelet/runtime", "kijabi/apiserver", "kijabi/api")
@@ -81,6 +82,20 @@ def test_modules_exist(page: Path) -> None:
             known = path.is_dir() or path.with_suffix(".py").exists()
             known = known or (parent.exists() and re.search(rf"\b{path.name}\b", parent.read_text()) is not None)
             assert known, name
+
+
+@pytest.fixture(scope="module")
+def sources() -> list[str]:
+    return [path.read_text() for path in (ROOT / "kijabi").rglob("*.py")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_methods_exist(page: Path, sources: list[str]) -> None:
+    for _, text in snippets(page):
+        if match := METHOD.match(text):
+            holders = [source for source in sources if re.search(rf"^class {match[1]}\b", source, re.MULTILINE)]
+            inside = any(re.search(rf"\b{match[2]}\b", source) for source in holders)
+            assert inside, text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
