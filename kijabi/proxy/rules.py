@@ -78,6 +78,7 @@ table ip {config.table} {{
   chain refusals {{
     ct state new ip daddr . meta l4proto . th dport vmap @address-refused
     ct state new fib daddr type local meta l4proto . th dport vmap @port-refused
+    ct state new ip daddr {config.service_cidr} goto refuse
   }}
   chain refuse {{
     meta l4proto tcp reject with tcp reset

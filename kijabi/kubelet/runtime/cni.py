@@ -35,6 +35,10 @@ SYSCTLS = {
     "net/bridge/bridge-nf-call-iptables": "1",
     # A node port on 127.0.0.1 is translated to a pod address and must not be dropped as martian.
     "net/ipv4/conf/all/route_localnet": "1",
+    # Service addresses are routed to the bridge: the kernel would tell pods to find them there themselves, and an ICMP
+    # redirect uses up the allowance of the "port unreachable" that a Service without endpoints answers with.
+    "net/ipv4/conf/all/send_redirects": "0",
+    "net/ipv4/conf/{bridge}/send_redirects": "0",
 }
 
 
@@ -115,9 +119,9 @@ async def prepare(net: Network, conf_dir: Path) -> None:
     commands += [f"address replace {net.gateway} dev {net.bridge}", f"link set {net.bridge} up"]
     await run(*ip, "-batch", "-", input="\n".join(commands) + "\n")
     if net.netns:
-        linux.in_netns(net.netns, _set_kernel)
+        linux.in_netns(net.netns, lambda: _set_kernel(net.bridge))
     else:
-        _set_kernel()
+        _set_kernel(net.bridge)
     _write(conf_dir, conflist(net))
 
 
@@ -222,10 +226,10 @@ def _bridge_filter_loaded() -> bool:
     return os.path.exists("/proc/sys/net/bridge")
 
 
-def _set_kernel() -> None:
+def _set_kernel(bridge: str) -> None:
     """Set this network namespace's switches."""
     for name, value in SYSCTLS.items():
-        Path("/proc/sys", name).write_text(value)
+        Path("/proc/sys", name.format(bridge=bridge)).write_text(value)
 
 
 def _write(conf_dir: Path, conflist: dict[str, Any]) -> None:
