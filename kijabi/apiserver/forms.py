@@ -74,7 +74,9 @@ class Whole:
         return b'%b%d",%b' % (self.head, revision, item.tail())
 
     def wire(self, value: bytes, revision: int) -> bytes:
-        """As `object`, for stored bytes that are in no cache yet."""
+        """As `object`, for stored bytes that are in no cache yet; revision 0: they are nowhere (dryRun)."""
+        if not revision:
+            return value
         return b'%b%d",%b' % (self.head, revision, value[value.index(b'"metadata":{') + 12 :])
 
     def frame(self, kind: str, item: Item, revision: int, first: bool) -> bytes:
@@ -125,9 +127,9 @@ class Partial:
 
     def object(self, item: Item, revision: int) -> bytes:
         """See Form."""
-        meta = item.obj.metadata
-        if meta.resourceVersion != str(revision):
-            meta = msgspec.structs.replace(meta, resourceVersion=str(revision))
+        meta, version = item.obj.metadata, str(revision or "")
+        if meta.resourceVersion != version:
+            meta = msgspec.structs.replace(meta, resourceVersion=version)
         return b"%b%b}" % (self.head, codec.encode(meta))
 
     def frame(self, kind: str, item: Item, revision: int, first: bool) -> bytes:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from kijabi.api import status
+from kijabi.api.gotext import quote
 from kijabi.apiserver import negotiate
 from kijabi.apiserver.attributes import UserInfo
 from kijabi.apiserver.discovery import Discovery
@@ -23,7 +25,7 @@ GIT_VERSION = "v1.37.0"
 
 Page = Callable[[], Response]
 Check = Callable[[], str]
-_HEALTH = ("/healthz", "/livez", "/readyz")
+_HEALTH = ("healthz", "livez", "readyz")
 TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
@@ -52,15 +54,20 @@ class Plain:
     async def __call__(self, request: Request, user: UserInfo) -> Response | None:
         """The page of a request, None if there is none."""
         path = request.path.rstrip("/") or "/"
+        first = path.split("/", 2)[1]
+        if first in _HEALTH:
+            return self._health(request, path)
+        found = self._page(request, path, first)
+        if found is not None and request.method not in ("GET", "HEAD"):
+            raise status.generic(405)
+        return found
+
+    def _page(self, request: Request, path: str, first: str) -> Response | None:
+        """Any page but the health pages."""
         page = self._pages.get(path)
         if page is not None:
             return page()
-        first = path.split("/", 2)[1]
-        if request.method not in ("GET", "HEAD"):
-            return None
         match first:
-            case "healthz" | "livez" | "readyz":
-                return self._health(request, path)
             case "version" if path == "/version":
                 return self._version(request)
             case "metrics" if path == "/metrics":
@@ -94,6 +101,10 @@ class Plain:
             failed = failed or bool(wrong)
             state = "excluded: ok" if each in excluded else "failed: reason withheld" if wrong else "ok"
             lines.append(f"[{'-' if wrong else '+'}]{each} {state}")
+        unknown = sorted(excluded - checks.keys())
+        if unknown:
+            names = ",".join(map(quote, unknown))
+            lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
         if failed:
             body = "\n".join([*lines, f"{page} check failed", ""])
             return Response(status=500, headers=dict(TEXT), body=body.encode())

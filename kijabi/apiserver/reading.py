@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from kijabi.api import codec, status, validation
+from kijabi.apiserver import body as bodies
 from kijabi.apiserver import options, table
 from kijabi.apiserver.call import Call, encoded
 from kijabi.apiserver.forms import Form, pick
@@ -23,7 +24,7 @@ from kijabi.apiserver.options import ListOptions
 from kijabi.apiserver.routes import Served
 from kijabi.apiserver.watch import Selection, WatchAnswer, Watcher, error_frame
 from kijabi.apiserver.watchcache import Cache, Caches, Item
-from kijabi.base.errors import BadRequest, Expired, MethodNotAllowed
+from kijabi.base.errors import BadRequest, Expired, MethodNotAllowed, NotAcceptable
 from kijabi.client.transport import Response
 from kijabi.store.interface import Compacted, FutureRevision, Store
 
@@ -73,6 +74,7 @@ class Reading:
         item = cache.get(key)
         if item is None:
             raise status.not_found(served.resource, call.info.name)
+        refuse_form(call, served, lists=False)
         form = self._form(call, served)
         return encoded(call.media, form.object(item, item.revision))
 
@@ -102,6 +104,7 @@ class Reading:
         cache = served.cache
         assert cache is not None
         wanted = options.list_options(call.request, call.info)
+        refuse_form(call, served, lists=True)
         form = self._form(call, served)
         selection = Selection(served.resource, cache, namespace_of(call, served), wanted.labels, wanted.fields)
         await self.caches.fresh()
@@ -220,6 +223,16 @@ class Reading:
         for event in cache.history:
             if event.revision > after and watcher.bucket in cache.buckets(event):
                 watcher.offer(event)
+
+
+def refuse_form(call: Call, served: Served, *, lists: bool) -> None:
+    """Raises NotAcceptable if the client wants a list's metadata of an object, or an object's of a list."""
+    if not call.media.convert.startswith("Partial") or call.media.convert.endswith("List") == lists:
+        return
+    resource = served.resource
+    kind = bodies.Expected(resource.kind, resource.api_version).internal
+    what = f"a list (*{kind}List)" if lists else f"not a list (*{kind})"
+    raise NotAcceptable(f"you requested {call.media.convert}, but the requested object is {what}")
 
 
 def namespace_of(call: Call, served: Served) -> str:

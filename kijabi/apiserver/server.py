@@ -152,8 +152,11 @@ class ApiServer:
         )  # fmt: skip
         if info.subresource in _LONG_RUNNING:
             return await self.handlers[served.resource.qualified, info.subresource](call)
-        # Tables and bare metadata are made of stored objects; reviews, scales and their like are what they are.
-        stored = sub.type is served.resource.type if sub is not None else "list" in served.resource.verbs
+        # Tables and bare metadata are made of stored objects and scales; reviews and their like are what they are.
+        if sub is not None:
+            stored = sub.type is served.resource.type or sub.name == "scale"
+        else:
+            stored = "list" in served.resource.verbs
         call.media = negotiate.output(request, "resource" if stored else "plain")
         if info.verb == "patch":
             patch_type(call)  # an unknown kind of patch is refused before its options are read

@@ -134,7 +134,7 @@ async def test_nowhere(world: World) -> None:
         ("POST", "/api/v1/namespaces/default/configmaps/a", 405),
         ("PUT", "/api/v1/namespaces/default/configmaps", 405),
         ("DELETE", "/api/v1/namespaces/default/pods/p/binding", 405),
-        ("POST", "/version", 404),
+        ("POST", "/version", 405),
         ("GET", "/api/v1/watch", 400),
     ):
         answer = await world.call(method, path)

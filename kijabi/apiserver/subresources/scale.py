@@ -10,14 +10,31 @@ from typing import Any
 
 from kijabi.api import codec, selector, status, validation
 from kijabi.api.autoscaling.scale import Scale, ScaleSpec, ScaleStatus
+from kijabi.api.columns import AGE, NAME, column, number
 from kijabi.api.meta import ObjectMeta
+from kijabi.api.resource import Resource
 from kijabi.apiserver import metadata, patching
-from kijabi.apiserver.call import Call, Handler
+from kijabi.apiserver.call import Call, Handler, encoded
+from kijabi.apiserver.forms import Whole, pick
 from kijabi.apiserver.reading import Reading
 from kijabi.apiserver.registry import Registry, key_in
 from kijabi.apiserver.routes import Routes, Served
 from kijabi.apiserver.watchcache import Item
 from kijabi.client.transport import Response
+
+_SCALES = Resource(
+    group="autoscaling",
+    version="v1",
+    kind="Scale",
+    plural="scales",
+    type=Scale,
+    columns=(
+        column("Name", NAME.cell, NAME.description),
+        number("Desired", lambda scale: scale.spec.replicas, "How many pods there should be."),
+        number("Available", lambda scale: scale.status.replicas, "How many pods there are."),
+        AGE,
+    ),
+)
 
 
 class Scales:
@@ -48,10 +65,10 @@ class Scales:
             item = served.cache.get(key_in(call))
             if item is None:
                 raise status.not_found(resource, call.info.name)
-            return call.respond(scale_of(item.obj, item.revision))
+            return respond(call, scale_of(item.obj, item.revision))
         change = self._patch(call) if call.info.verb == "patch" else self._replace(call)
         stored, _ = await self.registry.modify(call, served, lambda item: self._apply(call, served, item, change))
-        return call.respond(scale_of(stored.obj, stored.revision))
+        return respond(call, scale_of(stored.obj, stored.revision))
 
     @staticmethod
     def _replace(call: Call) -> Any:
@@ -87,6 +104,16 @@ class Scales:
         obj.metadata.uid = scale.metadata.uid
         obj.metadata.resourceVersion = scale.metadata.resourceVersion
         return obj
+
+
+def respond(call: Call, scale: Scale) -> Response:
+    """A scale in the form that the client accepts, a table too: `kubectl get --subresource=scale` wants one."""
+    if not call.media.convert:
+        return call.respond(scale)
+    own = scale.metadata
+    item = Item(own.name, own.namespace, own.name, scale, codec.encode(scale), int(own.resourceVersion))
+    form = pick(_SCALES, Whole(_SCALES), call.media, call.request.param("includeObject"))
+    return encoded(call.media, form.object(item, item.revision))
 
 
 def scale_of(obj: Any, revision: int) -> Scale:
