@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from kijabi.base.errors import KijabiError
 
+MAX_COMPLAINT = 2000  # characters of what a tool complained of; nft repeats its whole input
+
 
 class CommandFailed(KijabiError):
     """A tool ended with a code that its caller did not expect; the message has what it complained of."""
@@ -27,7 +29,7 @@ async def run(*command: str, input: str = "", ok: Iterable[int] = (0,)) -> str:
         os.close(descriptor)
     out, errors = await process.communicate()
     if process.returncode not in tuple(ok):
-        complaint = errors.decode(errors="replace").strip()
+        complaint = errors.decode(errors="replace").strip()[:MAX_COMPLAINT]
         raise CommandFailed(f"{' '.join(command)}: exit {process.returncode}: {complaint}")
     return out.decode(errors="replace")
 
