@@ -7,9 +7,13 @@ Pure functions. The builders of errors (`api/validation.py`, `api/status.py`, `a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import unified_diff
+from functools import cache
+from itertools import takewhile
 from typing import Any
 
 import msgspec
+from msgspec import json
 
 _ESCAPES = {
     '"': '\\"',
@@ -31,7 +35,23 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"cannot encode {type(value).__name__}")
 
 
-_ENCODER = msgspec.json.Encoder(enc_hook=_plain, order="deterministic")
+_ACRONYMS = frozenset((
+    "api", "aws", "cidr", "csi", "dns", "fc", "fs", "gce", "gid", "gmsa", "grpc", "http", "ip", "iqn", "iscsi", "nfs",
+    "os", "pd", "qos", "rbd", "se", "ssl", "tcp", "tls", "ttl", "tty", "uid",
+))  # fmt: skip
+_GO_NAMES = {
+    "cephfs": "CephFS",
+    "chapAuthDiscovery": "DiscoveryCHAPAuth",
+    "chapAuthSession": "SessionCHAPAuth",
+    "cidrs": "CIDRs",
+    "diskURI": "DataDiskURI",
+    "externalID": "DoNotUseExternalID",
+    "lastState": "LastTerminationState",
+    "serviceAccount": "DeprecatedServiceAccount",
+    "storageos": "StorageOS",
+    "wwids": "WWIDs",
+}
+_ENCODER = json.Encoder(enc_hook=_plain, order="deterministic")
 
 
 def quote(text: str) -> str:
@@ -55,7 +75,11 @@ def _escape(char: str) -> str:
 
 def json_text(value: Any) -> str:
     """`value` as Go's json.Marshal writes it: compact, map keys sorted, `<`, `>` and `&` escaped."""
-    text = _ENCODER.encode(value).decode()
+    return _escaped(_ENCODER.encode(value))
+
+
+def _escaped(data: bytes) -> str:
+    text = data.decode()
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
@@ -66,8 +90,48 @@ def bad_value(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
-        return quote(value)
-    return json_text(value)
+        return quote(value) if value or type(value) is str else "null"  # a zero time is null
+    return _escaped(json.encode(_internal(value)))
+
+
+def _internal(value: Any) -> Any:
+    """Structs with the names of Go's fields and all of them, for Kubernetes checks types without JSON names."""
+    if isinstance(value, msgspec.Struct) and type(value).__module__ != "kijabi.api.meta":
+        shown: dict[str, Any] = {}
+        for name in _in_order(type(value)):
+            item = getattr(value, name)
+            if name == "metadata":
+                shown.update(json.decode(_ENCODER.encode(item)))
+            else:
+                shown[go_name(name)] = None if item in ((), {}) else _internal(item)
+        return shown
+    if isinstance(value, (list, tuple)):
+        return [_internal(item) for item in value]
+    return msgspec.Raw(_ENCODER.encode(value))
+
+
+def _in_order(cls: type[msgspec.Struct]) -> list[str]:
+    """The fields as Go declares them: those of an embedded struct come where it stands (see `INLINE`)."""
+    names = list(cls.__struct_fields__)
+    own = [name for name in names if name in cls.__annotations__]
+    before = own[: max(vars(cls).get("INLINE", 0) - 1, 0)]
+    return before + [name for name in names if name not in before]
+
+
+def difference(old: Any, new: Any) -> str:
+    """What changed, line by line of both in JSON (k8s.io/apimachinery `pkg/util/diff`)."""
+    left, right = (_escaped(json.format(json.encode(_internal(value)), indent=1)) for value in (old, new))
+    lines = unified_diff([f"{line}\n" for line in left.split("\n")], [f"{line}\n" for line in right.split("\n")])
+    return "".join(list(lines)[2:])
+
+
+@cache
+def go_name(name: str) -> str:
+    """The name of the Go field of a JSON member: `hostIP` is HostIP, `fsGroup` is FSGroup."""
+    if name in _GO_NAMES:
+        return _GO_NAMES[name]
+    word = "".join(takewhile(str.islower, name))
+    return (word.upper() if word in _ACRONYMS else word.capitalize()) + name[len(word) :]
 
 
 def display(value: Any) -> str:

@@ -63,6 +63,11 @@ def _no_errors(*_: Any) -> Sequence[FieldError]:
     return ()
 
 
+_STRICT_GROUPS = frozenset((
+    "", "apps", "autoscaling", "batch", "certificates.k8s.io", "discovery.k8s.io", "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io", "networking.k8s.io", "node.k8s.io", "policy", "rbac.authorization.k8s.io",
+    "resource.k8s.io", "scheduling.k8s.io", "storage.k8s.io",
+))  # fmt: skip
 _ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
@@ -111,6 +116,11 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     update_needs_version: bool = False
     has_generation: bool = False
     graceful: bool = False
+
+    @property
+    def known_finalizers(self) -> bool:
+        """Whether finalizers without a domain must be of Kubernetes' own: of most kinds that it brings itself."""
+        return self.group in _STRICT_GROUPS and self.qualified != "events"
 
     @property
     def api_version(self) -> str:

@@ -105,7 +105,7 @@ def invalid(target: Target, name: str, problems: Iterable[FieldError]) -> errors
     if isinstance(target, str):
         kind, _, group = target.partition(".")
     else:
-        kind, group = target.kind, target.group
+        group, _, kind = target.stored_as or (target.group, target.version, target.kind)
     found = tuple(problems)
     qualified = f"{kind}.{group}" if group else kind
     text = f"{qualified} {quote(name)} is invalid"

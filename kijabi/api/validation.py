@@ -128,6 +128,11 @@ def immutable(path: str, new: Any, old: Any) -> list[FieldError]:
     return [] if new == old else [invalid(path, new, IMMUTABLE)]
 
 
+def unchanged(path: str, new: Any, old: Any) -> list[FieldError]:
+    """As `immutable`, in the words of rules that upstream declares with the type: the value is not shown."""
+    return [] if new == old else [invalid(path, None, "field is immutable")]
+
+
 def non_negative(path: str, value: int | None) -> list[FieldError]:
     """An error if the number is below zero; None is good."""
     return [invalid(path, value, NEGATIVE)] if value is not None and value < 0 else []
@@ -238,9 +243,17 @@ def port_or_name(path: str, value: int | str) -> list[FieldError]:
 
 
 def validate_metadata(
-    meta: ObjectMeta, *, namespaced: bool, name_rule: str = "subdomain", path: str = "metadata"
+    meta: ObjectMeta,
+    *,
+    namespaced: bool,
+    name_rule: str = "subdomain",
+    known_finalizers: bool = False,
+    path: str = "metadata",
 ) -> list[FieldError]:
-    """Errors of an object's metadata on create, its name and namespace set."""
+    """Errors of an object's metadata on create, its name and namespace set.
+
+    known_finalizers: one without a domain must be one of Kubernetes' own.
+    """
     errors: list[FieldError] = []
     if meta.generateName:
         problems = name_problems(name_rule, meta.generateName, prefix=True)
@@ -257,10 +270,10 @@ def validate_metadata(
         errors.append(forbidden(f"{path}.namespace", "not allowed on this type"))
     errors += non_negative(f"{path}.generation", meta.generation)
     errors += _validate_maps(meta, path)
-    errors += validate_finalizers(meta.finalizers, f"{path}.finalizers")
-    return errors
+    return errors + (_validate_known(meta.finalizers, f"{path}.finalizers") if known_finalizers else [])
 
 
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _IMMUTABLE_METADATA = (
     "name",
     "namespace",
@@ -271,9 +284,11 @@ _IMMUTABLE_METADATA = (
 )
 
 
-def validate_metadata_update(new: ObjectMeta, old: ObjectMeta, path: str = "metadata") -> list[FieldError]:
+def validate_metadata_update(
+    new: ObjectMeta, old: ObjectMeta, *, known_finalizers: bool = False, path: str = "metadata"
+) -> list[FieldError]:
     """Errors of an update's metadata against the stored one; new.resourceVersion is already settled."""
-    errors: list[FieldError] = []
+    errors = non_negative(f"{path}.generation", new.generation) + _validate_maps(new, path)
     extra = sorted(set(new.finalizers) - set(old.finalizers))
     if old.deletionTimestamp is not None and extra:
         shown = "[]string{" + ", ".join(quote(name) for name in extra) + "}"
@@ -281,12 +296,11 @@ def validate_metadata_update(new: ObjectMeta, old: ObjectMeta, path: str = "meta
         errors.append(forbidden(f"{path}.finalizers", f"{detail} {shown}"))
     if not new.resourceVersion:
         errors.append(invalid(f"{path}.resourceVersion", "", "must be specified for an update"))
-    errors += non_negative(f"{path}.generation", new.generation)
     if new.generation < old.generation:
         errors.append(invalid(f"{path}.generation", new.generation, "must not be decremented"))
     for name in _IMMUTABLE_METADATA:
         errors += immutable(f"{path}.{name}", getattr(new, name), getattr(old, name))
-    return errors + _validate_maps(new, path)
+    return errors + (_validate_known(new.finalizers, f"{path}.finalizers") if known_finalizers else [])
 
 
 def _validate_maps(meta: ObjectMeta, path: str) -> list[FieldError]:
@@ -294,7 +308,14 @@ def _validate_maps(meta: ObjectMeta, path: str) -> list[FieldError]:
         *validate_labels(meta.labels, f"{path}.labels"),
         *validate_annotations(meta.annotations, f"{path}.annotations"),
         *validate_owner_references(meta.ownerReferences, f"{path}.ownerReferences"),
+        *validate_finalizers(meta.finalizers, f"{path}.finalizers"),
     ]
+
+
+def _validate_known(finalizers: Sequence[str], path: str) -> list[FieldError]:
+    detail = "name is neither a standard finalizer name nor is it fully qualified"
+    unknown = [i for i, name in enumerate(finalizers) if "/" not in name and name not in _STANDARD_FINALIZERS]
+    return [invalid(f"{path}[{i}]", finalizers[i], detail) for i in unknown]
 
 
 def validate_labels(labels: Mapping[str, str], path: str) -> list[FieldError]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kijabi.api import codec, status, validation
+from kijabi.api.meta import ObjectMeta
 from kijabi.api.resource import FieldError, Resource
 from kijabi.apiserver import metadata
 from kijabi.apiserver.attributes import Authorizer, RequestInfo
@@ -185,11 +186,13 @@ class Registry:
     async def _create_by_update(self, call: Call, served: Served, make: Make) -> Stored:
         """PUT of what does not exist: for a few kinds it creates, if the user may create as well."""
         resource, name = served.resource, call.info.name
-        if not resource.create_on_update or call.info.subresource or call.request.method == "PATCH":
+        if call.request.method == "PATCH":
             raise status.not_found(resource, name)
         new = make(None)
         if new.metadata.uid:
-            raise uid_conflict(resource, name, new.metadata.uid, "")
+            raise uid_conflict(resource, new.metadata, "")
+        if not resource.create_on_update or call.info.subresource:
+            raise status.not_found(resource, name)
         info = call.info
         wanted = RequestInfo(
             verb="create", path=info.path, is_resource=True, group=info.group, version=info.version,
@@ -207,11 +210,18 @@ class Registry:
         errors: list[FieldError] = []
         own = new.metadata
         if old is None:
-            namespaced, rule = resource.namespaced, resource.name_rule
-            errors.extend(validation.validate_metadata(own, namespaced=namespaced, name_rule=rule))
+            errors.extend(
+                validation.validate_metadata(
+                    own,
+                    namespaced=resource.namespaced,
+                    name_rule=resource.name_rule,
+                    known_finalizers=resource.known_finalizers,
+                )
+            )
             errors.extend(resource.validate(new))
         else:
-            errors.extend(validation.validate_metadata_update(own, old.metadata))
+            known = resource.known_finalizers
+            errors.extend(validation.validate_metadata_update(own, old.metadata, known_finalizers=known))
             errors.extend(check_for(resource, call.info.subresource, new, old))
         if errors:
             raise status.invalid(resource, own.name, errors)
@@ -249,7 +259,7 @@ def settle_version(resource: Resource, new: Any, old: Any, item: Item, needed: b
     """
     own, name = new.metadata, old.metadata.name
     if own.uid and own.uid != old.metadata.uid:
-        raise uid_conflict(resource, name, own.uid, old.metadata.uid)
+        raise uid_conflict(resource, own, old.metadata.uid)
     stated = own.resourceVersion not in ("", "0")
     if stated and own.resourceVersion != str(item.revision):
         raise status.conflict(resource, name)
@@ -260,14 +270,14 @@ def settle_version(resource: Resource, new: Any, old: Any, item: Item, needed: b
     return stated
 
 
-def uid_conflict(resource: Resource, name: str, asked: str, found: str) -> Conflict:
+def uid_conflict(resource: Resource, own: ObjectMeta, found: str) -> Conflict:
     """The uid in the body is not that of the object (k8s.io/apiserver `pkg/storage` Preconditions)."""
-    key = f"{ROOT}{resource.group or 'core'}/{resource.plural}/{name}"
+    key = "/".join(filter(None, (resource.group or "core", resource.plural, own.namespace, own.name)))
     return status.conflict(
         resource,
-        name,
-        f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
-        f"Precondition failed: UID in precondition: {asked}, UID in object meta: {found}",
+        own.name,
+        f"StorageError: invalid object, Code: 4, Key: {ROOT}{key}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {own.uid}, UID in object meta: {found}",
     )
 
 

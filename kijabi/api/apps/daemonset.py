@@ -103,6 +103,24 @@ COLUMNS = (
 )
 
 
+# How often the template changed, as a decimal: what a field of older versions of the API said.
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+def prepare(new: DaemonSet, old: DaemonSet | None) -> None:
+    """Count the changes of the template."""
+    if old is None:
+        count = max(_template_generation(new), 1)
+    else:
+        count = _template_generation(old) + (new.spec.template != old.spec.template)
+    new.metadata.annotations = new.metadata.annotations | {TEMPLATE_GENERATION: str(count)}
+
+
+def _template_generation(obj: DaemonSet) -> int:
+    text = obj.metadata.annotations.get(TEMPLATE_GENERATION, "")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
 def validate(obj: DaemonSet) -> Sequence[FieldError]:
     """Everything that is wrong with a daemon set."""
     spec = obj.spec
@@ -149,6 +167,7 @@ RESOURCE = Resource(
     subresources=(Subresource(name="status", kind="DaemonSet", verbs=("get", "patch", "update"), type=DaemonSet),),
     has_generation=True,
     columns=COLUMNS,
+    prepare=prepare,
     validate=validate,
     validate_update=validate_update,
     warnings=lambda obj: template_warnings("spec.template", obj.spec.template),

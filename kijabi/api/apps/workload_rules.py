@@ -33,17 +33,20 @@ def validate_workload(spec: DeploymentSpec | ReplicaSetSpec | DaemonSetSpec, kin
     """Errors of replicas, selector and template. kind and named: how messages call the workload."""
     errors = non_negative("spec.replicas", getattr(spec, "replicas", None))
     selector, path = spec.selector, "spec.selector"
-    if selector is None:
-        errors.append(required(path))
-    else:
+    on_nodes = kind == "DaemonSet"
+    if selector is not None:
         errors += validate_label_selector(selector, path)
         if not selector.matchLabels and not selector.matchExpressions:
             errors.append(invalid(path, selector, f"empty selector is invalid for {named}"))
+    elif not on_nodes:
+        errors.append(required(path))
     labels = spec.template.metadata.labels
     try:
         fits = from_label_selector(selector).matches(labels)
     except BadRequest:
-        return [*errors, invalid(path, selector, "invalid label selector")]
+        if not on_nodes:
+            return [*errors, invalid(path, selector, "invalid label selector")]
+        fits = True
     if not fits:
         detail = "`selector` does not match template `labels`"
         errors.append(invalid("spec.template.metadata.labels", labels or None, detail))

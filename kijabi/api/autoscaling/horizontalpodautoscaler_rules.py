@@ -37,14 +37,8 @@ _LONGEST_PERIOD, _LONGEST_WINDOW = 1800, 3600
 
 def validate(obj: HorizontalPodAutoscaler) -> Sequence[FieldError]:
     """Everything that is wrong with it."""
-    spec, errors = obj.spec, []
-    least = spec.minReplicas
-    if least is not None and least < 0:
-        errors.append(invalid("spec.minReplicas", least, "must be greater than or equal to 0"))
-    if not spec.maxReplicas:
-        errors.append(required("spec.maxReplicas", "must be set and greater than 0"))
-    elif spec.maxReplicas < 0:
-        errors.append(invalid("spec.maxReplicas", spec.maxReplicas, "must be greater than or equal to 1"))
+    spec, least = obj.spec, obj.spec.minReplicas
+    errors: list[FieldError] = []
     if least is not None and spec.maxReplicas < least:
         detail = "must be greater than or equal to `minReplicas`"
         errors.append(invalid("spec.maxReplicas", spec.maxReplicas, detail))
@@ -59,6 +53,11 @@ def validate(obj: HorizontalPodAutoscaler) -> Sequence[FieldError]:
     if spec.behavior is not None:
         errors += _validate_rules("spec.behavior.scaleUp", spec.behavior.scaleUp)
         errors += _validate_rules("spec.behavior.scaleDown", spec.behavior.scaleDown)
+    errors += non_negative("spec.minReplicas", least)
+    if not spec.maxReplicas:
+        errors.append(required("spec.maxReplicas"))
+    elif spec.maxReplicas < 0:
+        errors.append(invalid("spec.maxReplicas", spec.maxReplicas, "must be greater than or equal to 1"))
     return errors
 
 

@@ -159,7 +159,8 @@ def _validate_label_keys(
         for term in selector.matchExpressions:
             if term.key in match and term.key in selected:
                 detail = "exists in both matchLabelKeys and labelSelector"
-                errors.append(invalid(f"{path}[{match.index(term.key)}]", term.key, detail))
+                last = max(place for place, key in enumerate(match) if key == term.key)
+                errors.append(invalid(f"{path}[{last}]", term.key, detail))
             selected.add(term.key)
     for index, key in enumerate(match):
         if key in mismatch:

@@ -22,7 +22,7 @@ class ConfigMap(Object):
 
 COLUMNS = (
     NAME,
-    number("Data", lambda obj: len(obj.data) + len(obj.binaryData), "How many keys it holds."),
+    column("Data", lambda obj: len(obj.data) + len(obj.binaryData), "How many keys it holds."),
     AGE,
 )
 

@@ -141,6 +141,7 @@ RESOURCE = Resource(
     singular="event",
     short=("ev",),
     columns=COLUMNS,
+    name_rule="path",
     fields=FIELDS,
     validate=validate,
     create_on_update=True,

@@ -46,6 +46,13 @@ class NodeSpec(Struct):
         Tag(8, gate="InPlacePodVerticalScalingSchedulerPreemption"),
     ] = None
 
+    def set_defaults(self) -> None:
+        """The first range stands in podCIDR too."""
+        if self.podCIDR and self.podCIDRs[:1] != (self.podCIDR,):
+            self.podCIDRs = (self.podCIDR,)
+        elif self.podCIDRs:
+            self.podCIDR = self.podCIDRs[0]
+
 
 class Node(Object):
     """A machine of the cluster."""

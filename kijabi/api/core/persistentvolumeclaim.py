@@ -1,19 +1,22 @@
 """Requests for storage; bound to volumes by the volume controller."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
-from msgspec import field, structs
+from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, UNSET, column
+from kijabi.api.core.persistentvolumeclaim_rules import (
+    prepare,
+    validate,
+    validate_status,
+    validate_update,
+    warnings,
+)
 from kijabi.api.core.reference import TypedLocalObjectReference, TypedObjectReference
 from kijabi.api.core.resources import ResourceList, VolumeResourceRequirements
-from kijabi.api.formats import dns_subdomain
 from kijabi.api.meta import LabelSelector, Object, Time
-from kijabi.api.quantity import Quantity
-from kijabi.api.resource import FieldError, Resource, Subresource
+from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct, Tag
-from kijabi.api.validation import each, forbidden, immutable, invalid, one_of, required, validate_label_selector
 
 
 class PersistentVolumeClaimSpec(Struct):
@@ -136,64 +139,6 @@ COLUMNS = (
 )
 
 
-def prepare(new: PersistentVolumeClaim, old: PersistentVolumeClaim | None) -> None:
-    """A new claim is not yet bound."""
-    if old is None:
-        new.status.phase = "Pending"
-
-
-ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
-
-
-def validate_claim_spec(path: str, spec: PersistentVolumeClaimSpec) -> list[FieldError]:
-    """Errors of what is asked of a volume, in a claim or in a template of one."""
-    errors: list[FieldError] = []
-    if not spec.accessModes:
-        errors.append(required(f"{path}.accessModes", "at least 1 access mode is required"))
-    errors += validate_label_selector(spec.selector, f"{path}.selector")
-    for mode in spec.accessModes:
-        errors += one_of(f"{path}.accessModes", mode, ACCESS_MODES)
-    if "ReadWriteOncePod" in spec.accessModes and len(set(spec.accessModes)) > 1:
-        errors.append(forbidden(f"{path}.accessModes", "may not use ReadWriteOncePod with other access modes"))
-    amount, here = spec.resources.requests.get("storage"), f"{path}.resources[storage]"
-    if amount is None:
-        errors.append(required(here))
-    elif amount.exact() <= 0:
-        errors.append(invalid(here, str(amount), "must be greater than zero"))
-    for name in ("storageClassName", "volumeAttributesClassName"):
-        value = getattr(spec, name)
-        errors += each(f"{path}.{name}", value, dns_subdomain(value) if value else ())
-    if spec.volumeMode is not None:
-        errors += one_of(f"{path}.volumeMode", spec.volumeMode, ("Block", "Filesystem"))
-    return errors
-
-
-def validate(obj: PersistentVolumeClaim) -> Sequence[FieldError]:
-    """Everything that is wrong with a claim."""
-    return validate_claim_spec("spec", obj.spec)
-
-
-def validate_update(new: PersistentVolumeClaim, old: PersistentVolumeClaim) -> Sequence[FieldError]:
-    """A claim is given for good but for its volume, once, and its size and class while it is bound."""
-    kept = structs.replace(new.spec, volumeName=old.spec.volumeName or new.spec.volumeName)
-    if old.status.phase == "Bound":
-        storage = {name: amount for name, amount in old.spec.resources.requests.items() if name == "storage"}
-        resources = structs.replace(kept.resources, requests={**kept.resources.requests, **storage})
-        kept = structs.replace(kept, resources=resources, volumeAttributesClassName=old.spec.volumeAttributesClassName)
-    before = structs.replace(old.spec, volumeName=old.spec.volumeName or new.spec.volumeName)
-    errors: list[FieldError] = []
-    if kept != before:
-        detail = (
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-        )
-        errors.append(forbidden("spec", detail))
-    size, was = new.spec.resources.requests.get("storage"), old.spec.resources.requests.get("storage")
-    has = old.status.capacity.get("storage", Quantity())
-    if size is not None and was is not None and size.cmp(was) < 0 and size.cmp(has) <= 0:
-        errors.append(forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"))
-    return errors + immutable("volumeMode", new.spec.volumeMode, old.spec.volumeMode)
-
-
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -214,4 +159,6 @@ RESOURCE = Resource(
     prepare=prepare,
     validate=validate,
     validate_update=validate_update,
+    validate_status=validate_status,
+    warnings=warnings,
 )

@@ -7,17 +7,16 @@ containers back. Texts are those of k8s.io/kubernetes `pkg/apis/core/validation`
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import unified_diff
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from kijabi.api import codec
 from kijabi.api.core.affinity import Affinity
 from kijabi.api.core.container_rules import validate_images
 from kijabi.api.core.podspec_rules import container_requests, validate_pod_annotations, validate_spec
 from kijabi.api.core.podstatus import PodCondition
 from kijabi.api.formats import dns_subdomain, in_range, qualified_name
+from kijabi.api.gotext import difference
 from kijabi.api.meta import LabelSelector, LabelSelectorRequirement, time_now
 from kijabi.api.quantity import Quantity
 from kijabi.api.resource import FieldError
@@ -256,12 +255,6 @@ def _validate_gated(changed: PodSpec, old: PodSpec) -> list[FieldError]:
     merged = msgspec.structs.replace(changed.affinity or Affinity(), nodeAffinity=before)
     changed.affinity = old.affinity if merged == (old.affinity or Affinity()) else merged
     return errors
-
-
-def difference(old: Any, new: Any) -> str:
-    """What changed, as a unified diff of both in JSON."""
-    left, right = (msgspec.json.format(codec.encode(each_), indent=1).decode() for each_ in (old, new))
-    return "".join(unified_diff(left.splitlines(keepends=True), right.splitlines(keepends=True)))
 
 
 # Status

@@ -110,6 +110,11 @@ def validate_spec(path: str, spec: PodSpec, pod: str = "", *, is_pod: bool = Fal
     return errors + _validate_file_variables(path, spec)
 
 
+def validate_preemption(path: str, policy: str) -> list[FieldError]:
+    """Errors of whether pods of a priority may push others out."""
+    return one_of(path, policy, ("PreemptLowerPriority", "Never")) if policy else [required(path)]
+
+
 def _validate_policies(path: str, spec: PodSpec) -> list[FieldError]:
     errors: list[FieldError] = []
     for name, known in (
@@ -304,7 +309,7 @@ def _validate_rest(path: str, spec: PodSpec) -> list[FieldError]:
     if spec.runtimeClassName is not None:
         errors += each(f"{path}.runtimeClassName", spec.runtimeClassName, dns_subdomain(spec.runtimeClassName))
     if spec.preemptionPolicy is not None:
-        errors += one_of(f"{path}.preemptionPolicy", spec.preemptionPolicy, ("PreemptLowerPriority", "Never"))
+        errors += validate_preemption(f"{path}.preemptionPolicy", spec.preemptionPolicy)
     for name in spec.overhead:
         errors += validate_container_name(f"{path}.overhead.limits[{name}]", name)
     if spec.os is not None:

@@ -6,10 +6,11 @@ The rules of containers, pods, nodes, quotas and limit ranges call these. Texts 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from kijabi.api.formats import dns_label, qualified_name
+from kijabi.api.gotext import quote
 from kijabi.api.quantity import Quantity
 from kijabi.api.resource import FieldError
 from kijabi.api.validation import (
@@ -172,3 +173,13 @@ def _validate_claims(path: str, claims: tuple[ResourceClaim, ...], known: Contai
             wrong = not_found(here, claim.name)
             errors.append(FieldError(here, wrong.reason, f"{wrong.message}: {text}"))
     return errors
+
+
+def fraction_warnings(
+    path: str, amounts: Mapping[str, Quantity], names: Iterable[str] = ("memory", "ephemeral-storage")
+) -> Iterator[str]:
+    """Warnings of parts of bytes."""
+    for name in names:
+        amount = amounts.get(name)
+        if amount is not None and amount.milli() % 1000:
+            yield f"{path}[{name}]: fractional byte value {quote(amount)} is invalid, must be an integer"

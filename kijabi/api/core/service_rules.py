@@ -359,9 +359,9 @@ def _update_of_list(name: str, new: tuple[str, ...], old: tuple[str, ...], spec:
         return [invalid(f"{path}[{index if name == 'clusterIPs' else 0}]", new, _FIXED) for index in places]
     errors: list[FieldError] = []
     if len(new) < len(old):
-        if not new:
+        if not spec.clusterIPs:
             errors.append(invalid(f"{path}[0]", new, f"primary {singular} can not be unset"))
-        elif new[0] != old[0]:
+        if new and new[0] != old[0]:
             errors.append(invalid(f"{path}[0]", new, _FIXED))
         if len(new) == 1 and spec.ipFamilyPolicy != "SingleStack":
             detail = f"must be set to 'SingleStack' when releasing the secondary {singular}"

@@ -7,15 +7,16 @@ of vendors, which upstream hands over to CSI drivers, are checked for what they 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from re import compile as regex
 from typing import TYPE_CHECKING
 
 from kijabi.api.core.env_rules import FILE_FIELDS, validate_field, validate_resource_field
 from kijabi.api.core.kinds import PULL_POLICIES
-from kijabi.api.core.paths_rules import file_mode, no_backsteps, unreserved
-from kijabi.api.core.persistentvolumeclaim import validate_claim_spec
+from kijabi.api.core.paths_rules import descending, file_mode, no_backsteps, unreserved
+from kijabi.api.core.persistentvolumeclaim_rules import validate_claim_spec
 from kijabi.api.core.security_rules import user_id
 from kijabi.api.core.volume import VolumeSource
-from kijabi.api.formats import dns_label, dns_subdomain, size
+from kijabi.api.formats import dns_label, dns_subdomain, in_range, size
 from kijabi.api.resource import FieldError
 from kijabi.api.shape import fields
 from kijabi.api.validation import (
@@ -45,12 +46,18 @@ if TYPE_CHECKING:
         Volume,
         VolumeProjection,
     )
+    from kijabi.api.core.volumevendor import ISCSIVolumeSource
     from kijabi.api.struct import Struct
 
 _HOST_PATHS = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
 _KEYS = ("RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519")
 _ALONE = "may not specify more than 1 volume type"
 _CONFLICT = "conflicting duplicate paths"
+_ISCSI_NAMES = (
+    regex(r"iqn\.[0-9]{4}-[0-9]{2}\.[A-Za-z0-9.-]+:[^,;*&$|\s]+"),
+    regex("eui.[A-Za-z0-9]{16}"),
+    regex("naa.[A-Za-z0-9]{32}"),
+)
 _SOURCES = VolumeSource.__struct_fields__
 _SHORTEST_TOKEN_SECONDS, _LONGEST_TOKEN_SECONDS = 600, 2**32
 _SHORTEST_CERTIFICATE_SECONDS, _LONGEST_CERTIFICATE_SECONDS = 3600, 7862400
@@ -122,6 +129,11 @@ def _validate_source(path: str, volume: Volume, pod: str) -> list[FieldError]:
             errors += _required(here, reference=source.reference)
             if source.pullPolicy not in PULL_POLICIES:
                 errors.append(not_supported(f"{here}.pullPolicy", source.pullPolicy, PULL_POLICIES))
+        case "gitRepo":
+            errors += _required(here, repository=source.repository)
+            errors += descending(f"{here}.directory", source.directory)
+        case "iscsi":
+            errors += _validate_needed(here, source) + _validate_iscsi(here, source)
         case _:
             errors += _validate_needed(here, source)
     return errors
@@ -132,9 +144,24 @@ def _required(path: str, /, **given: str) -> list[FieldError]:
 
 
 def _validate_needed(path: str, source: Struct) -> list[FieldError]:
-    """An error for each field that the type calls required and that is empty."""
+    """An error for each text that the type calls required and that is empty."""
     needed = [field for field in fields(type(source)).values() if field.tag.required]
-    return [required(f"{path}.{field.name}") for field in needed if not getattr(source, field.attribute)]
+    return [required(f"{path}.{field.name}") for field in needed if getattr(source, field.attribute) in ("", ())]
+
+
+def _validate_iscsi(path: str, source: ISCSIVolumeSource) -> list[FieldError]:
+    errors = _iscsi_name(f"{path}.iqn", source.iqn) if source.iqn else []
+    errors += each(f"{path}.lun", source.lun, in_range(source.lun, 0, 255))
+    if (source.chapAuthDiscovery or source.chapAuthSession) and source.secretRef is None:
+        errors.append(required(f"{path}.secretRef"))
+    return errors + (_iscsi_name(f"{path}.initiatorname", source.initiatorName) if source.initiatorName else [])
+
+
+def _iscsi_name(path: str, text: str) -> list[FieldError]:
+    if text[:3] not in ("iqn", "eui", "naa"):
+        return [invalid(path, text, "must be valid format starting with iqn, eui, or naa")]
+    good = any(form.fullmatch(text) for form in _ISCSI_NAMES)
+    return [] if good else [invalid(path, text, "must be valid format")]
 
 
 def _validate_empty_dir(path: str, source: EmptyDirVolumeSource) -> list[FieldError]:

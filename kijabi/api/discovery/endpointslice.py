@@ -17,13 +17,13 @@ from kijabi.api.validation import (
     each,
     endpoint_ip,
     fully_qualified,
-    immutable,
     invalid,
     ip,
     ip_legacy,
     one_of,
     required,
     too_many,
+    unchanged,
     validate_labels,
 )
 
@@ -121,9 +121,12 @@ COLUMNS = (
 
 
 def prepare(new: EndpointSlice, old: EndpointSlice | None) -> None:
-    """New labels count as a change of the slice."""
+    """New labels count as a change of the slice; what older versions said of topology is not written any more."""
     if old is not None and new.metadata.labels != old.metadata.labels:
         new.metadata.generation = old.metadata.generation + 1
+    if old is None or new.endpoints != old.endpoints:
+        for endpoint in new.endpoints:
+            endpoint.deprecatedTopology = {}
 
 
 MOST_ENDPOINTS = 1000
@@ -133,16 +136,21 @@ _MOST_ADDRESSES, _MOST_HINTS, _MOST_TOPOLOGY = 100, 8, 16
 
 def validate(obj: EndpointSlice) -> Sequence[FieldError]:
     """Addresses of one family that pods can have, and ports by names of their own."""
-    errors: list[FieldError] = []
-    if not obj.addressType:
-        errors.append(required("addressType"))
-    else:
-        errors += one_of("addressType", obj.addressType, ("FQDN", "IPv4", "IPv6"))
-    errors += _validate_ports(obj.ports)
+    errors = _validate_ports(obj.ports)
     if len(obj.endpoints) > MOST_ENDPOINTS:
         return [*errors, too_many("endpoints", len(obj.endpoints), MOST_ENDPOINTS)]
     for index, endpoint in enumerate(obj.endpoints):
         errors += _validate_endpoint(f"endpoints[{index}]", endpoint, obj.addressType)
+    if not obj.addressType:
+        errors.append(required("addressType"))
+    else:
+        errors += one_of("addressType", obj.addressType, ("FQDN", "IPv4", "IPv6"))
+    for index, endpoint in enumerate(obj.endpoints):
+        path, count = f"endpoints[{index}].addresses", len(endpoint.addresses)
+        if not count:
+            errors.append(required(path))
+        elif count > _MOST_ADDRESSES:
+            errors.append(too_many(path, count, _MOST_ADDRESSES))
     return errors
 
 
@@ -167,13 +175,8 @@ def _validate_ports(ports: tuple[EndpointPort, ...]) -> list[FieldError]:
 
 
 def _validate_endpoint(path: str, endpoint: Endpoint, kind: str) -> list[FieldError]:
-    addresses = endpoint.addresses
     errors: list[FieldError] = []
-    if not addresses:
-        errors.append(required(f"{path}.addresses", "must contain at least 1 address"))
-    elif len(addresses) > _MOST_ADDRESSES:
-        errors.append(too_many(f"{path}.addresses", len(addresses), _MOST_ADDRESSES))
-    for index, address in enumerate(addresses):
+    for index, address in enumerate(endpoint.addresses):
         errors += _validate_address(f"{path}.addresses[{index}]", address, kind)
     if endpoint.nodeName is not None:
         errors += each(f"{path}.nodeName", endpoint.nodeName, dns_subdomain(endpoint.nodeName))
@@ -215,7 +218,7 @@ def _validate_hints(path: str, names: list[str], check: Callable[[str], list[str
 
 def validate_update(new: EndpointSlice, old: EndpointSlice) -> Sequence[FieldError]:
     """The family of addresses stays."""
-    return immutable("addressType", new.addressType, old.addressType)
+    return unchanged("addressType", new.addressType, old.addressType)
 
 
 # Labels a slice with the Service that it belongs to.

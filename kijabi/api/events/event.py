@@ -110,6 +110,8 @@ COLUMNS = tuple(_seen(column) for column in core.COLUMNS)
 def validate(event: Event) -> Sequence[FieldError]:
     """What this group asks beyond the core group: a time, a type, and none of the deprecated fields."""
     errors = list(core.validate(up(event), "reportingController"))
+    if event.metadata.resourceVersion:
+        return errors  # `validate_update` says the rest
     errors += _validate_series(event.series)
     if not event.eventTime:
         errors.append(required("eventTime"))
@@ -132,7 +134,7 @@ def _validate_series(series: EventSeries | None) -> list[FieldError]:
 def validate_update(new: Event, old: Event) -> Sequence[FieldError]:
     """Only how often it happened can change."""
     after, before = up(new), up(old)
-    errors: list[FieldError] = []
+    errors = _validate_series(new.series) if new.series != old.series else []
     for name in _FIXED:
         shown = "reportingController" if name == "reportingComponent" else name
         errors += immutable(shown, getattr(after, name), getattr(before, name))

@@ -9,7 +9,7 @@ from kijabi.api.meta import LabelSelector, Object
 from kijabi.api.rbac.role import PolicyRule, validate_rules
 from kijabi.api.resource import FieldError, Resource
 from kijabi.api.struct import Struct, Tag, empty_list
-from kijabi.api.validation import required, validate_label_selector
+from kijabi.api.validation import invalid, required, validate_label_selector
 
 
 class AggregationRule(Struct):
@@ -34,7 +34,8 @@ def validate(obj: ClusterRole) -> Sequence[FieldError]:
     if not selectors:
         errors.append(required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil"))
     for index, selector in enumerate(selectors):
-        errors += validate_label_selector(selector, f"{path}[{index}]")
+        found = validate_label_selector(selector, f"{path}[{index}]")
+        errors += [*found, invalid(f"{path}[{index}]", None, "invalid label selector.")] if found else []
     return errors
 
 

@@ -35,8 +35,6 @@ def validate_rules(rules: Sequence[PolicyRule], *, namespaced: bool) -> list[Fie
     errors: list[FieldError] = []
     for index, rule in enumerate(rules):
         path = f"rules[{index}]"
-        if not rule.verbs:
-            errors.append(required(f"{path}.verbs", "verbs must contain at least one value"))
         if rule.nonResourceURLs:
             here, urls = f"{path}.nonResourceURLs", rule.nonResourceURLs
             if namespaced:
@@ -49,7 +47,7 @@ def validate_rules(rules: Sequence[PolicyRule], *, namespaced: bool) -> list[Fie
             errors.append(required(f"{path}.apiGroups", "resource rules must supply at least one api group"))
         if not rule.resources:
             errors.append(required(f"{path}.resources", "resource rules must supply at least one resource"))
-    return errors
+    return errors + [required(f"rules[{index}].verbs") for index, rule in enumerate(rules) if not rule.verbs]
 
 
 def validate(obj: Role) -> Sequence[FieldError]:
