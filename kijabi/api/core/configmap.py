@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from kijabi.api.columns import AGE, NAME, number
+from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.core.kinds import DATA_LIMIT
 from kijabi.api.formats import config_key, size
 from kijabi.api.meta import Object
