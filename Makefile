@@ -56,10 +56,11 @@ bench: $(DEV) $(SYSTEM) ## Measure speed and size (benchmarks/README.md keeps th
 clean: ## Delete the virtual environment and caches
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(PYTHON): scripts/python
+# The interpreter itself is a link to a file that is older than any rule: what venv writes stands for it.
+$(VENV)/pyvenv.cfg: scripts/python
 	scripts/python $(VENV)
 
-$(READY): $(PYTHON) pyproject.toml
+$(READY): $(VENV)/pyvenv.cfg pyproject.toml
 	$(PYTHON) -m pip install -q --disable-pip-version-check -e .
 	@touch $@
 
