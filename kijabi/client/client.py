@@ -211,7 +211,9 @@ class Client:
         """Delete what the selectors match in a namespace."""
         path = resource_path(self._resource(cls), namespace)
         query = _query(labelSelector=labels, fieldSelector=fields)
-        await self._call("DELETE", path, query=query, body=_delete_options(grace, propagation, "", ""))
+        accept = METADATA_LIST if self._only is not None else JSON  # the answer is the list of what was deleted
+        body = _delete_options(grace, propagation, "", "")
+        await self._call("DELETE", path, query=query, body=body, accept=accept)
 
     async def watch(
         self,
