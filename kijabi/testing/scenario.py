@@ -114,6 +114,8 @@ class Scenario:
         await trouble.heal()
         healed = loop.time()
         await user.repair()
+        await asyncio.sleep(60)
+        await user.repair()  # What was left behind meanwhile by deletions that were under way.
         await self._converged(world, "after the storm")
         self.result.converged = loop.time() - healed
         await self._rollout(world, user)
