@@ -41,11 +41,11 @@ e2e: $(DEV) $(SYSTEM) ## Run only the tests that drive real containers
 	@$(PYTHON) -m kijabi.testing.images build
 	$(PYTHON) -m pytest tests -m "e2e or node"
 
-check: $(DEV) ## ruff, mypy --strict, import-linter and the tidy test
+check: $(DEV) ## ruff, mypy --strict, import-linter, and the tests of style and docs
 	$(VENV)/bin/ruff check kijabi tests benchmarks
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(PYTHON) -m pytest tests/test_tidy.py
+	$(PYTHON) -m pytest tests/test_tidy.py tests/test_docs.py
 
 sim: $(DEV) ## Run the deterministic simulation over SEEDS=A-B
 	$(PYTHON) -m kijabi.testing.simulate --seeds $(SEEDS)
