@@ -49,8 +49,8 @@ class HttpTransport:
     """Requests to one server. Make it anywhere; it connects when first used, inside the running loop.
 
     ca: the authority that the server's certificate must come from (a file or its PEM text), "" for the system's. cert
-    and key: files of a client certificate. token: a bearer token or what gives one. Raises ConfigError for a URL or
-    files that cannot be used.
+    and key: files of a client certificate. token: a bearer token or what gives one. context: gives the TLS of a new
+    connection instead, so that a renewed certificate is used. Raises ConfigError for an unusable URL or file.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class HttpTransport:
         key: Path | str = "",
         token: Token = "",
         insecure: bool = False,
+        context: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         try:
             url = urlsplit(server_url)
@@ -74,7 +75,10 @@ class HttpTransport:
         self._host = url.hostname
         self._port = port or (443 if url.scheme == "https" else 80)
         self._root = url.path.rstrip("/")
-        self._tls = tls(ca, cert, key, insecure=insecure) if url.scheme == "https" else None
+        self._tls: Callable[[], ssl.SSLContext | None] = _no_tls
+        if url.scheme == "https":
+            fixed = None if context is not None else tls(ca, cert, key, insecure=insecure)
+            self._tls = context or (lambda: fixed)
         self._token = token
         self._head = f"host: {url.netloc}\r\n"
         self._idle: list[Connection] = []
@@ -147,14 +151,15 @@ class HttpTransport:
 
     async def _connected(self, request: Request) -> Connection:
         loop = asyncio.get_running_loop()
+        context = self._tls()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 _, connection = await loop.create_connection(
                     lambda: Connection(self._all.discard),
                     self._host,
                     self._port,
-                    ssl=self._tls,
-                    server_hostname=self._host if self._tls is not None else None,
+                    ssl=context,
+                    server_hostname=self._host if context is not None else None,
                 )
         except _FAILURES as error:
             why = str(error) or type(error).__name__
@@ -179,6 +184,10 @@ class HttpTransport:
             lines.append(f"content-length: {len(request.body)}\r\n")
         lines.append("\r\n")
         return "".join(lines).encode("latin-1", "replace") + request.body
+
+
+def _no_tls() -> None:
+    """Plain HTTP."""
 
 
 def tls(ca: Path | str, cert: Path | str, key: Path | str, *, insecure: bool = False) -> ssl.SSLContext:

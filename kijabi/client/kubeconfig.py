@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import os
+import ssl
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ import msgspec
 import yaml
 
 from kijabi.base.errors import ConfigError
-from kijabi.client.http import HttpTransport
+from kijabi.client.http import HttpTransport, tls
+
+log = logging.getLogger(__name__)
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,20 +143,40 @@ def transport(identity: Identity) -> HttpTransport:
     """The door that an identity opens."""
     if not identity.cert:
         return HttpTransport(identity.server, ca=identity.ca, token=identity.token, insecure=identity.insecure)
+    context = _context(identity)
+    return HttpTransport(identity.server, token=identity.token, context=lambda: context)
+
+
+def followed(path: Path) -> HttpTransport:
+    """The door that a kubeconfig opens, also after the certificates that it names were renewed.
+
+    Every new connection looks at the files again; while they cannot be read the last ones that could are used.
+    """
+    identity = load(path)
+    context = _context(identity)
+
+    def fresh() -> ssl.SSLContext:
+        nonlocal identity, context
+        try:
+            now = load(path)
+            if now != identity:
+                identity, context = now, _context(now)
+        except ConfigError as error:
+            log.warning("kubeconfig not read again", extra={"path": str(path), "error": str(error)})
+        return context
+
+    return HttpTransport(identity.server, token=identity.token, context=fresh)
+
+
+def _context(identity: Identity) -> ssl.SSLContext:
+    """TLS with an identity's certificate."""
     # OpenSSL reads a client's certificate from files only: they are there for the moment of reading.
     with tempfile.TemporaryDirectory(prefix="kijabi-") as place:
         cert, key = Path(place, "cert"), Path(place, "key")
         for file, text in ((cert, identity.cert), (key, identity.key)):
             file.touch(mode=0o600)
             file.write_text(text)
-        return HttpTransport(
-            identity.server,
-            ca=identity.ca,
-            cert=cert,
-            key=key,
-            token=identity.token,
-            insecure=identity.insecure,
-        )
+        return tls(identity.ca, cert if identity.cert else "", key, insecure=identity.insecure)
 
 
 def _base64(text: str) -> str:

@@ -52,30 +52,35 @@ def option(name: str, help_: str, **more: Any) -> click.Option:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a component belongs. cluster: None for one that is elsewhere. identity: its server and credentials."""
+    """Where a component belongs. cluster: None for one that is elsewhere. file: of its server and credentials."""
 
     cluster: ClusterConfig | None
-    identity: kubeconfigs.Identity
+    file: Path
+
+    @property
+    def identity(self) -> kubeconfigs.Identity:
+        """What the file says now."""
+        return kubeconfigs.load(self.file)
 
     def client(self, agent: str) -> Client:
-        """A client with this identity."""
-        return Client(kubeconfigs.transport(self.identity), user_agent=agent)
+        """A client with this identity, which goes on when its certificate is renewed."""
+        return Client(kubeconfigs.followed(self.file), user_agent=agent)
 
 
 def place(directory: Path, kubeconfig: Path | None, name: str) -> Place:
     """What --data-dir and --kubeconfig mean for the component (or node) of a name; ConfigError if neither helps."""
     if kubeconfig is not None:
-        return Place(None, kubeconfigs.load(kubeconfig))
+        return Place(None, kubeconfig)
     cluster = load(directory)
     file = cluster.component_kubeconfig(name)
     if not file.exists():
         raise ConfigError(f"the cluster in {cluster.dir} has no credentials for {name}: start `kijabi apiserver` first")
-    return Place(cluster, kubeconfigs.load(file))
+    return Place(cluster, file)
 
 
 def client(file: Path, agent: str) -> Client:
     """A client with the identity of a kubeconfig."""
-    return Place(None, kubeconfigs.load(file)).client(agent)
+    return Place(None, file).client(agent)
 
 
 def read(file: str) -> str:
