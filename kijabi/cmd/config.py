@@ -7,9 +7,11 @@ slot follow their address ranges and the kubelet's port.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import ipaddress
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,6 +152,19 @@ def _slot_table() -> Iterator[dict[str, str]]:
             write_atomic(file, msgspec.json.encode(table))
 
 
+def port_is_free(port: int) -> bool:
+    """Whether nobody listens on a TCP port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigError(f"cannot listen on port {port}: {error.strerror}") from error
+            return False
+    return True
+
+
 def claim_slot(directory: str, wanted: int | None = None) -> int:
     """Reserve address ranges for a data directory: its old slot, else the lowest that no live directory holds."""
     with _slot_table() as table:
@@ -159,13 +174,37 @@ def claim_slot(directory: str, wanted: int | None = None) -> int:
         held = next((int(slot) for slot, owner in table.items() if owner == directory), None)
         choice = wanted if wanted is not None else held
         if choice is None:
-            choice = next((slot for slot in range(SLOTS) if str(slot) not in table), None)
+            free = [slot for slot in range(SLOTS) if str(slot) not in table]
+            choice = next(filter(_unused, free), next(iter(free), None))
         if choice is None:
             raise ConfigError(f"this machine already holds {SLOTS} clusters: `kijabi down --purge` one of them")
         owner = table.setdefault(str(choice), directory)
         if owner != directory:
             raise ConfigError(f"the address ranges of this cluster (slot {choice}) are taken by the one in {owner}")
         return choice
+
+
+def _unused(slot: int) -> bool:
+    """Whether nothing but a cluster of ours uses a slot's kubelet port and addresses."""
+    config = ClusterConfig(dir="", slot=slot)
+    ours = [ipaddress.ip_network(cidr) for cidr in (config.service_cidr, config.pod_cidr, config.node_cidr)]
+    routes = [route for route in _routes() if route.prefixlen]
+    return port_is_free(config.kubelet_port) and not any(a.overlaps(b) for a in ours for b in routes)
+
+
+def _routes() -> list[ipaddress.IPv4Network]:
+    """Where this machine sends packets: its own networks and those that it has routes to."""
+    try:
+        lines = Path("/proc/net/route").read_text().splitlines()[1:]
+    except FileNotFoundError:
+        return []
+    words = (line.split() for line in lines)
+    return [ipaddress.IPv4Network(f"{_dotted(word[1])}/{_dotted(word[7])}", strict=False) for word in words]
+
+
+def _dotted(word: str) -> str:
+    """An address as /proc writes it: eight hexadecimal digits, the last byte first."""
+    return ".".join(str(byte) for byte in reversed(bytes.fromhex(word)))
 
 
 def release_slot(directory: str) -> None:

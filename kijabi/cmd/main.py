@@ -74,7 +74,7 @@ def up(directory: Path, port: int | None, nodes: int | None, runtime: str | None
 
     What is not given stays as it was at the last `up` of this directory.
     """
-    from kijabi.cmd.up import Wishes, up
+    from kijabi.cmd.up import Wishes, hold, up
 
     wishes = Wishes(directory=directory, port=port, nodes=nodes, runtime=runtime)
     config = up(wishes, click.echo, foreground=foreground)
@@ -83,8 +83,15 @@ def up(directory: Path, port: int | None, nodes: int | None, runtime: str | None
         f"  export KUBECONFIG={config.kubeconfig}\n"
         f"  kubectl get nodes\n"
         f"  kubectl apply -f examples/shop      # the tour in README.md (make images first, without internet)\n\n"
-        f"`kijabi status` shows how it is, `kijabi down` stops it."
+        f"`kijabi status` shows how it is, {'Ctrl-C' if foreground else '`kijabi down`'} stops it."
     )
+    if foreground:
+        from kijabi.cmd.down import down
+
+        try:
+            hold(config)
+        finally:
+            down(directory, click.echo)
 
 
 @main.command()

@@ -7,9 +7,10 @@ detached, and follows its reports until every component is ready; a node agent i
 from __future__ import annotations
 
 import asyncio
-import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,24 @@ def check_machine(config: ClusterConfig) -> None:
         raise ConfigError("\n".join(["this machine lacks:", *lines, "`kijabi doctor --install` does all of it"]))
 
 
+def refuse_changes(old: ClusterConfig, wishes: Wishes) -> None:
+    """ConfigError if a running cluster is asked to be another than it is."""
+    for name in ("port", "nodes", "runtime"):
+        asked, has = getattr(wishes, name), getattr(old, name)
+        if asked not in (None, has):
+            raise ConfigError(f"the cluster in {old.dir} runs with --{name} {has}: `kijabi down` comes before a change")
+
+
+def check_ports(config: ClusterConfig) -> None:
+    """ConfigError if another program listens where the cluster is to listen."""
+    needed = [(config.port, "choose another with --port")]
+    if config.runtime == "cri":
+        needed.append((config.kubelet_port, "the kubelet needs it"))
+    for port, advice in needed:
+        if not configuration.port_is_free(port):
+            raise ConfigError(f"port {port} is in use by another program: {advice}")
+
+
 def running(config: ClusterConfig) -> bool:
     """Whether a supervisor holds the cluster's lock."""
     try:
@@ -87,6 +106,16 @@ def start_detached(config: ClusterConfig) -> subprocess.Popen[bytes]:
             start_new_session=True,
             cwd="/",
         )
+
+
+def hold(config: ClusterConfig) -> None:
+    """Until Ctrl-C or SIGTERM; ConfigError if the cluster ends by itself before that."""
+    end = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: end.set())
+    while not end.wait(1.0):
+        if not running(config):
+            raise ConfigError(f"the supervisor of {config.dir} has ended; see {config.logs}")
 
 
 async def wait_ready(config: ClusterConfig, process: subprocess.Popen[bytes] | None, say: Say) -> None:
@@ -123,14 +152,18 @@ async def _supervisor_there(config: ClusterConfig, process: subprocess.Popen[byt
 
 
 def up(wishes: Wishes, say: Say, *, foreground: bool = False) -> ClusterConfig:
-    """Start the cluster, or find it running. With `foreground` this process becomes the supervisor."""
+    """Start the cluster, or find it running. With `foreground` the caller holds it afterwards."""
     known = wishes.directory / "cluster.json"
     if known.exists() and running(old := configuration.load(wishes.directory)):
+        refuse_changes(old, wishes)
+        if foreground:
+            raise ConfigError(f"the cluster in {old.dir} runs in the background: `kijabi down` stops it")
         say(f"The cluster in {old.dir} is running")
         asyncio.run(wait_ready(old, None, say))
         return old
     config = settle(wishes)
     check_machine(config)
+    check_ports(config)
     from kijabi.cmd.keys import make_keys
 
     say(f"Starting a cluster of {config.nodes} node{'s' if config.nodes > 1 else ''} in {config.dir}")
@@ -139,7 +172,5 @@ def up(wishes: Wishes, say: Say, *, foreground: bool = False) -> ClusterConfig:
         from kijabi.cmd.machine import Machine
 
         asyncio.run(Machine(config).prepare())
-    if foreground:
-        os.execv(sys.executable, [sys.executable, "-m", "kijabi.cmd.supervisor", config.dir])
     asyncio.run(wait_ready(config, start_detached(config), say))
     return config

@@ -52,7 +52,7 @@ def fresh_cluster(request: pytest.FixtureRequest, port: int, *arguments: str) ->
     finally:
         if request.session.testsfailed or os.environ.get("KIJABI_KEEP_LOGS"):
             running.save_logs(LOGS)
-        running.kijabi("down", "--purge", check=False)
+        running.kijabi("down", "--purge")
         left = Traces.of_machine(directory) - before
         shutil.rmtree(directory, ignore_errors=True)
     assert not left, f"the cluster left behind: {left}"

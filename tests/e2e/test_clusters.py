@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,12 @@ def test_two_clusters_do_not_meet(cluster: Cluster, second: Cluster) -> None:
         namespace.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
     for each, word in ((cluster, "one"), (second, "two")):
         address = Namespace(each, "beside").field("service/web", "{.spec.clusterIP}")
-        eventually(
-            lambda a=address, w=word: each.run_here("curl", "-s", "--max-time", "3", f"http://{a}/").strip() == w
-        )
+        eventually(partial(_says, each, f"http://{address}/", word))
         each.kubectl("delete", "namespace", "beside", "--timeout=60s")
+
+
+def _says(cluster: Cluster, url: str, word: str) -> bool:
+    return cluster.run_here("curl", "-s", "--max-time", "3", url).strip() == word
 
 
 def test_data_is_there_after_down_and_up(second: Cluster) -> None:

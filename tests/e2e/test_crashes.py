@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,17 +14,18 @@ from tests.e2e.world import Cluster, Namespace, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.last]
 
-PATH = "{range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount} {end}"
+STATUS = ".status.containerStatuses[0]"
+PATH = f"{{range .items[*]}}{{.metadata.name}} {{{STATUS}.containerID}} {{{STATUS}.restartCount}} {{end}}"
 
 
 @pytest.fixture(scope="module")
-def web(namespace: Namespace) -> Iterator[Namespace]:
+def web(namespace: Namespace) -> Namespace:
     """Two pods that count how often they were started."""
     for name in ("first", "second"):
         meta = {"name": name, "labels": {"role": "web"}}
         namespace.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": one("sleep infinity")})
     namespace.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
-    yield namespace
+    return namespace
 
 
 def containers(namespace: Namespace) -> str:

@@ -52,7 +52,8 @@ class Traces(NamedTuple):
 
 def _mine(text: str, marks: set[str]) -> bool:
     """Whether it bears one of our marks, or no other cluster's."""
-    return any(mark in text for mark in marks) or not re.search(r"kijabi[-/][0-9a-f-]{8}|--data-dir|/run/kijabi/", text)
+    foreign = r"kijabi[-/][0-9a-f-]{8}|--data-dir|/run/kijabi/|/nodes/[^/]+/(pods|containerd)|kijabi-e2e-"
+    return any(mark in text for mark in marks) or not re.search(foreign, text)
 
 
 def _foreign_link(link: dict[str, Any], links: list[dict[str, Any]], marks: set[str]) -> bool:
@@ -95,7 +96,9 @@ def _kijabi_cgroups() -> list[str]:
 def _files() -> list[str]:
     """State that CNI and containerd keep outside a cluster's own directory."""
     places = ("/var/lib/cni/*/*", "/var/lib/cni/*/*/*", "/run/containerd/*", "/run/netns/*", "/run/kijabi/*/*")
-    return [str(path) for place in places for path in Path("/").glob(place[1:])]
+    found = [str(path) for place in places for path in Path("/").glob(place[1:])]
+    living = set(re.findall(r"[0-9a-f]{64}", "".join(_processes())))  # sandboxes, by their shims
+    return [path for path in found if not living & set(re.findall(r"[0-9a-f]{64}", path))]
 
 
 def _processes() -> list[str]:
