@@ -19,6 +19,7 @@ import msgspec
 
 from kijabi.api import codec
 from kijabi.api.resource import Resource
+from kijabi.api.sharing import Sharing
 from kijabi.api.struct import Struct
 from kijabi.apiserver.watch import Watcher
 from kijabi.base import clock
@@ -215,6 +216,7 @@ class Caches:
         self.by_prefix: dict[str, Cache] = {}
         self.by_type: dict[type[Struct], Cache] = {}
         self._expected: dict[str, tuple[bytes, Any]] = {}
+        self._sharing = Sharing()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._loaded = asyncio.Event()
         self.ended = False  # whether `run` has come to its end: nothing new will be seen
@@ -312,6 +314,7 @@ class Caches:
                 log.error("stored object %s cannot be decoded and is not served: %s", entry.key, problem)
                 return None
         obj.metadata.resourceVersion = str(entry.revision)
+        self._sharing.share(obj)
         namespace, _, name = key.rpartition("/")
         return Item(key, namespace, name, obj, entry.value, entry.revision)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from kijabi.api.meta import Object
+from kijabi.api.sharing import Sharing
 from kijabi.api.struct import NO_JSON
 from kijabi.base import clock, rand
 from kijabi.base.backoff import Backoff
@@ -285,6 +286,7 @@ class Informers:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self._sharing = Sharing()
         self._informers: dict[tuple[type[Object], str, str, str], Informer[Any]] = {}
         self._started: asyncio.TaskGroup | None = None
 
@@ -296,24 +298,27 @@ class Informers:
         fields: str = "",
         labels: str = "",
         indexes: Mapping[str, Index[T]] | None = None,
-        transform: Callable[[T], T] = without_managed_fields,
+        transform: Callable[[T], T] | None = None,
     ) -> Informer[T]:
         """The informer of a type and selection; its indexes are those of all who asked.
 
-        transform: that of whoever asked first.
+        transform: that of whoever asked first. Without one objects lose their managed fields and share equal parts.
         """
         place = (cls, namespace, fields, labels)
         informer = self._informers.get(place)
         if informer is None:
-            informer = Informer(
-                self.client, cls, namespace=namespace, fields=fields, labels=labels, transform=transform
-            )
+            keep = transform or self._compact
+            informer = Informer(self.client, cls, namespace=namespace, fields=fields, labels=labels, transform=keep)
             self._informers[place] = informer
             if self._started is not None:
                 self._start(self._started, informer)
         for name, function in (indexes or {}).items():
             informer.add_index(name, function)
         return informer
+
+    def _compact(self, obj: T) -> T:
+        self._sharing.share(without_managed_fields(obj))
+        return obj
 
     def __iter__(self) -> Iterable[Informer[Any]]:
         return iter(self._informers.values())
