@@ -35,8 +35,9 @@ from kijabi.kubelet.runtime.fake import FakeRuntime
 from kijabi.scheduler import app as scheduler
 from kijabi.store.interface import Store
 from kijabi.store.memory import MemoryStore
-from kijabi.testing.direct import ADMIN, Believing, Calls, Direct
+from kijabi.testing.direct import ADMIN, Believing, Direct
 from kijabi.testing.faults import NONE, Faults, FaultyTransport
+from kijabi.testing.interrupt import Waits
 
 Work = Callable[[], Awaitable[None]]
 
@@ -92,7 +93,7 @@ class World:
         self.runtimes: dict[str, FakeRuntime] = {}
         self.informers: dict[str, Informers] = {}
         self.up = asyncio.Event()
-        self._calls = Calls()
+        self._calls = Waits()
         self.admin = Client(Direct(self._server, calls=self._calls), user_agent="test")
         self._group = group
 
@@ -160,7 +161,7 @@ class World:
             self.app = None
             for kept in app.caches.by_prefix.values():
                 kept.cut_watchers()
-            self._calls.abort()
+            self._calls.abort("the API server died before it answered")
 
     async def control(self) -> None:
         """Controllers and scheduler with one cache, as one process."""

@@ -6,10 +6,8 @@ plainly. Who asks is said by the caller and believed.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 from kijabi.apiserver.attributes import Peer, StreamAnswer, UpgradeAnswer, UserInfo
 from kijabi.apiserver.server import ApiServer
@@ -17,8 +15,8 @@ from kijabi.apiserver.watch import WatchAnswer
 from kijabi.base.errors import ConnectionLost
 from kijabi.client.transport import Request, Response, Stream
 from kijabi.testing.history import ACTOR
+from kijabi.testing.interrupt import Waits
 
-T = TypeVar("T")
 USER, GROUPS = "x-remote-user", "x-remote-group"
 ADMIN = UserInfo("kubernetes-admin", groups=("system:masters",))
 PEER = Peer(None, "127.0.0.1")
@@ -34,35 +32,6 @@ class Believing:
             return None
         groups = tuple(filter(None, request.headers.get(GROUPS, "").split(",")))
         return UserInfo(name, groups=(*groups, "system:authenticated"))
-
-
-class Calls:
-    """The requests that a server is working on. `abort` ends them as its death does: callers see a lost connection."""
-
-    def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[object], None] = {}
-        self._aborted: set[asyncio.Task[object]] = set()
-
-    async def run(self, work: Awaitable[T]) -> T:
-        """Wait for the answer."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks[task] = None
-        try:
-            return await work
-        except asyncio.CancelledError:
-            if task in self._aborted and task.uncancel() == 0:
-                raise ConnectionLost("the API server died before it answered") from None
-            raise
-        finally:
-            self._tasks.pop(task)
-            self._aborted.discard(task)
-
-    def abort(self) -> None:
-        """End all calls."""
-        for task in self._tasks:
-            self._aborted.add(task)
-            task.cancel()
 
 
 class _Chunks:
@@ -84,15 +53,15 @@ class _Chunks:
 
 
 class Direct:
-    """A `client.Transport` into a server. server: gives the one of now, or None while there is none; calls: where
-    its requests are counted."""
+    """A `client.Transport` into a server. server: gives the one of now, or None while there is none; calls: the
+    requests that it is working on, to be aborted when it dies."""
 
     def __init__(
-        self, server: Callable[[], ApiServer | None], user: UserInfo = ADMIN, calls: Calls | None = None
+        self, server: Callable[[], ApiServer | None], user: UserInfo = ADMIN, calls: Waits | None = None
     ) -> None:
         self._server = server
         self._user = user
-        self._calls = calls or Calls()
+        self._calls = calls or Waits()
         self._closed = False
 
     async def request(self, request: Request) -> Response:

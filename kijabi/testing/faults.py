@@ -18,9 +18,11 @@ import msgspec
 from kijabi.base import rand
 from kijabi.base.errors import ConnectionLost
 from kijabi.client.transport import Request, Response, Stream, Transport
+from kijabi.testing.interrupt import Waits
 
 log = logging.getLogger(__name__)
 
+OUT_OF_REACH = "the peer is out of reach"
 _EXPIRED = {
     "kind": "Status",
     "apiVersion": "v1",
@@ -87,25 +89,27 @@ class FaultyTransport:
         self.injected: dict[str, int] = {}  # how often each fault happened
         self._inner = inner
         self._own = random.Random(seed) if seed is not None else None
-        self._down = asyncio.Event()
+        self._down = False
+        self._waits = Waits()
         self._group = group
 
     @property
     def down(self) -> bool:
         """Whether the peer is out of reach."""
-        return self._down.is_set()
+        return self._down
 
     def partition(self) -> None:
         """Nothing gets through from now on."""
-        self._down.set()
+        self._down = True
+        self._waits.abort(OUT_OF_REACH)
 
     def reconnect(self) -> None:
         """End a partition; the faults stay."""
-        self._down.clear()
+        self._down = False
 
     def heal(self) -> None:
         """No more faults."""
-        self._down.clear()
+        self._down = False
         self.faults = NONE
 
     async def request(self, request: Request) -> Response:
@@ -118,7 +122,7 @@ class FaultyTransport:
             await self._lose("the request is late")
         answer = await self._inner.request(request)
         await self._delay()
-        if self._down.is_set() or self._hit("lost_reply", self.faults.lost_reply):
+        if self._down or self._hit("lost_reply", self.faults.lost_reply):
             await self._lose("the answer was lost")
         return answer
 
@@ -155,15 +159,9 @@ class FaultyTransport:
 
     async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
         """The next chunk, None at the end; ConnectionLost as soon as a partition begins."""
-        async with asyncio.TaskGroup() as group:
-            coming = group.create_task(_take(chunks), name="faults/chunk")
-            cutting = group.create_task(self._down.wait(), name="faults/partition")
-            await asyncio.wait((coming, cutting), return_when=asyncio.FIRST_COMPLETED)
-            for task in (coming, cutting):
-                task.cancel()
-        if self._down.is_set() or coming.cancelled():
-            raise ConnectionLost("the peer is out of reach")
-        return coming.result()
+        if self._down:
+            raise ConnectionLost(OUT_OF_REACH)
+        return await self._waits.run(anext(chunks, None))
 
     async def _arrive_late(self, request: Request) -> None:
         await asyncio.sleep(self._rng().uniform(*self.faults.late_seconds))
@@ -174,8 +172,8 @@ class FaultyTransport:
 
     async def _send(self) -> None:
         await self._delay()
-        if self._down.is_set():
-            await self._lose("the peer is out of reach")
+        if self._down:
+            await self._lose(OUT_OF_REACH)
         if self._hit("lost_request", self.faults.lost_request):
             await self._lose("the request was lost")
 
@@ -210,6 +208,3 @@ _JSON = {"Content-Type": "application/json"}
 async def _once(chunk: bytes) -> AsyncIterator[bytes]:
     yield chunk
 
-
-async def _take(chunks: AsyncIterator[bytes]) -> bytes | None:
-    return await anext(chunks, None)
