@@ -82,7 +82,10 @@ def from_json(data: bytes, cls: type[T], expected: Expected, directive: Validati
             obj, problems = codec.decode_strict(cls, data)
     except BadRequest as problem:
         raise _undecodable(data, expected, problem.message) from None
-    _check_ids(getattr(obj, "kind", ""), getattr(obj, "apiVersion", ""), expected)
+    kind, api_version = getattr(obj, "kind", ""), getattr(obj, "apiVersion", "")
+    if api_version.count("/") > 1:
+        raise _unrecognized(data, expected, f"unexpected GroupVersion string: {api_version}")
+    _check_ids(kind, api_version, expected)
     problems = list(dict.fromkeys(problems))[:MAX_PROBLEMS]
     if problems and directive == "Strict":
         text = f"strict decoding error: {', '.join(problems)}"

@@ -248,7 +248,7 @@ class Http:
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         peer = self.server.peer(raw)
         try:
-            body = await raw.read() if raw.can_read_body else b""
+            body = await self._body(raw)
         except web.HTTPRequestEntityTooLarge:
             answer: Any = failure(status.request_too_large(f"limit is {MAX_BODY}"))
             return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
@@ -268,6 +268,17 @@ class Http:
         if isinstance(answer, StreamAnswer):
             return await self._stream(raw, answer)
         return await self._upgrade(raw, answer)
+
+    async def _body(self, raw: web.BaseRequest) -> bytes:
+        """The body; a client that asks first (`Expect: 100-continue`) is told to send it. Raises what is too large."""
+        if not raw.can_read_body:
+            return b""
+        length = raw.content_length or 0
+        if length > MAX_BODY:
+            raise web.HTTPRequestEntityTooLarge(max_size=MAX_BODY, actual_size=length)
+        if raw.headers.get("Expect", "").lower() == "100-continue" and raw.transport is not None:
+            raw.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return await raw.read()
 
     async def _watch(self, raw: web.BaseRequest, answer: WatchAnswer) -> web.StreamResponse:
         """Headers now, events as the pump sends them; this task only waits for the connection to drain or end."""

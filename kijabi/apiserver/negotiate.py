@@ -170,8 +170,14 @@ def finish(request: Request, response: Response, pretty: bool = False) -> Respon
     """Indent JSON if asked for, and compress what is large if the client takes gzip."""
     if pretty and response.headers.get("Content-Type") == JSON:
         response.body = msgspec.json.format(response.body, indent=2) + b"\n"
-    if len(response.body) > GZIP_THRESHOLD and "gzip" in request.headers.get("accept-encoding", ""):
+    if len(response.body) > GZIP_THRESHOLD and takes_gzip(request):
         response.body = gzip.compress(response.body, compresslevel=1)
         response.headers["Content-Encoding"] = "gzip"
-        response.headers["Vary"] = "Accept-Encoding"
+        vary = response.headers.get("Vary")
+        response.headers["Vary"] = f"{vary}, Accept-Encoding" if vary else "Accept-Encoding"
     return response
+
+
+def takes_gzip(request: Request) -> bool:
+    """Whether the client names gzip without conditions (`gzip;q=0` is none)."""
+    return any(each.strip() == "gzip" for each in request.headers.get("accept-encoding", "").split(","))

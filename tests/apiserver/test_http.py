@@ -76,6 +76,9 @@ async def test_large_answers_are_compressed_and_large_bodies_refused() -> None:
         assert packed.headers["Content-Encoding"] == "gzip"
         assert packed.headers["Vary"] == "Accept-Encoding"
         assert gzip.decompress(await packed.read()) == await plain.read()
+        patience = aiohttp.ClientTimeout(5)
+        asked_first = await site.session.post(CMS, json=configmap("b"), expect100=True, timeout=patience)
+        assert asked_first.status == 201
         refused = await site.session.post(CMS, data=b"x" * (MAX_BODY + 1))
         assert refused.status == 413
         status = await refused.json()

@@ -44,7 +44,7 @@ class Evictions:
         """Evict a pod: 201 and a Status. Raises NotFound, TooManyRequests, Conflict, BadRequest."""
         eviction = call.body(Eviction)
         own, name = eviction.metadata, call.info.name
-        if own.name and own.name != name:
+        if own.name != name:
             raise BadRequest("name in URL does not match name in Eviction object")
         if own.namespace not in ("", call.info.namespace):
             raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
