@@ -60,12 +60,12 @@ def fresh_cluster(request: pytest.FixtureRequest, port: int, *arguments: str) ->
 
 @pytest.fixture(scope="module")
 def namespace(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Namespace]:
-    """A namespace for a test file, deleted with all that is in it at its end."""
-    made = Namespace(cluster, request.module.__name__.rpartition(".")[2].replace("_", "-"))
+    """A namespace for a test file, told to go with all that is in it at its end."""
+    made = Namespace(cluster, f"{request.module.__name__.rpartition('.')[2]}-{os.getpid()}".replace("_", "-"))
     cluster.kubectl("create", "namespace", made.name)
     made.has_account()
     yield made
-    cluster.kubectl("delete", "namespace", made.name, "--timeout=80s")
+    cluster.kubectl("delete", "namespace", made.name, "--wait=false")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kijabi.cmd.config import ClusterConfig
+from kijabi.kubelet.runtime import cni
 
 
 class Traces(NamedTuple):
@@ -31,7 +32,7 @@ class Traces(NamedTuple):
     def of_machine(cls, directory: Path) -> Traces:
         marks = {str(directory), ClusterConfig(dir=str(directory)).hash}
         links = json.loads(_out("ip", "-j", "link", "show"))
-        own = {link["ifname"] for link in links if not _foreign_link(link, links, marks)}
+        own = {link["ifname"] for link in links if not _foreign_link(link, marks)}
         routes = [line for line in _lines("ip", "route", "show") if not (dev := _device(line)) or dev in own]
         return cls(
             processes=frozenset(text for text in _processes() if _mine(text, marks)),
@@ -52,28 +53,16 @@ class Traces(NamedTuple):
 
 def _mine(text: str, marks: set[str]) -> bool:
     """Whether it bears one of our marks, or no other cluster's."""
-    foreign = r"kijabi[-/][0-9a-f-]{8}|--data-dir|/run/kijabi/|/nodes/[^/]+/(pods|containerd)|kijabi-e2e-"
+    clusters = r"kijabi[-/][0-9a-f-]{8}|--data-dir|/run/kijabi/|/nodes/[^/]+/(pods|containerd)"
+    foreign = rf"{clusters}|kijabi-e2e-|kijabi-test|pytest-of"
     return any(mark in text for mark in marks) or not re.search(foreign, text)
 
 
-def _foreign_link(link: dict[str, Any], links: list[dict[str, Any]], marks: set[str]) -> bool:
-    """Whether a link is, or hangs on, a bridge that is named with a network of a living foreign cluster."""
-    bridge = link.get("master") or link["ifname"]
-    return bridge in _foreign_bridges(marks)
-
-
-def _foreign_bridges(marks: set[str]) -> set[str]:
-    """The bridges that configurations of other clusters name."""
-    found = set()
-    for directory in _slot_owners() - marks:
-        for path in Path(directory).glob("nodes/*/cni/*.conflist"):
-            found.add(json.loads(path.read_text())["plugins"][0]["bridge"])
-    return found
-
-
-def _slot_owners() -> set[str]:
-    table = Path("/run/kijabi/slots.json")
-    return set(json.loads(table.read_text()).values()) if table.exists() else set()
+def _foreign_link(link: dict[str, Any], marks: set[str]) -> bool:
+    """Whether a link is, or hangs on, a bridge of another cluster's pods or nodes."""
+    bridge = str(link.get("master") or link["ifname"])
+    own = {cni.network(mark, f"node-{n}", "10.0.0.0/24", Path()).bridge for mark in marks for n in range(1, 9)}
+    return bool(re.match("ki[jn]", bridge)) and bridge not in own and not any(mark in bridge for mark in marks)
 
 
 def _device(route: str) -> str:
