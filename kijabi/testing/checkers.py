@@ -123,7 +123,7 @@ class FinalizersHonoured:
             return f"it went at once, with finalizers {sorted(left)}"
         if change.actor == ADMIN:
             return None
-        foreign = left - self._SYSTEM if change.actor == CONTROLLERS else left
+        foreign = left - self._SYSTEM if change.actor.startswith(CONTROLLERS) else left
         return f"it went with finalizers {sorted(foreign)}, which {change.actor} does not own" if foreign else None
 
 
@@ -312,7 +312,8 @@ class AvailabilityKept:
 
 class RecreatesInTurn:
     """A Deployment that recreates gives a set pods only when no pod of its other sets is left that has not ended
-    (apps/v1 DeploymentStrategy, Recreate). A set that has pods already may get more.
+    (apps/v1 DeploymentStrategy, Recreate). A set that has pods already may get more. A pod whose creation came when
+    nobody expected it any more is nobody's fault.
     """
 
     def check(self, change: Change, ledger: Ledger) -> str | None:
@@ -328,7 +329,9 @@ class RecreatesInTurn:
             return None
         for pod in pods_of(d, ledger):
             owner = controller(pod.metadata)
-            if owner is not None and owner.uid != new.metadata.uid and pod.status.phase not in ENDED:
+            if owner is None or owner.uid == new.metadata.uid or pod.status.phase in ENDED:
+                continue
+            if "late" not in ledger.recent[f"pods {pod.metadata.namespace}/{pod.metadata.name}"][0].actor:
                 return f"it is given pods while {pod.metadata.name} is still there"
         return None
 

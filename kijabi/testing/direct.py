@@ -14,7 +14,7 @@ from kijabi.apiserver.server import ApiServer
 from kijabi.apiserver.watch import WatchAnswer
 from kijabi.base.errors import ConnectionLost
 from kijabi.client.transport import Request, Response, Stream
-from kijabi.testing.history import ACTOR
+from kijabi.testing.history import ACTOR, LATE
 from kijabi.testing.interrupt import Waits
 
 USER, GROUPS = "x-remote-user", "x-remote-group"
@@ -94,7 +94,7 @@ class Direct:
             headers={**request.headers, **identity},
             body=request.body,
         )
-        token = ACTOR.set(self._user.name)
+        token = ACTOR.set(self._user.name + LATE.get())
         try:
             answer = await self._calls.run(server.handle(asked, PEER))
         finally:

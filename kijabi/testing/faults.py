@@ -18,6 +18,7 @@ import msgspec
 from kijabi.base import rand
 from kijabi.base.errors import ConnectionLost
 from kijabi.client.transport import Request, Response, Stream, Transport
+from kijabi.testing.history import LATE
 from kijabi.testing.interrupt import Waits
 
 log = logging.getLogger(__name__)
@@ -164,6 +165,7 @@ class FaultyTransport:
         return await self._waits.run(anext(chunks, None))
 
     async def _arrive_late(self, request: Request) -> None:
+        LATE.set(" (late)")  # In the context of this task alone.
         await asyncio.sleep(self._rng().uniform(*self.faults.late_seconds))
         try:
             await self._inner.request(request)

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 # Who makes the request that is being handled; `direct` says it.
 ACTOR: ContextVar[str] = ContextVar("ACTOR", default="the API server itself")
+# What is said of whoever had given the request up before it came (`faults`).
+LATE: ContextVar[str] = ContextVar("LATE", default="")
 # Writes remembered of each object, for the report of a violation, and of objects that are gone.
 REMEMBERED = 12
 ROOT = "/registry/"

@@ -176,6 +176,9 @@ def test_recreate_waits_until_the_old_pods_are_gone() -> None:
     assert (down.create, sizes(down)) == (None, {"old": 0})
     waiting = decide(d, rs("old", 0, d, current=1), old_pods=True)
     assert (waiting.create, waiting.updates) == (None, ())
+    unaware = rs("old", 0, d)
+    unaware.metadata.generation = 2
+    assert decide(d, unaware).create is None, "it has not seen that it is to have none, and may be creating some"
     dying = decide(d, rs("old", 0, d), old_pods=True)
     assert dying.create is None
     made = decide(d, rs("old", 0, d)).create

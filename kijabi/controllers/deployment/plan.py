@@ -96,6 +96,11 @@ def _resize(d: Deployment, before: Sets, sets: Sets, conditions: status.Conditio
     )
 
 
+def _may_have_pods(rs: ReplicaSet) -> bool:
+    """It says so, or has not yet seen that it is to have none and may be creating some."""
+    return rs.status.replicas > 0 or rs.status.observedGeneration < rs.metadata.generation
+
+
 def _roll(
     d: Deployment,
     before: Sets,
@@ -108,7 +113,7 @@ def _roll(
     """One step of the rollout, by the Deployment's strategy."""
     is_rolling = scale.is_rolling(d)
     down = {} if is_rolling else scale.recreate_down(sets.old)
-    blocked = bool(down) or (not is_rolling and (old_pods or any(rs.status.replicas for rs in sets.old)))
+    blocked = bool(down) or (not is_rolling and (old_pods or any(map(_may_have_pods, sets.old))))
     create = None
     if sets.new is None and not blocked:
         create = revision.new_set(d, owner, sets.old)
