@@ -40,7 +40,7 @@ async def test_exec_gives_output_and_code(websockets: str, tmp_path: Path) -> No
     async with served() as server:
         script = "echo out; echo err >&2; exit 3"
         code, out, err = await kubectl(server, websockets, tmp_path, "exec", "web", "--", "sh", "-c", script)
-    assert (code, out) == (3, b"out\n")
+    assert (code, out) == (3, b"out\n"), err
     assert err == b"err\ncommand terminated with exit code 3\n"
 
 
