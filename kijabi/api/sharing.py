@@ -27,19 +27,25 @@ class Sharing:
         self._parts: dict[tuple[type, bytes], Any] = {}
         self._texts: dict[str, str] = {}
 
-    def share(self, obj: Object) -> None:
-        """Replace parts of an object by equal ones seen before. Only for objects that nobody else holds yet."""
+    def share(self, obj: Object, old: Object | None = None) -> None:
+        """Replace parts of an object by equal ones seen before. Only for objects that nobody else holds yet.
+
+        old: what it takes the place of; most writes leave the spec or the status as it was, and that is seen at once.
+        """
         if len(self._parts) > MAX_PARTS:
             self._parts.clear()
         if len(self._texts) > MAX_TEXTS:
             self._texts.clear()
         spec = getattr(obj, "spec", None)
-        if isinstance(spec, Struct):
-            self._share_parts(spec)
         for attribute in obj.__struct_fields__:
             value = getattr(obj, attribute)
-            if value is not spec and isinstance(value, Struct):
-                self._share_texts(value)
+            if isinstance(value, Struct):
+                if old is not None and (same := getattr(old, attribute)) == value:
+                    setattr(obj, attribute, same)
+                elif value is spec:
+                    self._share_parts(spec)
+                else:
+                    self._share_texts(value)
             elif value.__class__ is str and attribute in ("kind", "apiVersion"):
                 setattr(obj, attribute, self._texts.setdefault(value, value))
 

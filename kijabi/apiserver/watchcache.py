@@ -314,7 +314,8 @@ class Caches:
                 log.error("stored object %s cannot be decoded and is not served: %s", entry.key, problem)
                 return None
         obj.metadata.resourceVersion = str(entry.revision)
-        self._sharing.share(obj)
+        old = cache.get(key)
+        self._sharing.share(obj, old.obj if old is not None else None)
         namespace, _, name = key.rpartition("/")
         return Item(key, namespace, name, obj, entry.value, entry.revision)
 

@@ -58,3 +58,16 @@ def test_the_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         shared.share(one)
     assert len(shared._texts) < 20
     assert len(shared._parts) < 20
+
+
+def test_what_a_write_leaves_alone_is_taken_from_before_it() -> None:
+    shared = Sharing()
+    before, after = pod("a"), pod("a")
+    after.metadata.labels["more"] = "x"
+    after.status.phase = "Running"
+    shared.share(before)
+    shared.share(after, before)
+    assert after.spec is before.spec
+    assert after.metadata is not before.metadata
+    assert after.status.phase == "Running"
+    assert before.status.phase == ""
