@@ -12,12 +12,12 @@ QUICK = "1-14"
 # Each of these failed once; what was wrong is said beside it. A change of the scenario changes what a seed does, so
 # they are no proof that a bug stays away, but a seed that was interesting tends to remain so.
 FOUND = {
-    4: "a kubelet took back the final phase that pod garbage collection had given; and the Deployment controller planned from a cache older than its own last write: above maxSurge",
+    4: "a kubelet took back a final phase; the Deployment controller planned from before its own write: above maxSurge",
     12: "an old set that by chance had the new size was taken for resized for ever, so that no new set was made",
-    13: "the same as 4: below replicas - maxUnavailable",
+    13: "the latter: below replicas - maxUnavailable",
     45: "available pods that an old ReplicaSet was about to lose were spared twice: below replicas - maxUnavailable",
     46: "a namespace was not emptied: a metadata client's deletion of a collection was refused",
-    51: "the same",
+    51: "the same as 45",
     97: "a Deployment that recreates made a new set while the old one had not seen yet that it was to have no pods",
     103: "a Deployment that recreates and has two live sets waited for ever when it was resized",
     174: "a foreground deletion that was changed into an orphaning one was not noticed by the garbage collector",
