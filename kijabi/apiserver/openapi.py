@@ -2,19 +2,22 @@
 
 `plain.py` asks for `/openapi/v3` and what is below. Documents derive from the routes and the types
 (`openapi_schema.py`); each is made when first asked for and kept as bytes. Their URLs carry a hash, so clients may keep
-them for ever (KEP-2896). OpenAPI v2 is answered with 406: nobody who can read v3 asks for it.
+them for ever (KEP-2896). The OpenAPI v2 document names no type, so that kubectl, which asks for it where v3 does not
+know a kind (`kind: List`), leaves all validation to the server.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
 
+from kijabi.api import protobuf
 from kijabi.api.meta import DeleteOptions, Status
 from kijabi.api.resource import Resource, Subresource
+from kijabi.api.struct import Struct, Tag
 from kijabi.apiserver import negotiate
 from kijabi.apiserver.openapi_schema import PATCH, Names, Schemas
 from kijabi.apiserver.routes import Routes, Served
@@ -24,8 +27,24 @@ from kijabi.client.transport import Request, Response
 ROOT = "/openapi/v3"
 FOREVER = "public, immutable"
 EXPIRES = "Thu, 31 Dec 2099 23:59:59 GMT"  # a hash never means another document
-V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+V2_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"  # its old name, which media types do not allow
 V3_JSON = "application/json"
+
+
+class _Info(Struct):
+    """Gnostic's openapi.v2.Info."""
+
+    title: Annotated[str, Tag(1)] = "Kubernetes"
+    version: Annotated[str, Tag(2)] = "v1.37.0"
+
+
+class _Document(Struct):
+    """Gnostic's openapi.v2.Document, as far as it is used here."""
+
+    swagger: Annotated[str, Tag(1)] = "2.0"
+    info: Annotated[_Info, Tag(2)] = msgspec.field(default_factory=_Info)
+
 
 # Verb → HTTP method, whether it is for the collection, and the name that operations carry.
 _VERBS: dict[str, tuple[str, bool, str]] = {
@@ -81,7 +100,7 @@ class OpenApi:
     def answer(self, request: Request, path: str) -> Response | None:
         """The index, a document, or None where there is none. Raises NotAcceptable."""
         if path == "/openapi/v2":
-            raise NotAcceptable(f"only the following media types are accepted: {V2}")
+            return self._version_2(request)
         negotiate.output(request, "plain")
         if path == ROOT:
             return self._list(request)
@@ -101,6 +120,16 @@ class OpenApi:
         if request.headers.get("if-none-match") == headers["Etag"]:
             return Response(status=304, headers=headers)
         return negotiate.finish(request, Response(headers=headers, body=body))
+
+    def _version_2(self, request: Request) -> Response:
+        """The document of kubectl's older ways, in the one form that they ask for."""
+        accepted = request.headers.get("accept", "")
+        if V2 not in accepted and V2_ASKED not in accepted:
+            raise NotAcceptable(f"only the following media types are accepted: {V2_ASKED}, {V2}")
+        body = protobuf.encode(_Document())
+        etag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
+        headers = {"Content-Type": V2, "Etag": etag, "Vary": "Accept"}
+        return Response(headers=headers, body=body)
 
     def _list(self, request: Request) -> Response:
         """Where the documents are."""

@@ -196,7 +196,7 @@ def expected_page(plain: str, path: str) -> tuple[int, str, str]:
     if plain == "/healthz":
         return 200, "text/plain; charset=utf-8", ""
     if plain == "/openapi/v2":
-        return 406, "application/json", "Status"
+        return 200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", ""
     if "hash=ABCDEF" in path:
         return 301, "", ""
     return 200, "application/json", ""
