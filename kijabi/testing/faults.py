@@ -209,4 +209,3 @@ _JSON = {"Content-Type": "application/json"}
 
 async def _once(chunk: bytes) -> AsyncIterator[bytes]:
     yield chunk
-
