@@ -23,10 +23,10 @@ from kijabi.store.interface import Guard, Op, Store
 from kijabi.store.keys import prefix_end
 from kijabi.store.memory import MemoryStore
 
-ROUNDS = 5
+ROUNDS = 3
 SIZE = 2048
-CREATES = 10_000
-OBJECTS = 50_000
+CREATES = 3_000
+OBJECTS = 20_000
 WATCHERS = 1000
 PREFIX = "/registry/core/configmaps/"
 
