@@ -28,7 +28,7 @@ status: $(READY) ## Show components, nodes and what is unhealthy
 
 images: $(READY) $(SYSTEM) ## Build busybox, nginx, redis and python images from Debian packages; import them
 	@$(PYTHON) -m kijabi.testing.images build
-	@if [ -e $(DATA_DIR)/cluster.json ]; then $(PYTHON) -m kijabi.testing.images import --data-dir $(DATA_DIR); fi
+	@if [ -S $(DATA_DIR)/run/control.sock ]; then $(PYTHON) -m kijabi.testing.images import --data-dir $(DATA_DIR); fi
 
 test: $(DEV) $(SYSTEM) ## Set up and run the whole test suite, end-to-end tests on real containers included
 	@$(PYTHON) -m kijabi.testing.images build

@@ -59,6 +59,8 @@ def frame(config: ProxyConfig, picks: int = FEWEST_PICKS) -> str:
         for count in range(1, picks + 1)
     )
     inside = ", ".join(filter(None, (config.pod_cidr, config.node_cidr)))
+    # Hairpins are translated connections only: conntrack, waking with this table, takes the next packet of a connection
+    # from the node to its own API server for a new one, and to masquerade that would be its silent end.
     # The nodes in namespaces reach the world through the machine, whose proxy lends them its address.
     sources = f"{{ {inside} }}" if config.node_cidr else inside
     return f"""table ip {config.table}
@@ -91,7 +93,7 @@ table ip {config.table} {{
     type nat hook postrouting priority srcnat;
     meta mark & {MARK} == {MARK} masquerade
     ct status dnat ip saddr 127.0.0.0/8 masquerade
-    ip saddr . ip daddr @hairpin masquerade
+    ct status dnat ip saddr . ip daddr @hairpin masquerade
     ip saddr {sources} ip daddr != {{ {inside}, 224.0.0.0/4 }} masquerade
   }}
   chain filter-input {{ type filter hook input priority filter; jump refusals; }}

@@ -28,7 +28,9 @@ def one(line: str = "sleep infinity", spec: dict[str, Any] | None = None, **cont
 
 
 def status(namespace: Namespace, name: str, container: int = 0) -> dict[str, Any]:
-    return dict(namespace.get("pod", name)["status"]["containerStatuses"][container])
+    states = namespace.get("pod", name)["status"].get("containerStatuses")
+    assert states, f"no container of {name} has a status yet"
+    return dict(states[container])
 
 
 def test_init_containers_run_in_order_before_the_others(namespace: Namespace, pod: Make) -> None:

@@ -146,3 +146,9 @@ def test_udp_flows_to_lost_backends_are_forgotten() -> None:
     before = [Frontend("10.96.0.10", "udp", 53, (one, two)), Frontend("10.96.0.11", "udp", 53, ())]
     after = [Frontend("10.96.0.10", "udp", 53, (two,)), Frontend("10.96.0.11", "udp", 53, (one,))]
     assert lost_udp(before, after) == [(before[0], one), (after[1], None)]
+
+
+def test_only_translated_connections_are_hairpinned() -> None:
+    """Conntrack picks up connections that are older than the table; one of the node with itself must stay as it is."""
+    rules = [line.strip() for line in frame(CONFIG).splitlines() if "@hairpin" in line]
+    assert rules == ["ct status dnat ip saddr . ip daddr @hairpin masquerade"]
