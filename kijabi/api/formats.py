@@ -16,6 +16,7 @@ LABEL_LIMIT = 63
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_WILDCARD = rf"\*\.{_SUBDOMAIN}"
 _LABEL1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _NAME_PART = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_NAME_PART})?"
@@ -26,6 +27,7 @@ _HEADER = "[-A-Za-z0-9]+"
 _ALL = (
     _LABEL,
     _SUBDOMAIN,
+    _WILDCARD,
     _LABEL1035,
     _NAME_PART,
     _LABEL_VALUE,
@@ -92,6 +94,18 @@ def dns_subdomain(text: str) -> list[str]:
         )
         problems.append(regex_problem(message, _SUBDOMAIN, "example.com"))
     return problems
+
+
+def wildcard_subdomain(text: str) -> list[str]:
+    """Problems of a domain name that stands for all below it: `*.example.com`."""
+    found = [max_length(SUBDOMAIN_LIMIT)] if size(text) > SUBDOMAIN_LIMIT else []
+    if not _matches(_WILDCARD, text):
+        rule = (
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist "
+            "of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character"
+        )
+        found.append(regex_problem(rule, _WILDCARD, "*.example.com"))
+    return found
 
 
 def dns1035_label(text: str) -> list[str]:

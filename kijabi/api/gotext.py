@@ -102,7 +102,7 @@ def _internal(value: Any) -> Any:
             item = getattr(value, name)
             if name == "metadata":
                 shown.update(json.decode(_ENCODER.encode(item)))
-            else:
+            elif name not in ("apiVersion", "kind") or not hasattr(value, "metadata"):
                 shown[go_name(name)] = None if item in ((), {}) else _internal(item)
         return shown
     if isinstance(value, (list, tuple)):

@@ -120,7 +120,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def known_finalizers(self) -> bool:
         """Whether finalizers without a domain must be of Kubernetes' own: of most kinds that it brings itself."""
-        return self.group in _STRICT_GROUPS and self.qualified != "events"
+        return self.group in _STRICT_GROUPS and self.qualified not in ("events", "poddisruptionbudgets.policy")
 
     @property
     def api_version(self) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address, ip_network
+from re import compile as regex
 from typing import Any
 
 from kijabi.api.formats import (
@@ -24,6 +25,7 @@ from kijabi.api.formats import (
     port_name,
     port_number,
     qualified_name,
+    regex_problem,
     size,
 )
 from kijabi.api.gotext import bad_value, quote
@@ -31,6 +33,7 @@ from kijabi.api.meta import LabelSelector, ObjectMeta, OwnerReference
 from kijabi.api.resource import FieldError
 
 IMMUTABLE = "field is immutable"
+_HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 NEGATIVE = "must be greater than or equal to 0"
 # A key and value count their bytes; the sum over all annotations of an object is bounded.
 ANNOTATIONS_LIMIT_BYTES = 256 * 1024
@@ -234,6 +237,19 @@ def fully_qualified(path: str, name: str) -> list[FieldError]:
         return [invalid(path, plain, "should be a domain with at least two segments separated by dots")]
     wrong = [(label, dns_label(label)) for label in plain.split(".")]
     return [invalid(path, label, ",".join(problems)) for label, problems in wrong if problems]
+
+
+def domain_prefixed(path: str, text: str) -> list[FieldError]:
+    """Errors of a name with a domain before it, `example.com/controller`."""
+    if not text:
+        return [required(path)]
+    domain, _, rest = text.partition("/")
+    if not domain or not rest:
+        return [invalid(path, text, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+    errors = each(path, domain, dns_subdomain(domain))
+    if not regex(_HTTP_PATH).fullmatch(rest):
+        errors.append(invalid(path, rest, regex_problem("Invalid path", _HTTP_PATH)))
+    return errors
 
 
 def port_or_name(path: str, value: int | str) -> list[FieldError]:

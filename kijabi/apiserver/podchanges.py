@@ -14,6 +14,7 @@ from kijabi.api import validation
 from kijabi.api.core.container import Container
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.pod_rules import qos_class
+from kijabi.api.core.podstatus import PodStatus
 from kijabi.api.gotext import quote
 from kijabi.api.resource import FieldError
 
@@ -113,3 +114,11 @@ def _check_container(path: str, new: Container, old: Container) -> list[FieldErr
     if new.resizePolicy != old.resizePolicy or new.resources.claims != old.resources.claims:
         errors.append(validation.forbidden("spec", _ONLY))
     return errors
+
+
+def keep_observed(new: PodStatus, old: PodStatus) -> None:
+    """A writer that does not say which generation it has seen leaves what is known."""
+    new.observedGeneration = new.observedGeneration or old.observedGeneration
+    known = {condition.type: condition.observedGeneration for condition in old.conditions}
+    for condition in new.conditions:
+        condition.observedGeneration = condition.observedGeneration or known.get(condition.type, 0)

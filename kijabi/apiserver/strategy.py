@@ -77,7 +77,10 @@ def prepare_status(resource: Resource, new: Any, old: Any) -> None:
             setattr(own, name, getattr(before, name))
     elif resource.qualified == "deployments.apps":
         own.labels = before.labels
+    elif resource.qualified == "daemonsets.apps" and resource.prepare is not None:
+        resource.prepare(new, old)  # its annotation goes with the spec
     elif resource.qualified == "pods":
         own.ownerReferences = before.ownerReferences
+        podchanges.keep_observed(new.status, old.status)
         if not new.status.qosClass:
             new.status.qosClass = old.status.qosClass

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import field
 
-from kijabi.api.apps.workload_rules import at_most_all, count_or_percent, number_of, validate_workload
+from kijabi.api.apps.workload_rules import at_most_all, count_or_percent, not_fewer, number_of, validate_workload
 from kijabi.api.columns import AGE, NAME, column, containers_of, label_text, number, selector_text
 from kijabi.api.core.pod_warnings import template_warnings
 from kijabi.api.core.podtemplate import PodTemplateSpec
@@ -155,6 +155,25 @@ def validate_update(new: DaemonSet, old: DaemonSet) -> Sequence[FieldError]:
     return immutable("spec.selector", new.spec.selector, old.spec.selector)
 
 
+_COUNTS = (
+    "currentNumberScheduled",
+    "numberMisscheduled",
+    "desiredNumberScheduled",
+    "numberReady",
+    "observedGeneration",
+    "updatedNumberScheduled",
+    "numberAvailable",
+    "numberUnavailable",
+    "collisionCount",
+)
+
+
+def validate_status(new: DaemonSet, old: DaemonSet) -> Sequence[FieldError]:
+    """Counts that cannot be."""
+    errors = [error for name in _COUNTS for error in non_negative(f"status.{name}", getattr(new.status, name))]
+    return errors + not_fewer("status.collisionCount", new.status.collisionCount, old.status.collisionCount)
+
+
 RESOURCE = Resource(
     group="apps",
     version="v1",
@@ -170,5 +189,6 @@ RESOURCE = Resource(
     prepare=prepare,
     validate=validate,
     validate_update=validate_update,
+    validate_status=validate_status,
     warnings=lambda obj: template_warnings("spec.template", obj.spec.template),
 )

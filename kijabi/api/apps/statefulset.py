@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.apps.statefulset_rules import validate, validate_status, validate_update, warnings
 from kijabi.api.autoscaling.scale import Scale
 from kijabi.api.columns import AGE, NAME, column, containers_of
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
@@ -74,6 +75,8 @@ class StatefulSetSpec(Struct):
                 rolling.partition = 0
             if rolling.maxUnavailable is None:
                 rolling.maxUnavailable = 1
+        for claim in self.volumeClaimTemplates:
+            claim.apiVersion, claim.kind = "v1", "PersistentVolumeClaim"
         keep = self.persistentVolumeClaimRetentionPolicy or StatefulSetPersistentVolumeClaimRetentionPolicy()
         keep.whenDeleted = keep.whenDeleted or "Retain"
         keep.whenScaled = keep.whenScaled or "Retain"
@@ -147,6 +150,11 @@ RESOURCE = Resource(
         ),
         Subresource(name="status", kind="StatefulSet", verbs=("get", "patch", "update"), type=StatefulSet),
     ),
+    name_rule="label",
     has_generation=True,
     columns=COLUMNS,
+    validate=validate,
+    validate_update=validate_update,
+    validate_status=validate_status,
+    warnings=warnings,
 )

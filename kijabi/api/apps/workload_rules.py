@@ -78,6 +78,12 @@ def at_most_all(path: str, value: int | str | None) -> list[FieldError]:
     return [invalid(path, value, "must not be greater than 100%")] if over else []
 
 
+def not_fewer(path: str, new: int | None, old: int | None) -> list[FieldError]:
+    """An error if a count went down."""
+    fewer = old is not None and (new is None or new < old)
+    return [invalid(path, new or 0, "cannot be decremented")] if fewer else []
+
+
 def validate_counts(status: Any, names: Iterable[str], parts: Iterable[str]) -> list[FieldError]:
     """Errors of the counts in a status; parts: those that cannot be more than all replicas."""
     errors = non_negative("status.replicas", status.replicas)

@@ -138,7 +138,8 @@ class HorizontalPodAutoscalerSpec(Struct):
             double = HPAScalingPolicy(type="Percent", value=100, periodSeconds=15)
             up.policies = up.policies or (pods, double)
             down.policies = down.policies or (double,)
-            up.selectPolicy, down.selectPolicy = up.selectPolicy or "Max", down.selectPolicy or "Max"
+            for rules in (up, down):
+                rules.selectPolicy = "Max" if rules.selectPolicy is None else rules.selectPolicy
             self.behavior.scaleUp, self.behavior.scaleDown = up, down
 
 

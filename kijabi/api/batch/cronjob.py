@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.batch.cronjob_rules import validate, validate_update, warnings
 from kijabi.api.batch.job import JobTemplateSpec
 from kijabi.api.columns import AGE, NAME, NONE, boolean_text, column, containers_of, number, selector_text, since
 from kijabi.api.core.reference import ObjectReference
@@ -84,4 +85,7 @@ RESOURCE = Resource(
     subresources=(Subresource(name="status", kind="CronJob", verbs=("get", "patch", "update"), type=CronJob),),
     has_generation=True,
     columns=COLUMNS,
+    validate=validate,
+    validate_update=validate_update,
+    warnings=warnings,
 )

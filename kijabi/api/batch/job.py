@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.batch.job_rules import validate, validate_update, warnings
 from kijabi.api.columns import AGE, NAME, column, containers_of, human_duration, selector_text, since
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import LabelSelector, Object, ObjectMeta, Time
@@ -238,5 +239,8 @@ RESOURCE = Resource(
     has_generation=True,
     columns=COLUMNS,
     prepare=prepare,
+    validate=validate,
+    validate_update=validate_update,
+    warnings=warnings,
     fields=(("status.successful", lambda job: str(job.status.succeeded)),),
 )

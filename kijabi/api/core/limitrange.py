@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.core.limitrange_rules import prepare, validate
 from kijabi.api.core.resources import ResourceList
 from kijabi.api.defaults import round_up
 from kijabi.api.meta import Object
@@ -54,4 +55,6 @@ RESOURCE = Resource(
     singular="limitrange",
     short=("limits",),
     create_on_update=True,
+    prepare=prepare,
+    validate=validate,
 )

@@ -6,6 +6,7 @@ from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, UNSET, column
 from kijabi.api.core.nodeselector import NodeSelector
+from kijabi.api.core.persistentvolume_rules import prepare, validate, validate_update
 from kijabi.api.core.reference import ObjectReference, SecretReference
 from kijabi.api.core.resources import ResourceList
 from kijabi.api.core.volume import HostPathVolumeSource, NFSVolumeSource
@@ -30,7 +31,7 @@ from kijabi.api.core.volumevendor import (
     VsphereVirtualDiskVolumeSource,
 )
 from kijabi.api.defaults import round_up
-from kijabi.api.meta import Object, Time, time_now
+from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct, Tag
 
@@ -167,13 +168,6 @@ def _given(value: str | None) -> str:
     return UNSET if value is None else value
 
 
-def prepare(new: PersistentVolume, old: PersistentVolume | None) -> None:
-    """A new volume is not yet available."""
-    if old is None:
-        new.status.phase = "Pending"
-        new.status.lastPhaseTransitionTime = time_now()
-
-
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -193,4 +187,6 @@ RESOURCE = Resource(
     ),
     columns=COLUMNS,
     prepare=prepare,
+    validate=validate,
+    validate_update=validate_update,
 )

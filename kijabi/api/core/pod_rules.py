@@ -20,12 +20,12 @@ from kijabi.api.gotext import difference
 from kijabi.api.meta import LabelSelector, LabelSelectorRequirement, time_now
 from kijabi.api.quantity import Quantity
 from kijabi.api.resource import FieldError
-from kijabi.api.validation import each, forbidden, immutable, invalid, ip_legacy, non_negative, required
+from kijabi.api.validation import each, forbidden, immutable, internal, invalid, ip_legacy, non_negative, required
 
 if TYPE_CHECKING:
     from kijabi.api.core.container import Container
     from kijabi.api.core.pod import Pod, PodSpec
-    from kijabi.api.core.podstatus import ContainerStatus
+    from kijabi.api.core.podstatus import ContainerStatus, HostIP, PodIP
     from kijabi.api.core.resources import ResourceRequirements
 
 _MIRROR = "kubernetes.io/config.mirror"
@@ -293,8 +293,8 @@ def validate_status(new: Pod, old: Pod) -> Sequence[FieldError]:
         None,
         (),
     )
-    errors += _validate_addresses("podIP", status.podIP, [each_.ip for each_ in status.podIPs])
-    return errors + _validate_addresses("hostIP", status.hostIP, [each_.ip for each_ in status.hostIPs])
+    errors += _validate_addresses("podIP", status.podIP, status.podIPs)
+    return errors + _validate_addresses("hostIP", status.hostIP, status.hostIPs)
 
 
 def _validate_ended(
@@ -334,18 +334,18 @@ def _restarts(container: Container, spec: PodSpec, code: int) -> bool:
     return policy == "Always" or (policy == "OnFailure" and code != 0)
 
 
-def _validate_addresses(name: str, first: str, addresses: list[str]) -> list[FieldError]:
-    path = f"status.{name}s"
+def _validate_addresses(name: str, first: str, found: Sequence[PodIP | HostIP]) -> list[FieldError]:
+    path, addresses = f"status.{name}s", [each_.ip for each_ in found]
     errors: list[FieldError] = []
     for index, address in enumerate(addresses):
-        errors += ip_legacy(f"{path}[{index}]", address)
+        wrong = ip_legacy(f"{path}[{index}]", address)
+        errors += wrong
+        if wrong and len(addresses) > 1:
+            errors.append(internal(path, f"failed to check for dual stack with error:invalid IP[{index}]: {address}"))
     if len(addresses) > 2 or len({":" in address for address in addresses}) < len(addresses):
-        shown = [{"ip": address} for address in addresses]
-        errors.append(invalid(path, shown, "may specify no more than one IP for each IP family"))
+        errors.append(invalid(path, found, "may specify no more than one IP for each IP family"))
     if name == "podIP" and bool(first) != bool(addresses):
-        shown = [{"ip": address} for address in addresses]
-        detail = "podIP and podIPs must either both be set or both be unset"
-        errors.append(invalid(path, shown, detail))
+        errors.append(invalid(path, found, "podIP and podIPs must either both be set or both be unset"))
     elif addresses and first != addresses[0]:
         errors.append(invalid(f"{path}[0].ip", addresses[0], f"must be equal to `{name}`"))
     return errors

@@ -5,8 +5,10 @@ from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.apps.workload_rules import validate_counts
 from kijabi.api.autoscaling.scale import Scale
 from kijabi.api.columns import AGE, NAME, column, containers_of, label_text, number
+from kijabi.api.core.pod_warnings import named_warning, template_warnings
 from kijabi.api.core.podspec_rules import validate_template
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import Object, Time
@@ -100,6 +102,18 @@ def validate(obj: ReplicationController) -> Sequence[FieldError]:
     return errors
 
 
+def validate_status(new: ReplicationController, _: ReplicationController) -> Sequence[FieldError]:
+    """Counts that cannot be."""
+    names = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+    return validate_counts(new.status, names, names)
+
+
+def warnings(obj: ReplicationController) -> Sequence[str]:
+    """What a client should be told of a controller that is accepted."""
+    named = [] if obj.metadata.resourceVersion else named_warning(obj.metadata.name)
+    return named + (template_warnings("spec.template", obj.spec.template) if obj.spec.template is not None else [])
+
+
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -129,4 +143,6 @@ RESOURCE = Resource(
     columns=COLUMNS,
     fields=(("status.replicas", lambda controller: str(controller.status.replicas)),),
     validate=validate,
+    validate_status=validate_status,
+    warnings=warnings,
 )

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, column
+from kijabi.api.core.resourcequota_rules import validate, validate_status, validate_update
 from kijabi.api.core.resources import ResourceList
 from kijabi.api.defaults import round_up
 from kijabi.api.meta import Object
@@ -86,4 +87,7 @@ RESOURCE = Resource(
         ),
     ),
     columns=COLUMNS,
+    validate=validate,
+    validate_update=validate_update,
+    validate_status=validate_status,
 )

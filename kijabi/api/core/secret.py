@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from msgspec import DecodeError, json
-
+from kijabi.api import codec
 from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.core.kinds import DATA_LIMIT
 from kijabi.api.formats import config_key
 from kijabi.api.meta import Object
 from kijabi.api.resource import FieldError, Resource
-from kijabi.api.struct import Tag
+from kijabi.api.struct import Struct, Tag
 from kijabi.api.validation import each, forbidden, immutable, invalid, required, too_long
+from kijabi.base.errors import BadRequest
 
 
 class Secret(Object):
@@ -68,10 +68,14 @@ def validate(obj: Secret) -> Sequence[FieldError]:
 
 def _validate_json(path: str, data: bytes) -> list[FieldError]:
     try:
-        json.decode(data, type=dict)
-    except (DecodeError, RecursionError) as error:
-        return [invalid(path, "<secret contents redacted>", str(error))]
+        codec.decode(_Registries, data)
+    except BadRequest as error:
+        return [invalid(path, "<secret contents redacted>", error.message.rpartition("json parse error: ")[2])]
     return []
+
+
+class _Registries(Struct):
+    """A JSON object; what is in it is the container runtime's business."""
 
 
 def validate_update(new: Secret, old: Secret) -> Sequence[FieldError]:
@@ -86,6 +90,16 @@ def validate_update(new: Secret, old: Secret) -> Sequence[FieldError]:
     return errors
 
 
+def warnings(obj: Secret) -> Sequence[str]:
+    """What a client should be told of a secret that is accepted: a certificate that is none."""
+    if obj.type != "kubernetes.io/tls":
+        return ()
+    for what, key in (("certificate", "tls.crt"), ("key", "tls.key")):
+        if b"-----BEGIN " not in obj.data.get(key, b""):
+            return [f"tls: failed to find any PEM data in {what} input"]
+    return ()
+
+
 RESOURCE = Resource(
     group="",
     version="v1",
@@ -97,4 +111,5 @@ RESOURCE = Resource(
     fields=(("type", lambda secret: secret.type),),
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
 )

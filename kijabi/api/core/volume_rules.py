@@ -41,12 +41,13 @@ if TYPE_CHECKING:
         EphemeralVolumeSource,
         HostPathVolumeSource,
         KeyToPath,
+        NFSVolumeSource,
         PodCertificateProjection,
         ServiceAccountTokenProjection,
         Volume,
         VolumeProjection,
     )
-    from kijabi.api.core.volumevendor import ISCSIVolumeSource
+    from kijabi.api.core.volumevendor import ISCSIPersistentVolumeSource, ISCSIVolumeSource
     from kijabi.api.struct import Struct
 
 _HOST_PATHS = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
@@ -59,6 +60,7 @@ _ISCSI_NAMES = (
     regex("naa.[A-Za-z0-9]{32}"),
 )
 _SOURCES = VolumeSource.__struct_fields__
+_LONGEST_DRIVER = 63
 _SHORTEST_TOKEN_SECONDS, _LONGEST_TOKEN_SECONDS = 600, 2**32
 _SHORTEST_CERTIFICATE_SECONDS, _LONGEST_CERTIFICATE_SECONDS = 3600, 7862400
 
@@ -100,7 +102,7 @@ def _validate_source(path: str, volume: Volume, pod: str) -> list[FieldError]:
         case "emptyDir":
             errors += _validate_empty_dir(here, source)
         case "hostPath":
-            errors += _validate_host_path(here, source)
+            errors += validate_host_path(here, source)
         case "secret":
             errors += _required(here, secretName=source.secretName) + _validate_files(here, source, source.items)
         case "configMap":
@@ -114,9 +116,7 @@ def _validate_source(path: str, volume: Volume, pod: str) -> list[FieldError]:
             errors += file_mode(f"{here}.defaultMode", source.defaultMode)
             errors += user_id(f"{here}.defaultUser", source.defaultUser)
         case "nfs":
-            errors += _required(here, server=source.server, path=source.path)
-            if not source.path.startswith("/"):
-                errors.append(invalid(f"{here}.path", source.path, "must be an absolute path"))
+            errors += validate_nfs(here, source)
         case "csi":
             errors += _validate_csi(here, source)
         case "ephemeral":
@@ -133,9 +133,9 @@ def _validate_source(path: str, volume: Volume, pod: str) -> list[FieldError]:
             errors += _required(here, repository=source.repository)
             errors += descending(f"{here}.directory", source.directory)
         case "iscsi":
-            errors += _validate_needed(here, source) + _validate_iscsi(here, source)
+            errors += validate_needed(here, source) + validate_iscsi(here, source)
         case _:
-            errors += _validate_needed(here, source)
+            errors += validate_needed(here, source)
     return errors
 
 
@@ -143,13 +143,14 @@ def _required(path: str, /, **given: str) -> list[FieldError]:
     return [required(f"{path}.{name}") for name, value in given.items() if not value]
 
 
-def _validate_needed(path: str, source: Struct) -> list[FieldError]:
+def validate_needed(path: str, source: Struct) -> list[FieldError]:
     """An error for each text that the type calls required and that is empty."""
     needed = [field for field in fields(type(source)).values() if field.tag.required]
     return [required(f"{path}.{field.name}") for field in needed if getattr(source, field.attribute) in ("", ())]
 
 
-def _validate_iscsi(path: str, source: ISCSIVolumeSource) -> list[FieldError]:
+def validate_iscsi(path: str, source: ISCSIVolumeSource | ISCSIPersistentVolumeSource) -> list[FieldError]:
+    """Errors of names and number of an iSCSI disk."""
     errors = _iscsi_name(f"{path}.iqn", source.iqn) if source.iqn else []
     errors += each(f"{path}.lun", source.lun, in_range(source.lun, 0, 255))
     if (source.chapAuthDiscovery or source.chapAuthSession) and source.secretRef is None:
@@ -171,7 +172,15 @@ def _validate_empty_dir(path: str, source: EmptyDirVolumeSource) -> list[FieldEr
     return errors
 
 
-def _validate_host_path(path: str, source: HostPathVolumeSource) -> list[FieldError]:
+def validate_nfs(path: str, source: NFSVolumeSource) -> list[FieldError]:
+    """Errors of a directory that a server shares."""
+    errors = _required(path, server=source.server, path=source.path)
+    absolute = source.path.startswith("/")
+    return errors if absolute else [*errors, invalid(f"{path}.path", source.path, "must be an absolute path")]
+
+
+def validate_host_path(path: str, source: HostPathVolumeSource) -> list[FieldError]:
+    """Errors of a path on the node."""
     if not source.path:
         return [required(f"{path}.path")]
     errors = no_backsteps(f"{path}.path", source.path)
@@ -180,13 +189,17 @@ def _validate_host_path(path: str, source: HostPathVolumeSource) -> list[FieldEr
     return errors
 
 
+def validate_driver(path: str, name: str) -> list[FieldError]:
+    """Errors of the name of a CSI driver."""
+    if not name:
+        return [required(path)]
+    errors = [too_long(path, _LONGEST_DRIVER)] if size(name) > _LONGEST_DRIVER else []
+    return errors + each(path, name, dns_subdomain(name.lower()))
+
+
 def _validate_csi(path: str, source: CSIVolumeSource) -> list[FieldError]:
     errors: list[FieldError] = []
-    if not source.driver:
-        errors.append(required(f"{path}.driver"))
-    else:
-        errors += [too_long(f"{path}.driver", 63)] if size(source.driver) > 63 else []
-        errors += each(f"{path}.driver", source.driver, dns_subdomain(source.driver.lower()))
+    errors += validate_driver(f"{path}.driver", source.driver)
     secret = source.nodePublishSecretRef
     if secret is not None:
         errors += _required(f"{path}.nodePublishSecretRef", name=secret.name)

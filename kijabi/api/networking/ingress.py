@@ -7,6 +7,7 @@ from msgspec import field
 from kijabi.api.columns import AGE, NAME, NONE, column
 from kijabi.api.core.reference import TypedLocalObjectReference
 from kijabi.api.meta import Object
+from kijabi.api.networking.ingress_rules import validate, validate_status, warnings
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Int32, Struct, Tag, empty_list
 
@@ -152,4 +153,7 @@ RESOURCE = Resource(
     subresources=(Subresource(name="status", kind="Ingress", verbs=("get", "patch", "update"), type=Ingress),),
     has_generation=True,
     columns=COLUMNS,
+    validate=validate,
+    validate_status=validate_status,
+    warnings=warnings,
 )

@@ -1,13 +1,16 @@
 """Which controller serves which ingresses."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, NONE, column
+from kijabi.api.formats import dns_label, dns_subdomain, path_segment_name, size
 from kijabi.api.meta import Object
-from kijabi.api.resource import Column, Resource
+from kijabi.api.resource import Column, FieldError, Resource
 from kijabi.api.struct import Struct, Tag
+from kijabi.api.validation import domain_prefixed, each, forbidden, immutable, not_supported, required, too_long
 
 
 class IngressClassParametersReference(Struct):
@@ -59,6 +62,43 @@ COLUMNS = (
 )
 
 
+_LONGEST_CONTROLLER = 250
+
+
+def validate(obj: IngressClass) -> Sequence[FieldError]:
+    """A controller by a name with a domain, and parameters that are said where to find."""
+    name, parameters = obj.spec.controller, obj.spec.parameters
+    errors = [too_long("spec.controller", _LONGEST_CONTROLLER)] if size(name) > _LONGEST_CONTROLLER else []
+    errors += domain_prefixed("spec.controller", name)
+    return errors if parameters is None else errors + _validate_parameters("spec.parameters", parameters)
+
+
+def _validate_parameters(path: str, found: IngressClassParametersReference) -> list[FieldError]:
+    errors: list[FieldError] = []
+    if found.apiGroup is not None:
+        errors += each(f"{path}.apiGroup", found.apiGroup, dns_subdomain(found.apiGroup))
+    for name, text in (("kind", found.kind), ("name", found.name)):
+        errors += each(f"{path}.{name}", text, path_segment_name(text)) if text else []
+    here, namespace = f"{path}.namespace", found.namespace
+    if found.scope is None:
+        errors.append(required(f"{path}.scope"))
+    elif found.scope not in ("Cluster", "Namespace"):
+        errors.append(not_supported(f"{path}.scope", found.scope, ("Cluster", "Namespace")))
+    elif found.scope == "Cluster":
+        detail = "`parameters.scope` is set to 'Cluster'"
+        errors += [] if namespace is None else [forbidden(here, detail)]
+    elif namespace is None:
+        errors.append(required(here, "`parameters.scope` is set to 'Namespace'"))
+    else:
+        errors += each(here, namespace, dns_label(namespace))
+    return errors + [required(f"{path}.{name}") for name in ("kind", "name") if not getattr(found, name)]
+
+
+def validate_update(new: IngressClass, old: IngressClass) -> Sequence[FieldError]:
+    """The controller stays."""
+    return immutable("spec.controller", new.spec.controller, old.spec.controller)
+
+
 RESOURCE = Resource(
     group="networking.k8s.io",
     version="v1",
@@ -69,4 +109,6 @@ RESOURCE = Resource(
     singular="ingressclass",
     has_generation=True,
     columns=COLUMNS,
+    validate=validate,
+    validate_update=validate_update,
 )

@@ -6,6 +6,7 @@ from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, column, selector_text
 from kijabi.api.meta import LabelSelector, Object
+from kijabi.api.networking.networkpolicy_rules import validate
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Int32, IntOrString, Struct, Tag
 
@@ -92,4 +93,5 @@ RESOURCE = Resource(
     short=("netpol",),
     has_generation=True,
     columns=COLUMNS,
+    validate=validate,
 )

@@ -1,13 +1,16 @@
 """How many pods may be down on purpose; counted by its controller, honoured by eviction."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.apps.workload_rules import at_most_all, count_or_percent
 from kijabi.api.columns import AGE, NAME, column, number
 from kijabi.api.meta import Condition, LabelSelector, Object, Time
-from kijabi.api.resource import Resource, Subresource
+from kijabi.api.resource import FieldError, Resource, Subresource
 from kijabi.api.struct import Int32, Int64, IntOrString, Struct, Tag
+from kijabi.api.validation import invalid, non_negative, one_of, validate_label_selector
 
 
 class PodDisruptionBudgetSpec(Struct):
@@ -54,6 +57,27 @@ def _or_none(value: int | str | None) -> str:
     return "N/A" if value is None else str(value)
 
 
+def validate(obj: PodDisruptionBudget) -> Sequence[FieldError]:
+    """One bound, as a number or a share, and a selector that can be read."""
+    spec = obj.spec
+    errors: list[FieldError] = []
+    if spec.minAvailable is not None and spec.maxUnavailable is not None:
+        errors.append(invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set"))
+    for path, value in (("spec.minAvailable", spec.minAvailable), ("spec.maxUnavailable", spec.maxUnavailable)):
+        errors += count_or_percent(path, value) + at_most_all(path, value)
+    errors += validate_label_selector(spec.selector, "spec.selector")
+    if spec.unhealthyPodEvictionPolicy is not None:
+        known = ("AlwaysAllow", "IfHealthyBudget")
+        errors += one_of("spec.unhealthyPodEvictionPolicy", spec.unhealthyPodEvictionPolicy, known)
+    return errors
+
+
+def validate_status(new: PodDisruptionBudget, _: PodDisruptionBudget) -> Sequence[FieldError]:
+    """Counts that can be."""
+    counts = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
+    return [error for name in counts for error in non_negative(f"status.{name}", getattr(new.status, name))]
+
+
 RESOURCE = Resource(
     group="policy",
     version="v1",
@@ -73,4 +97,7 @@ RESOURCE = Resource(
     has_generation=True,
     columns=COLUMNS,
     update_needs_version=True,
+    name_rule="path",
+    validate=validate,
+    validate_status=validate_status,
 )

@@ -1,13 +1,16 @@
 """Names for priorities; resolved at admission, used by the scheduler."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, column, number
+from kijabi.api.core.podspec_rules import validate_preemption
 from kijabi.api.meta import Object
-from kijabi.api.resource import Resource
+from kijabi.api.resource import FieldError, Resource
 from kijabi.api.struct import Int32, Tag
+from kijabi.api.validation import forbidden, immutable
 
 
 class PriorityClass(Object):
@@ -33,6 +36,49 @@ COLUMNS = (
 )
 
 
+HIGHEST_OF_USERS = 1_000_000_000
+_SYSTEM = {"system-cluster-critical": 2 * HIGHEST_OF_USERS, "system-node-critical": 2 * HIGHEST_OF_USERS + 1000}
+
+
+def prepare(new: PriorityClass, old: PriorityClass | None) -> None:
+    """Its generation never changes."""
+    if old is None:
+        new.metadata.generation = 1
+
+
+def validate(obj: PriorityClass) -> Sequence[FieldError]:
+    """The highest priorities are the system's own."""
+    errors: list[FieldError] = []
+    name = obj.metadata.name
+    if name.startswith("system-"):
+        if not obj.metadata.resourceVersion:
+            problem = _system_problem(obj)
+            reserved = "priority class names with 'system-' prefix are reserved for system use only. error: "
+            errors += [forbidden("metadata.name", f"{reserved}{problem}")] if problem else []
+    elif obj.value > HIGHEST_OF_USERS and not obj.metadata.resourceVersion:
+        detail = f"maximum allowed value of a user defined priority is {HIGHEST_OF_USERS}"
+        errors.append(forbidden("value", detail))
+    if obj.preemptionPolicy is not None and not obj.metadata.resourceVersion:
+        errors += validate_preemption("preemptionPolicy", obj.preemptionPolicy)
+    return errors
+
+
+def _system_problem(obj: PriorityClass) -> str:
+    name = obj.metadata.name
+    value = _SYSTEM.get(name)
+    if value is None:
+        return f"{name} is not a known system priority class"
+    if obj.value != value:
+        return f"value of {name} PriorityClass must be {value}"
+    return f"globalDefault of {name} PriorityClass must be false" if obj.globalDefault else ""
+
+
+def validate_update(new: PriorityClass, old: PriorityClass) -> Sequence[FieldError]:
+    """Its value and policy stay."""
+    errors = [] if new.value == old.value else [forbidden("value", "may not be changed in an update.")]
+    return errors + immutable("preemptionPolicy", new.preemptionPolicy, old.preemptionPolicy)
+
+
 RESOURCE = Resource(
     group="scheduling.k8s.io",
     version="v1",
@@ -42,6 +88,8 @@ RESOURCE = Resource(
     namespaced=False,
     singular="priorityclass",
     short=("pc",),
-    has_generation=True,
     columns=COLUMNS,
+    prepare=prepare,
+    validate=validate,
+    validate_update=validate_update,
 )

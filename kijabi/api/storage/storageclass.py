@@ -1,14 +1,17 @@
 """Kinds of storage; claims ask for them, provisioners serve them."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.core.nodeselector import TopologySelectorTerm
+from kijabi.api.formats import qualified_name, size
 from kijabi.api.meta import Object
-from kijabi.api.resource import Column, Resource
+from kijabi.api.resource import Column, FieldError, Resource
 from kijabi.api.struct import Tag
+from kijabi.api.validation import duplicate, each, invalid, one_of, required, too_long, unchanged
 
 
 class StorageClass(Object):
@@ -47,6 +50,56 @@ COLUMNS = (
 )
 
 
+_MOST_PARAMETERS, _LONGEST_PARAMETERS = 512, 256 * 1024
+
+
+def validate(obj: StorageClass) -> Sequence[FieldError]:
+    """Who makes volumes, with what, when, and what becomes of them."""
+    name = obj.provisioner.lower()
+    errors = each("provisioner", name, qualified_name(name)) if name else []
+    if len(obj.parameters) > _MOST_PARAMETERS:
+        errors.append(too_long("parameters", _MOST_PARAMETERS))
+    elif "" in obj.parameters:
+        errors.append(invalid("parameters", "", "field can not be empty."))
+    if sum(size(key) + size(value) for key, value in obj.parameters.items()) > _LONGEST_PARAMETERS:
+        errors.append(too_long("parameters", _LONGEST_PARAMETERS))
+    if obj.reclaimPolicy:
+        errors += one_of("reclaimPolicy", obj.reclaimPolicy, ("Delete", "Retain"))
+    if obj.volumeBindingMode is None:
+        errors.append(required("volumeBindingMode"))
+    else:
+        errors += one_of("volumeBindingMode", obj.volumeBindingMode, ("Immediate", "WaitForFirstConsumer"))
+    seen: list[dict[str, set[str]]] = [{}]
+    for index, term in enumerate(obj.allowedTopologies):
+        path = f"allowedTopologies[{index}].matchLabelExpressions"
+        errors += _validate_topology(path, term)
+        found = {expression.key: set(expression.values) for expression in term.matchLabelExpressions}
+        errors += [duplicate(path, "")] if found in seen else []
+        seen.append(found)
+    return errors if obj.provisioner else [*errors, required("provisioner")]
+
+
+def _validate_topology(path: str, term: TopologySelectorTerm) -> list[FieldError]:
+    errors: list[FieldError] = []
+    keys: set[str] = set()
+    for index, expression in enumerate(term.matchLabelExpressions):
+        here, values = f"{path}[{index}]", expression.values
+        if not values:
+            errors.append(required(f"{here}.values"))
+        for place, value in enumerate(values):
+            errors += [duplicate(f"{here}.values[{place}]", value)] if value in values[:place] else []
+        errors += each(f"{here}.key", expression.key, qualified_name(expression.key))
+        errors += [duplicate(f"{here}.key", expression.key)] if expression.key in keys else []
+        keys.add(expression.key)
+    return errors
+
+
+def validate_update(new: StorageClass, old: StorageClass) -> Sequence[FieldError]:
+    """What volumes were made by stays."""
+    fixed = ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode")
+    return [error for name in fixed for error in unchanged(name, getattr(new, name), getattr(old, name))]
+
+
 RESOURCE = Resource(
     group="storage.k8s.io",
     version="v1",
@@ -57,4 +110,6 @@ RESOURCE = Resource(
     singular="storageclass",
     short=("sc",),
     columns=COLUMNS,
+    validate=validate,
+    validate_update=validate_update,
 )
