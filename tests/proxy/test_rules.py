@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kijabi.api import codec
 from kijabi.api.core.service import Service
 from kijabi.api.discovery.endpointslice import EndpointSlice
-from kijabi.proxy.rules import EMPTY, ProxyConfig, lost_udp, ruleset, script
+from kijabi.proxy.rules import EMPTY, ProxyConfig, frame, lost_udp, ruleset, script
 from kijabi.proxy.services import Backend, Frontend, frontends
 
 CONFIG = ProxyConfig(table="t", pod_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16")
