@@ -333,6 +333,8 @@ class FieldSelector(msgspec.Struct, frozen=True):
             "metadata.namespace": lambda obj: str(obj.metadata.namespace),
             **dict(resource.fields),
         }
+        if resource.fields and not resource.namespaced:
+            del readers["metadata.namespace"]
         tests: list[tuple[Callable[[Any], str], str, bool]] = []
         for term in self.terms:
             if not term.field and not term.value:
@@ -348,6 +350,10 @@ class FieldSelector(msgspec.Struct, frozen=True):
 
 
 def _unknown_field(resource: Resource, field: str) -> str:
+    if resource.fields and resource.group == "batch":
+        return f"field label {quote(field)} not supported for {resource.kind}"
+    if resource.fields and resource.group == "resource.k8s.io":
+        return f"field label not supported for {resource.api_version}, Kind={resource.kind}: {field}"
     if resource.fields:
         return f"field label not supported: {field}"
     return f'{quote(field)} is not a known field selector: only "metadata.name", "metadata.namespace"'

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kijabi.api import formats, gotext, validation
+from kijabi.api.resource import FieldError
 
 GOOD_AND_BAD = [
     (
@@ -118,7 +119,7 @@ def test_display() -> None:
         (validation.too_many("p", 2, 1), "p: Too many: 2: must have at most 1 item"),
     ],
 )
-def test_field_errors(error: validation.FieldError, text: str) -> None:
+def test_field_errors(error: FieldError, text: str) -> None:
     assert str(error) == text
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kijabi.api.meta import LabelSelector, LabelSelectorRequirement
 from kijabi.api.resource import Resource
 from kijabi.api.selector import (
     NOTHING,
@@ -96,10 +97,8 @@ def test_bad_labels_say_why(text: str, message: str) -> None:
     assert caught.value.message == message
 
 
-def label_selector(labels: dict[str, str], *terms: tuple[str, str, tuple[str, ...]]) -> object:
-    space = types.SimpleNamespace
-    expressions = tuple(space(key=key, operator=operator, values=values) for key, operator, values in terms)
-    return space(matchLabels=labels, matchExpressions=expressions)
+def label_selector(labels: dict[str, str], *terms: tuple[str, str, tuple[str, ...]]) -> LabelSelector:
+    return LabelSelector(labels, tuple(LabelSelectorRequirement(*term) for term in terms))
 
 
 def test_an_objects_selector() -> None:

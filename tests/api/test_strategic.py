@@ -1,7 +1,7 @@
 """Strategic merge: merge keys, directives, element order, and laws, on a small type of its own."""
 
 import copy
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
@@ -38,7 +38,7 @@ class Spec(Struct):
     class_: int = 0
 
 
-def merge(document: dict, patch: dict) -> dict:
+def merge(document: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     before = copy.deepcopy((document, patch))
     merged = strategic_merge(document, patch, Spec)
     assert (document, patch) == before
@@ -92,7 +92,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("document", "patch", "expected"), CASES.values(), ids=CASES)
-def test_merge(document: dict, patch: dict, expected: dict) -> None:
+def test_merge(document: dict[str, Any], patch: dict[str, Any], expected: dict[str, Any]) -> None:
     assert merge(document, patch) == expected
 
 
@@ -125,7 +125,7 @@ def test_merge(document: dict, patch: dict, expected: dict) -> None:
         ),
     ],
 )
-def test_a_bad_patch_says_why(document: dict, patch: dict, text: str) -> None:
+def test_a_bad_patch_says_why(document: dict[str, Any], patch: dict[str, Any], text: str) -> None:
     with pytest.raises(ApiError) as caught:
         merge(document, patch)
     assert text.replace("[ ]", "[]") in caught.value.message
@@ -142,7 +142,7 @@ containers = st.lists(st.builds(lambda n, i: {"name": n, "image": i}, names, st.
 
 
 @given(containers, containers)
-def test_every_named_item_is_merged_and_no_other_touched(old: list, new: list) -> None:
+def test_every_named_item_is_merged_and_no_other_touched(old: list[Any], new: list[Any]) -> None:
     merged = merge({"containers": old}, {"containers": new})["containers"]
     wanted = {item["name"]: item for item in (*old, *new)}
     assert {item["name"]: item for item in merged} == wanted
@@ -152,13 +152,13 @@ def test_every_named_item_is_merged_and_no_other_touched(old: list, new: list) -
 
 
 @given(containers, containers)
-def test_merging_twice_is_merging_once(old: list, new: list) -> None:
+def test_merging_twice_is_merging_once(old: list[Any], new: list[Any]) -> None:
     once = merge({"containers": old}, {"containers": new})
     assert merge(once, {"containers": new}) == once
 
 
 @given(containers, st.permutations("abcdef"))
-def test_the_order_asked_for_is_the_order_got(old: list, order: list) -> None:
+def test_the_order_asked_for_is_the_order_got(old: list[Any], order: list[Any]) -> None:
     patch = {"$setElementOrder/containers": [{"name": name} for name in order]}
     merged = merge({"containers": old}, patch)["containers"]
     assert [item["name"] for item in merged] == [n for n in order if any(i["name"] == n for i in old)]

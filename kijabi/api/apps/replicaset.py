@@ -112,7 +112,6 @@ RESOURCE = Resource(
     ),
     has_generation=True,
     columns=COLUMNS,
-    fields=(("status.replicas", lambda replicaset: str(replicaset.status.replicas)),),
     validate=validate,
     validate_update=validate_update,
     validate_status=validate_status,
