@@ -25,7 +25,9 @@ Make = Callable[..., str]
 def old(tmp_path_factory: pytest.TempPathFactory, namespace: Namespace) -> Callable[..., str]:
     """Debian's kubectl, fetched and unpacked but not installed."""
     place = tmp_path_factory.mktemp("kubectl")
-    subprocess.run(["apt-get", "download", "-q", "kubernetes-client"], cwd=place, check=True, capture_output=True)
+    download = ["apt-get", "download", "-q", "kubernetes-client"]
+    if subprocess.run(download, cwd=place, capture_output=True).returncode:
+        pytest.skip("this distribution has no package kubernetes-client (Debian 12 has it)")
     package = next(place.glob("kubernetes-client_*.deb"))
     subprocess.run(["dpkg-deb", "-x", str(package), str(place)], check=True)
     program = str(place / "usr" / "bin" / "kubectl")

@@ -21,11 +21,20 @@ UNNEEDED = re.compile(
 MAX_PACKAGES = 200  # of one image; more means that a dependency leads into the whole system
 
 
+LISTS = Path("/var/lib/apt/lists")
+
+
 def require() -> None:
-    """Raise ConfigError unless this is a machine with apt."""
+    """Raise ConfigError unless this is a machine with apt; brings apt's lists where there are none yet."""
     missing = [tool for tool in ("apt-get", "apt-cache", "dpkg-deb", "tar", "ldconfig") if not _which(tool)]
     if missing:
         raise ConfigError(f"images are made of Debian packages; this machine lacks {', '.join(missing)}")
+    if not any(LISTS.glob("*_Packages*")):
+        _update()
+
+
+def _update() -> None:
+    subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)  # what fails shows at the download
 
 
 def closure(packages: Iterable[str]) -> tuple[str, ...]:
@@ -70,8 +79,11 @@ def fetch(packages: Iterable[str], cache: Path) -> dict[str, Path]:
     if lacking:
         command = ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *lacking]
         done = subprocess.run(command, cwd=cache, capture_output=True, text=True)
+        if done.returncode != 0:  # the lists may be older than the archive
+            _update()
+            done = subprocess.run(command, cwd=cache, capture_output=True, text=True)
         if done.returncode != 0:
-            raise ConfigError(f"apt-get download failed (apt-get update may help): {done.stderr.strip()}")
+            raise ConfigError(f"apt-get download failed: {done.stderr.strip()}")
     files = {name: _cached(name, cache) for name in names}
     return {name: file for name, file in files.items() if file is not None}
 
