@@ -14,7 +14,7 @@ from kijabi.api import catalog, codec
 from kijabi.api.core.endpoints import EndpointAddress, EndpointPort, Endpoints, EndpointSubset
 from kijabi.api.core.namespace import Namespace
 from kijabi.api.core.service import Service, ServicePort, ServiceSpec
-from kijabi.api.discovery.endpointslice import Endpoint, EndpointConditions, EndpointSlice
+from kijabi.api.discovery.endpointslice import SERVICE_NAME, Endpoint, EndpointConditions, EndpointSlice
 from kijabi.api.discovery.endpointslice import EndpointPort as SlicePort
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.networking.servicecidr import ServiceCIDR, ServiceCIDRSpec
@@ -97,7 +97,7 @@ class Bootstrap:
         await self.place(endpoints, mend_endpoints)
         points = EndpointSlice(
             metadata=ObjectMeta(
-                name="kubernetes", namespace="default", labels={"kubernetes.io/service-name": "kubernetes"}
+                name="kubernetes", namespace="default", labels={SERVICE_NAME: "kubernetes"}
             ),
             addressType="IPv4",
             endpoints=(Endpoint(addresses=(self.address,), conditions=EndpointConditions(ready=True)),),

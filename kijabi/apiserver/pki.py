@@ -19,7 +19,6 @@ import base64
 import hashlib
 import ipaddress
 import logging
-import os
 import ssl
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -35,6 +34,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from kijabi.apiserver.anyclient import accept_any_client
 from kijabi.base import clock
 from kijabi.base.errors import ConfigError
+from kijabi.base.files import write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -71,19 +71,6 @@ FRONT_PROXY = Identity("front-proxy-client")
 def node_identity(node: str) -> Identity:
     """The kubelet of a node, as the Node authorizer expects it."""
     return Identity(f"system:node:{node}", ("system:nodes",))
-
-
-def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a file so that a reader sees the old or the new content whole, whatever happens in between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -133,9 +120,9 @@ class Authority:
             self.key = load_key(self.pair.key)
         else:
             self.key = ec.generate_private_key(ec.SECP256R1())
-            write_file(self.pair.key, _key_pem(self.key))
+            write_atomic(self.pair.key, _key_pem(self.key), 0o600)
         if not self.pair.cert.exists() or due(load_cert(self.pair.cert), clock.now()):
-            write_file(self.pair.cert, self._self_signed().public_bytes(serialization.Encoding.PEM), 0o644)
+            write_atomic(self.pair.cert, self._self_signed().public_bytes(serialization.Encoding.PEM), 0o644)
         self.cert = load_cert(self.pair.cert)
         if self.cert.public_key() != self.key.public_key():
             raise ConfigError(f"{self.pair.cert} and {self.pair.key} do not belong together")
@@ -294,7 +281,7 @@ class Pki:
         return path
 
     def _write(self, path: Path, data: bytes, mode: int) -> None:
-        write_file(path, data, mode)
+        write_atomic(path, data, mode)
         self.generation += 1
 
     def _leaf(
@@ -383,7 +370,7 @@ def ensure_kubeconfig(path: Path, content: bytes) -> None:
     except FileNotFoundError:
         there = b""
     if not there or any(fact.strip() not in there for fact in facts):
-        write_file(path, content, 0o600)
+        write_atomic(path, content, 0o600)
 
 
 def server_context(pair: Pair, client_ca: Path, *, any_client: bool = False) -> ssl.SSLContext:

@@ -17,3 +17,8 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
         file.flush()
         os.fsync(descriptor)
     os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)  # or a power loss could undo the rename
+    finally:
+        os.close(folder)

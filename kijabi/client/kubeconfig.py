@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-import os
 import ssl
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgspec
 import yaml
 
 from kijabi.base.errors import ConfigError
+from kijabi.base.files import write_atomic
 from kijabi.client.http import HttpTransport, tls
 
 log = logging.getLogger(__name__)
@@ -126,17 +126,7 @@ def dump(identity: Identity, *, user: str, cluster: str = "kijabi") -> str:
 
 def save(path: Path, identity: Identity, *, user: str, cluster: str = "kijabi") -> None:
     """Write a kubeconfig, readable by nobody else from the first byte on, and whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(dump(identity, user=user, cluster=cluster))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomic(path, dump(identity, user=user, cluster=cluster).encode(), 0o600)
 
 
 def transport(identity: Identity) -> HttpTransport:

@@ -16,6 +16,7 @@ from kijabi.api.core.pod import Pod
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.core.service import Service
 from kijabi.api.discovery.endpointslice import (
+    SERVICE_NAME,
     Endpoint,
     EndpointConditions,
     EndpointHints,
@@ -34,7 +35,7 @@ from kijabi.controllers.creation import create_once, generated
 from kijabi.controllers.expectations import Expectations
 from kijabi.controllers.owners import controller_ref
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
-from kijabi.controllers.sources import SERVICE, SERVICE_NAME, endpoint_slices, nodes, pods, services
+from kijabi.controllers.sources import SERVICE, endpoint_slices, nodes, pods, services
 
 MANAGER = "endpointslice-controller.k8s.io"
 MOST = 100

@@ -16,7 +16,7 @@ from kijabi.api.core.namespace import Namespace
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.service import Service
-from kijabi.api.discovery.endpointslice import EndpointSlice
+from kijabi.api.discovery.endpointslice import EndpointSlice, service_of
 from kijabi.api.meta import Object
 from kijabi.client.informer import Informer, Informers
 from kijabi.controllers.owners import CONTROLLER, controller_index, controller_of
@@ -28,7 +28,6 @@ ENDED = "ended"
 LABEL = "label"
 SELECTOR = "selector"
 SERVICE = "service"
-SERVICE_NAME = "kubernetes.io/service-name"
 
 Indexes = Mapping[str, Callable[[Any], Iterable[str]]]
 
@@ -60,11 +59,6 @@ def _selector(service: Service) -> tuple[str, ...]:
     return tuple(labelled(service.metadata.namespace, *pair) for pair in sorted(service.spec.selector.items())[:1])
 
 
-def _service(obj: EndpointSlice) -> tuple[str, ...]:
-    name = obj.metadata.labels.get(SERVICE_NAME, "")
-    return (f"{obj.metadata.namespace}/{name}",) if name else ()
-
-
 _OWNED: Indexes = {CONTROLLER: controller_index, NAMESPACE: _namespace}
 _PODS: Indexes = {**_OWNED, NODE: _node, LABEL: _labels, ENDED: _ended}
 _NAMESPACED: Indexes = {NAMESPACE: _namespace}
@@ -92,7 +86,7 @@ def services(informers: Informers) -> Informer[Service]:
 
 def endpoint_slices(informers: Informers) -> Informer[EndpointSlice]:
     """All EndpointSlices, by the service they belong to (`namespace/name`)."""
-    return informers.of(EndpointSlice, indexes={SERVICE: _service})
+    return informers.of(EndpointSlice, indexes={SERVICE: service_of})
 
 
 def endpoints(informers: Informers) -> Informer[Endpoints]:

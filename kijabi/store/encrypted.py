@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kijabi.base import rand
 from kijabi.base.errors import ConfigError, KijabiError
+from kijabi.base.files import write_atomic
 from kijabi.store.interface import Entry, Event, Guard, Op, Range, Store, Txn
 from kijabi.store.keys import prefix_end
 
@@ -96,19 +96,7 @@ class Keyring:
         if self.path is None:
             return
         texts = {name: base64.b64encode(key).decode() for name, key in self._raw.items()}
-        temporary = self.path.with_name(f".{self.path.name}.new")
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(_File(self.primary, texts)))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        write_atomic(self.path, msgspec.json.encode(_File(self.primary, texts)), 0o600)
 
     def rotate(self) -> str:
         """Add a new key and make it the primary one, in the file too; its id. Old values stay readable."""

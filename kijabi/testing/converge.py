@@ -19,12 +19,11 @@ from kijabi.api.core.pod import Pod
 from kijabi.api.core.secret import Secret
 from kijabi.api.core.service import Service
 from kijabi.api.core.serviceaccount import ServiceAccount
-from kijabi.api.discovery.endpointslice import EndpointSlice
+from kijabi.api.discovery.endpointslice import SERVICE_NAME, EndpointSlice
 from kijabi.kubelet.runtime.fake import FakeRuntime
 from kijabi.testing.checkers import ENDED, controller, pods_of, ready, sets_of
 from kijabi.testing.history import Ledger
 
-SERVICE_NAME = "kubernetes.io/service-name"
 SYSTEM = ("kube-system", "kube-public", "kube-node-lease")
 
 

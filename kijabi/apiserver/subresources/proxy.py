@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.service import Service
-from kijabi.api.discovery.endpointslice import Endpoint, EndpointSlice
+from kijabi.api.discovery.endpointslice import SERVICE_NAME, Endpoint, EndpointSlice
 from kijabi.api.gotext import quote as go_quote
 from kijabi.api.status import bad_request, internal, not_found, service_unavailable
 from kijabi.apiserver.attributes import Answer, StreamAnswer
@@ -28,7 +28,6 @@ from kijabi.base import rand
 from kijabi.base.errors import ApiError, ConnectionLost
 from kijabi.client.transport import Response
 
-SERVICE_LABEL = "kubernetes.io/service-name"
 _CORS = frozenset(f"access-control-allow-{each}" for each in ("credentials", "headers", "methods", "origin"))
 _SAFE = "/:@!$&'()*+,;=~-._"
 
@@ -87,7 +86,7 @@ class Proxies:
         found = [
             (endpoint.addresses[0], port.port)
             for piece in self._reader.items(EndpointSlice, namespace)
-            if (piece.metadata.labels or {}).get(SERVICE_LABEL) == name
+            if (piece.metadata.labels or {}).get(SERVICE_NAME) == name
             for port in piece.ports
             if (port.name or "") == port_name and port.port
             for endpoint in piece.endpoints
