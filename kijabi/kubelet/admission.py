@@ -13,9 +13,9 @@ from kijabi.api.core.affinity import Toleration
 from kijabi.api.core.node import Node, Taint
 from kijabi.api.core.nodeselector import NodeSelectorRequirement, NodeSelectorTerm
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.requests import pod_requests
 from kijabi.api.quantity import Quantity
 from kijabi.kubelet import podspec
-from kijabi.kubelet.resources import pod_requests
 
 
 class Rejection(NamedTuple):

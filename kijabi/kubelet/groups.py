@@ -11,6 +11,7 @@ import logging
 from typing import Protocol
 
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.requests import pod_requests
 from kijabi.kubelet import podspec, resources
 from kijabi.kubelet.runtime.cgroups import Cgroups
 from kijabi.kubelet.runtime.interface import Resources
@@ -49,7 +50,7 @@ class PodGroups:
         """See Groups."""
         group = self._cgroups.pod(podspec.qos_class(pod), pod.metadata.uid)  # type: ignore[arg-type]
         cpu, memory = (0, 0) if loose else resources.pod_limits(pod)
-        request = resources.pod_requests(pod).get("cpu", 0)
+        request = pod_requests(pod).get("cpu", 0)
         limits = Resources(cpu_shares=resources.shares(request), cpu_quota=resources.quota(cpu), memory_limit=memory)
         self._cgroups.create(group, limits)
         return group

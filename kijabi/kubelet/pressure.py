@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.requests import pod_requests
 from kijabi.base import clock
 from kijabi.base.errors import ConnectionLost
 from kijabi.kubelet import podspec
@@ -19,7 +20,6 @@ from kijabi.kubelet.config import KubeletConfig
 from kijabi.kubelet.machine import Machine, Usage
 from kijabi.kubelet.nodestatus import Pressure
 from kijabi.kubelet.podworker import PodWorker
-from kijabi.kubelet.resources import pod_requests
 from kijabi.kubelet.runtime.interface import Runtime, RuntimeFailure
 
 log = logging.getLogger(__name__)

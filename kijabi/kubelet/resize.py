@@ -14,11 +14,11 @@ import msgspec
 from kijabi.api import codec
 from kijabi.api.core.container import Container
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.requests import pod_requests
 from kijabi.api.core.resources import ResourceRequirements
 from kijabi.api.quantity import Quantity
 from kijabi.kubelet import podspec
 from kijabi.kubelet.podspec import Kind
-from kijabi.kubelet.resources import pod_requests
 from kijabi.kubelet.runtime.interface import ContainerInfo
 from kijabi.kubelet.view import RESOURCES, PodView
 

@@ -67,28 +67,6 @@ def oom_score(pod: Pod, container: Container, node_memory: int) -> int:
     return min(max(score, 3), 999)
 
 
-def pod_requests(pod: Pod) -> dict[str, int]:
-    """What the pod takes of its node: cpu in thousandths, all else in whole units."""
-    total: dict[str, int] = {}
-    sidecars: dict[str, int] = {}
-    peak: dict[str, int] = {}
-    for container in pod.spec.containers:
-        _add(total, container.resources.requests)
-    for container in pod.spec.initContainers:
-        if podspec.is_sidecar(container):
-            _add(total, container.resources.requests)
-            _add(sidecars, container.resources.requests)
-            _raise(peak, sidecars)
-        else:
-            _raise(peak, _sum(sidecars, container.resources.requests))
-    _raise(total, peak)
-    if pod.spec.resources is not None:
-        for name, amount in (pod.spec.resources.requests or {}).items():
-            total[name] = _units(name, amount)
-    _add(total, pod.spec.overhead)
-    return total
-
-
 def pod_limits(pod: Pod) -> tuple[int, int]:
     """The pod cgroup's cpu (thousandths) and memory (bytes) limits; 0 where any container has none."""
     whole = pod.spec.resources.limits if pod.spec.resources is not None else None
@@ -111,19 +89,3 @@ def _steady(pod: Pod) -> list[Container]:
 
 def _units(name: str, amount: Quantity) -> int:
     return amount.milli() if name == "cpu" else amount.value()
-
-
-def _add(total: dict[str, int], amounts: Mapping[str, Quantity] | None) -> None:
-    for name, amount in (amounts or {}).items():
-        total[name] = total.get(name, 0) + _units(name, amount)
-
-
-def _sum(base: dict[str, int], amounts: Mapping[str, Quantity] | None) -> dict[str, int]:
-    made = dict(base)
-    _add(made, amounts)
-    return made
-
-
-def _raise(total: dict[str, int], other: Mapping[str, int]) -> None:
-    for name, amount in other.items():
-        total[name] = max(total.get(name, 0), amount)

@@ -14,6 +14,7 @@ from kijabi.api.core.node import Node, NodeSpec, Taint
 from kijabi.api.core.nodeselector import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from kijabi.api.core.nodestatus import NodeStatus
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.requests import pod_requests
 from kijabi.api.core.secret import Secret
 from kijabi.api.core.security import (
     AppArmorProfile,
@@ -127,7 +128,7 @@ def test_pod_requests_and_limits() -> None:
         ),
         overhead=amounts(cpu="100m"),
     )
-    assert resources.pod_requests(given) == {"cpu": 5100}
+    assert pod_requests(given) == {"cpu": 5100}
     assert resources.pod_limits(given) == (5000, 3 << 30)
     assert resources.pod_limits(pod(c("a"), c("b", resources=needs({}, {"cpu": "1"})))) == (0, 0)
 

@@ -6,16 +6,13 @@ level resources).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Mapping
 
 from kijabi.api.core.container import Container
 from kijabi.api.core.pod import Pod
 from kijabi.api.quantity import Quantity
 
 Amounts = dict[str, int]  # resource name → milli-cores for cpu, units (bytes, pieces) for all else
-
-_POD_LEVEL = ("cpu", "memory")
 
 
 def amounts(quantities: Mapping[str, Quantity] | None) -> Amounts:
@@ -41,53 +38,29 @@ def is_sidecar(container: Container) -> bool:
     return container.restartPolicy == "Always"
 
 
-def _total(
-    containers: Iterable[Container], inits: Iterable[Container], field: Literal["requests", "limits"]
-) -> Amounts:
-    """Containers and sidecars run together; each init container runs beside the sidecars started before it."""
+def pod_requests(pod: Pod) -> Amounts:
+    """What must be free on a node for this pod, its overhead included.
 
-    def of(container: Container) -> Amounts:
-        resources = container.resources
-        return amounts(resources.requests if field == "requests" else resources.limits)
-
+    Containers and sidecars run together; each init container runs beside the sidecars started before it.
+    """
     total: Amounts = {}
-    for container in containers:
-        _add(total, of(container))
+    for container in pod.spec.containers:
+        _add(total, amounts(container.resources.requests))
     sidecars: Amounts = {}
     peak: Amounts = {}
-    for container in inits:
-        mine = of(container)
+    for container in pod.spec.initContainers:
+        mine = amounts(container.resources.requests)
         if is_sidecar(container):
             _add(total, mine)
             _add(sidecars, mine)
-            mine = sidecars
+            _at_least(peak, sidecars)
         else:
-            mine = dict(mine)
             _add(mine, sidecars)
-        _at_least(peak, mine)
+            _at_least(peak, mine)
     _at_least(total, peak)
-    return total
-
-
-def pod_requests(pod: Pod) -> Amounts:
-    """What must be free on a node for this pod, its overhead included."""
-    total = _total(pod.spec.containers, pod.spec.initContainers, "requests")
     if pod.spec.resources is not None:
-        whole = amounts(pod.spec.resources.requests)
-        total.update({name: amount for name, amount in whole.items() if name in _POD_LEVEL})
+        total.update(amounts(pod.spec.resources.requests))
     _add(total, amounts(pod.spec.overhead))
-    return total
-
-
-def pod_limits(pod: Pod) -> Amounts:
-    """The sum of limits, overhead included; a resource without a limit on every container is not limited."""
-    total = _total(pod.spec.containers, pod.spec.initContainers, "limits")
-    if pod.spec.resources is not None:
-        whole = amounts(pod.spec.resources.limits)
-        total.update({name: amount for name, amount in whole.items() if name in _POD_LEVEL})
-    for name, amount in amounts(pod.spec.overhead).items():
-        if name in total:
-            total[name] += amount
     return total
 
 
