@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from kijabi.api import codec_slow
+from kijabi.api.custom import Custom
 from kijabi.api.meta import ManagedFieldsEntry, MicroTime, Object, ObjectMeta, Time, TypeMeta
 from kijabi.api.quantity import Quantity
 from kijabi.api.shape import Shape, fields
@@ -47,15 +48,25 @@ _plain = msgspec.json.Decoder()
 @cache
 def _decoder(cls: type[T]) -> tuple[Callable[[bytes], T], Callable[[T], None]]:
     """The fast decoder of a type, and what makes its raw parts independent of the buffer they came in."""
+    if issubclass(cls, Custom):
+        return _decode_custom, _own_managed  # type: ignore[return-value]
     return msgspec.json.Decoder(cls, dec_hook=_into).decode, _unpin(cls)
 
 
 def encode(obj: Struct) -> bytes:
     """JSON. An object without kind gets its apiVersion and kind from the catalog, on the wire only."""
+    if isinstance(obj, Custom):
+        return _encode_custom(obj)
     data = _encoder.encode(obj)
     if isinstance(obj, TypeMeta) and not obj.kind and (head := _head(type(obj))):
         return head + b"}" if data == b"{}" else head + b"," + data[1:]
     return data
+
+
+def _encode_custom(obj: Custom) -> bytes:
+    """A custom object's content stands at the top level, after what every object has."""
+    head = {"apiVersion": obj.apiVersion, "kind": obj.kind, "metadata": obj.metadata}
+    return _encoder.encode({**head, **obj.content})
 
 
 def encode_part(part: Any) -> bytes:
@@ -105,6 +116,21 @@ def decode_strict(cls: type[T], data: bytes) -> tuple[T, list[str]]:
     return obj, []
 
 
+class _Head(Object, forbid_unknown_fields=False):
+    """What every object has; the rest is left aside."""
+
+
+_decode_head = msgspec.json.Decoder(_Head, dec_hook=_into).decode
+
+
+def _decode_custom(data: bytes) -> Custom:
+    head = _decode_head(data)
+    content: dict[str, Any] = _plain.decode(data)
+    for name in ("apiVersion", "kind", "metadata"):
+        content.pop(name, None)
+    return Custom(apiVersion=head.apiVersion, kind=head.kind, metadata=head.metadata, content=content)
+
+
 def _slowly(cls: type[T], data: bytes) -> tuple[T, list[str]]:
     cleaned, problems = codec_slow.clean(cls, data)
     fast, unpin = _decoder(cls)
@@ -119,7 +145,7 @@ def _slowly(cls: type[T], data: bytes) -> tuple[T, list[str]]:
 def clone(obj: T) -> T:
     """A copy that shares nothing that can change; encoding and decoding is the cheapest full copy."""
     fast, unpin = _decoder(type(obj))
-    copy: T = fast(_encoder.encode(obj))
+    copy: T = fast(_encode_custom(obj) if isinstance(obj, Custom) else _encoder.encode(obj))
     unpin(copy)
     return copy
 

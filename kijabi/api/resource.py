@@ -6,7 +6,7 @@ same `Resource` at run time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -85,7 +85,10 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     fields: the field selector labels besides metadata.name and metadata.namespace, with what they read.
     columns: of its table, all of them in order, Name and Age included (`api/columns.py`); none: Name, Created
     At. up and down: where `stored_as` is given, turn an object of this version into the stored form, and
-    back. unversioned verbs: as in discovery. spec_changed decides whether `metadata.generation` counts up.
+    back. schema and prune: of a custom resource only: the schema of its version (OpenAPI v3, as JSON values), and what
+    drops the members that it does not know from a decoded object, naming them as a strict decoder does
+    (`unknown field "spec.x"`). unversioned verbs: as in discovery. spec_changed decides whether `metadata.generation`
+    counts up.
     """
 
     group: str
@@ -111,6 +114,8 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     warnings: Callable[[Any], Sequence[str]] = _no_errors  # type: ignore[assignment]
     fields: tuple[tuple[str, Callable[[Any], str]], ...] = ()
     columns: tuple[Column, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    prune: Callable[[Any], Sequence[str]] | None = None
     name_rule: str = "subdomain"  # subdomain | label | label1035 | path | none
     create_on_update: bool = False
     update_needs_version: bool = False
