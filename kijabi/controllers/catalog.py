@@ -14,6 +14,7 @@ from kijabi.controllers.nodeipam import NodeRanges
 from kijabi.controllers.nodelifecycle import NodeLifecycle
 from kijabi.controllers.podgc import PodCollector
 from kijabi.controllers.replicaset import ReplicaSets
+from kijabi.controllers.replicationcontroller import ReplicationControllers
 from kijabi.controllers.rootca import RootCertificates
 from kijabi.controllers.runtime import Context, Controller
 from kijabi.controllers.serviceaccount import ServiceAccounts
@@ -27,6 +28,7 @@ CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     TaintEviction,
     Deployments,
     ReplicaSets,
+    ReplicationControllers,
     EndpointSlices,
     EndpointsController,
     Namespaces,

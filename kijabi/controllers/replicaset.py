@@ -1,26 +1,29 @@
-"""ReplicaSet: keep exactly `spec.replicas` pods of its template.
+"""ReplicaSet: keep exactly `spec.replicas` pods of its template. ReplicationController, its ancestor: the same.
 
 Receives ReplicaSets and pods from the informers; creates and deletes pods, writes the ReplicaSet's status.
 `plan`, `status_of` and `pod_of` decide, `ReplicaSets` acts (apps/v1 ReplicaSet; k8s.io/kubernetes
-`pkg/controller/replicaset` for order, texts and batch sizes).
+`pkg/controller/replicaset` for order, texts and batch sizes). Where it says set, a ReplicationController is meant too
+(`replicationcontroller.py`): a `Flavor` holds what the two do not share.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kijabi.api import codec
 from kijabi.api.apps.replicaset import ReplicaSet, ReplicaSetCondition, ReplicaSetStatus
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.podtemplate import PodTemplateSpec
+from kijabi.api.core.replicationcontroller import ReplicationController, ReplicationControllerCondition
 from kijabi.api.meta import ObjectMeta, OwnerReference, Time
-from kijabi.api.selector import from_label_selector
+from kijabi.api.selector import Selector, from_label_selector
 from kijabi.base import clock
 from kijabi.base.errors import ApiError, Conflict, ConnectionLost, KijabiError, NotFound
 from kijabi.client.cache import key_of
+from kijabi.client.informer import Informer, Informers
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.creation import create_once, generated
 from kijabi.controllers.expectations import Expectations
@@ -28,12 +31,23 @@ from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controll
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
 from kijabi.controllers.sources import by_namespace, pods, replica_sets, unchanged
 
-KIND = "ReplicaSet"
-API_VERSION = "apps/v1"
+Replicated = ReplicaSet | ReplicationController
 BURST = 500
 """Pods created or deleted in one reconcile at most."""
 FIRST_BATCH = 1
 """Creations sent at first; each batch that succeeds whole doubles the next, so a bad template fails once."""
+
+
+class Flavor(NamedTuple):
+    """One of the two kinds: what it is called, what it selects, and where its objects come from."""
+
+    kind: str
+    api_version: str
+    selector: Callable[[Any], Selector]
+    source: Callable[[Informers], Informer[Any]]
+
+
+REPLICA_SET = Flavor("ReplicaSet", "apps/v1", lambda rs: from_label_selector(rs.spec.selector), replica_sets)
 
 
 class Plan(NamedTuple):
@@ -57,45 +71,45 @@ def plan(replicas: int, active: Sequence[Pod], related: Sequence[Pod], now: date
     return Plan(delete=tuple(first[: min(surplus, BURST)]))
 
 
-def status_of(
-    rs: ReplicaSet, active: Sequence[Pod], terminating: int, failure: str | None, now: datetime
-) -> ReplicaSetStatus:
+def status_of(rs: Replicated, active: Sequence[Pod], terminating: int, failure: str | None, now: datetime) -> Any:
     """The status that these pods amount to; `failure` is why pods could not be created or deleted, if so."""
-    labels = rs.spec.template.metadata.labels
-    return ReplicaSetStatus(
+    labels = template_of(rs).metadata.labels
+    status: Any = type(rs.status)(
         replicas=len(active),
         fullyLabeledReplicas=sum(labels.items() <= pod.metadata.labels.items() for pod in active),
         readyReplicas=sum(podlib.ready(pod) for pod in active),
         availableReplicas=sum(podlib.available(pod, rs.spec.minReadySeconds, now) for pod in active),
-        terminatingReplicas=terminating,
         observedGeneration=rs.metadata.generation,
         conditions=_conditions(rs, len(active), failure, now),
     )
+    if isinstance(status, ReplicaSetStatus):
+        status.terminatingReplicas = terminating
+    return status
 
 
-def _conditions(rs: ReplicaSet, active: int, failure: str | None, now: datetime) -> tuple[ReplicaSetCondition, ...]:
+def _conditions(rs: Replicated, active: int, failure: str | None, now: datetime) -> tuple[Any, ...]:
     """ReplicaFailure as long as creating or deleting fails; the first failure's reason and text stay."""
     before = rs.status.conditions
     if failure is None:
         return tuple(c for c in before if c.type != "ReplicaFailure")
     if any(c.type == "ReplicaFailure" for c in before):
         return before
+    make = ReplicaSetCondition if isinstance(rs, ReplicaSet) else ReplicationControllerCondition
     reason = "FailedCreate" if active < replicas_of(rs) else "FailedDelete"
-    return (
-        *before,
-        ReplicaSetCondition(
-            type="ReplicaFailure",
-            status="True",
-            lastTransitionTime=Time.of(now),
-            reason=reason,
-            message=failure,
-        ),
+    failed = make(
+        type="ReplicaFailure", status="True", lastTransitionTime=Time.of(now), reason=reason, message=failure
     )
+    return (*before, failed)
 
 
-def replicas_of(rs: ReplicaSet) -> int:
+def replicas_of(rs: Replicated) -> int:
     """`spec.replicas`, 1 where it is absent."""
     return 1 if rs.spec.replicas is None else rs.spec.replicas
+
+
+def template_of(rs: Replicated) -> PodTemplateSpec:
+    """The template of its pods, which validation makes sure of."""
+    return rs.spec.template or PodTemplateSpec()
 
 
 def pod_of(template: PodTemplateSpec, owner: OwnerReference, namespace: str, name: str) -> Pod:
@@ -126,18 +140,19 @@ class ReplicaSets:
 
     name = "replicaset"
     workers = WORKERS
+    flavor = REPLICA_SET
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
-        self.recorder = context.recorder("replicaset-controller")
-        self.sets = replica_sets(context.informers)
+        self.recorder = context.recorder(f"{self.name}-controller")
+        self.sets: Informer[Any] = self.flavor.source(context.informers)
         self.pods = pods(context.informers)
         self.expectations = Expectations()
 
     def sources(self) -> Sequence[Source]:
         return (Source(self.sets, self._keys_of_set), Source(self.pods, self._keys_of_pod))
 
-    def _keys_of_set(self, old: ReplicaSet | None, new: ReplicaSet | None) -> Iterable[str]:
+    def _keys_of_set(self, old: Replicated | None, new: Replicated | None) -> Iterable[str]:
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
             self.expectations.drop(old.metadata.uid)
         one = new if new is not None else old
@@ -149,7 +164,7 @@ class ReplicaSets:
         """
         keys: set[str] = set()
         for pod in (old, new):
-            if pod is None or (ref := controller_of(pod.metadata)) is None or ref.kind != KIND:
+            if pod is None or (ref := controller_of(pod.metadata)) is None or ref.kind != self.flavor.kind:
                 continue
             meta = pod.metadata
             going = new is None or meta.uid != new.metadata.uid or not living(meta) or _owner(new) != ref.uid
@@ -159,7 +174,7 @@ class ReplicaSets:
             keys.update(
                 key_of(rs)
                 for rs in by_namespace(self.sets, new.metadata.namespace)
-                if from_label_selector(rs.spec.selector).matches(new.metadata.labels)
+                if self.flavor.selector(rs).matches(new.metadata.labels)
             )
         return keys
 
@@ -168,9 +183,9 @@ class ReplicaSets:
         if rs is None:
             return None
         uid, namespace = rs.metadata.uid, rs.metadata.namespace
-        selector = from_label_selector(rs.spec.selector)
+        selector = self.flavor.selector(rs)
         candidates = (*self.pods.index(CONTROLLER, uid), *self.pods.index(CONTROLLER, orphans(namespace)))
-        ref = controller_ref(rs, API_VERSION, KIND)
+        ref = controller_ref(rs, self.flavor.api_version, self.flavor.kind)
         todo = claim(rs.metadata, selector.matches, filter(podlib.active, candidates))
         active = await settle(self.client, rs, ref, todo)
         ending = sum(
@@ -192,13 +207,13 @@ class ReplicaSets:
         soon = podlib.next_available(active, rs.spec.minReadySeconds, now)
         return min((seconds for seconds in (soon, wait) if seconds), default=None)
 
-    def _related(self, rs: ReplicaSet) -> list[Pod]:
+    def _related(self, rs: Replicated) -> list[Pod]:
         """The pods of all sets that have the same controller (a deployment's revisions), this one's included."""
         ref = controller_of(rs.metadata)
         siblings = self.sets.index(CONTROLLER, ref.uid) if ref is not None else (rs,)
         return [pod for sibling in siblings for pod in self.pods.index(CONTROLLER, sibling.metadata.uid)]
 
-    async def _manage(self, rs: ReplicaSet, ref: OwnerReference, todo: Plan) -> KijabiError | None:
+    async def _manage(self, rs: Replicated, ref: OwnerReference, todo: Plan) -> KijabiError | None:
         """Create in growing batches until one fails, or delete all at once; the first failure is returned."""
         if todo.delete:
             return await _together(self._delete(rs, pod) for pod in todo.delete)
@@ -211,9 +226,9 @@ class ReplicaSets:
             size *= 2
         return failure
 
-    async def _create(self, rs: ReplicaSet, ref: OwnerReference, name: str) -> KijabiError | None:
+    async def _create(self, rs: Replicated, ref: OwnerReference, name: str) -> KijabiError | None:
         meta = rs.metadata
-        pod = pod_of(rs.spec.template, ref, meta.namespace, name)
+        pod = pod_of(template_of(rs), ref, meta.namespace, name)
         try:
             await create_once(self.client, self.pods, self.expectations, meta.uid, pod)
         except ApiError as error:
@@ -226,7 +241,7 @@ class ReplicaSets:
         self.recorder.event(rs, "Normal", "SuccessfulCreate", f"Created pod: {name}")
         return None
 
-    async def _delete(self, rs: ReplicaSet, pod: Pod) -> KijabiError | None:
+    async def _delete(self, rs: Replicated, pod: Pod) -> KijabiError | None:
         uid, name = rs.metadata.uid, pod.metadata.name
         self.expectations.deleted(uid, pod.metadata.uid, clock.monotonic())
         try:

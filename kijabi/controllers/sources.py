@@ -15,6 +15,7 @@ from kijabi.api.core.endpoints import Endpoints
 from kijabi.api.core.namespace import Namespace
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.replicationcontroller import ReplicationController
 from kijabi.api.core.service import Service
 from kijabi.api.discovery.endpointslice import EndpointSlice, service_of
 from kijabi.api.meta import Object
@@ -72,6 +73,11 @@ def pods(informers: Informers) -> Informer[Pod]:
 def replica_sets(informers: Informers) -> Informer[ReplicaSet]:
     """All ReplicaSets, by controller and namespace."""
     return informers.of(ReplicaSet, indexes=_OWNED)
+
+
+def replication_controllers(informers: Informers) -> Informer[ReplicationController]:
+    """All ReplicationControllers, by controller and namespace."""
+    return informers.of(ReplicationController, indexes=_OWNED)
 
 
 def deployments(informers: Informers) -> Informer[Deployment]:

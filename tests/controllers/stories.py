@@ -5,6 +5,7 @@ from __future__ import annotations
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.replicationcontroller import ReplicationController, ReplicationControllerSpec
 from kijabi.api.meta import ObjectMeta
 from kijabi.controllers.deployment import status as rollout
 from tests.controllers.things import APP, deployment
@@ -31,6 +32,15 @@ def simple_set(replicas: int, name: str = "web") -> ReplicaSet:
     return ReplicaSet(
         metadata=ObjectMeta(name=name, namespace="ns"),
         spec=ReplicaSetSpec(replicas=replicas, selector=spec.selector, template=spec.template),
+    )
+
+
+def simple_controller(replicas: int, name: str = "web") -> ReplicationController:
+    """A ReplicationController of these pods."""
+    rs = simple_set(replicas, name)
+    return ReplicationController(
+        metadata=rs.metadata,
+        spec=ReplicationControllerSpec(replicas=replicas, selector={"app": name}, template=rs.spec.template),
     )
 
 

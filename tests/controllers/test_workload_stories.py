@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+import pytest
 
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet
@@ -17,8 +20,9 @@ from kijabi.api.meta import ObjectMeta
 from kijabi.api.rbac.clusterrole import ClusterRole
 from kijabi.api.rbac.role import PolicyRule
 from kijabi.controllers import pods as podlib
+from kijabi.controllers.replicaset import Replicated
 from kijabi.testing.faults import Faults
-from tests.controllers.stories import complete, fresh, pods_of, simple_pod, simple_set
+from tests.controllers.stories import complete, fresh, pods_of, simple_controller, simple_pod, simple_set
 from tests.controllers.things import service
 from tests.controllers.world import World, play
 
@@ -72,14 +76,17 @@ def test_a_deployment_comes_up_rolls_scales_and_goes() -> None:
     play(story)
 
 
-def test_a_replica_set_adopts_releases_and_replaces() -> None:
+@pytest.mark.parametrize("make", [simple_set, simple_controller])
+def test_a_replica_set_or_controller_adopts_releases_and_replaces(make: Callable[[int], Replicated]) -> None:
+    kind = type(make(0))
+
     async def story(world: World) -> None:
         await world.client.create(simple_pod("lone", app="web"))
-        await world.client.create(simple_set(3))
+        await world.client.create(make(3))
 
         async def full(count: int = 3) -> list[Pod] | None:
             pods = await pods_of(world)
-            rs = await world.client.get(ReplicaSet, "web", "ns")
+            rs = await world.client.get(kind, "web", "ns")
             return pods if len(pods) == rs.status.readyReplicas == count and all(map(podlib.active, pods)) else None
 
         pods = await world.until(full)
@@ -96,12 +103,12 @@ def test_a_replica_set_adopts_releases_and_replaces() -> None:
         await world.client.delete(Pod, victim, "ns")
         pods = await world.until(full)
         assert victim not in [p.metadata.name for p in pods]
-        await world.client.patch(ReplicaSet, "web", {"spec": {"replicas": 1}}, namespace="ns")
+        await world.client.patch(kind, "web", {"spec": {"replicas": 1}}, namespace="ns")
         await world.until(lambda: full(1))
 
         async def told() -> bool:
             events = (await world.client.list(Event, "ns")).items
-            reasons = {(e.reason, e.message.split(":")[0]) for e in events if e.involvedObject.kind == "ReplicaSet"}
+            reasons = {(e.reason, e.message.split(":")[0]) for e in events if e.involvedObject.kind == kind.__name__}
             return reasons >= {("SuccessfulCreate", "Created pod"), ("SuccessfulDelete", "Deleted pod")}
 
         await world.until(told)
