@@ -6,7 +6,7 @@ on it, discovery and OpenAPI list it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -36,11 +36,29 @@ class Routes:
     def __init__(self, resources: Iterable[Resource], caches: Caches) -> None:
         self.caches = caches
         self.versions: dict[tuple[str, str], dict[str, Served]] = {}
+        self._listeners: list[Callable[[str, str], None]] = []
         for resource in resources:
             self.add(resource)
 
+    def listen(self, changed: Callable[[str, str], None]) -> None:
+        """Call `changed(group, version)` whenever what is served there changes (discovery, OpenAPI)."""
+        self._listeners.append(changed)
+
+    def _changed(self, group: str, version: str) -> None:
+        for changed in self._listeners:
+            changed(group, version)
+
+    def remove(self, resource: Resource) -> None:
+        """Serve a resource no longer; nothing if it is not served."""
+        version_of = self.versions.get((resource.group, resource.version), {})
+        if version_of.pop(resource.plural, None) is None:
+            return
+        if not version_of:
+            del self.versions[resource.group, resource.version]
+        self._changed(resource.group, resource.version)
+
     def add(self, resource: Resource) -> Served:
-        """Serve a resource; its cache must be there already."""
+        """Serve a resource, in place of the one under the same name; its cache must be there already."""
         cache: Cache | None = None
         whole = Whole(resource)
         if resource.stored_as is not None:
@@ -53,6 +71,7 @@ class Routes:
         subresources = {sub.name: sub for sub in resource.subresources}
         served = Served(resource=resource, cache=cache, whole=whole, subresources=subresources)
         self.versions.setdefault((resource.group, resource.version), {})[resource.plural] = served
+        self._changed(resource.group, resource.version)
         return served
 
     def find(self, group: str, version: str, plural: str) -> Served | None:
