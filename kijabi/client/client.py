@@ -71,6 +71,19 @@ class _List(msgspec.Struct):
     items: tuple[msgspec.Raw, ...] | None = None
 
 
+class _Version(msgspec.Struct):
+    resourceVersion: str = ""
+
+
+class _Marked(msgspec.Struct):
+    """What the answer to a deletion tells: the object's version, or (in a Status) none."""
+
+    metadata: _Version = msgspec.field(default_factory=_Version)
+
+
+_MARKED = msgspec.json.Decoder(_Marked)
+
+
 def resource_path(resource: Resource, namespace: str = "", name: str = "", sub: str = "") -> str:
     """`/apis/apps/v1/namespaces/default/deployments/web/status`."""
     root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
@@ -188,15 +201,16 @@ class Client:
         propagation: str = "",
         uid: str = "",
         resource_version: str = "",
-    ) -> None:
+    ) -> int:
         """Delete an object, or begin to. grace: seconds, None for the object's own.
 
-        propagation: Background, Foreground or Orphan. Raises Conflict if uid or resource_version is not the
-        object's.
+        propagation: Background, Foreground or Orphan. Gives the resource version at which the object was marked, 0
+        where the answer does not tell. Raises Conflict if uid or resource_version is not the object's.
         """
         resource = self._resource(cls)
         body = _delete_options(grace, propagation, uid, resource_version)
-        await self._call("DELETE", resource_path(resource, namespace, name), body=body)
+        answer = await self._call("DELETE", resource_path(resource, namespace, name), body=body)
+        return int(_MARKED.decode(answer.body).metadata.resourceVersion or 0)
 
     async def delete_collection(
         self,

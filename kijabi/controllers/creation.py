@@ -1,4 +1,4 @@
-"""Create a dependent exactly once, even when the reply is lost.
+"""Create a dependent exactly once, even when the reply is lost; create many without failing many times.
 
 The API server draws a name for `generateName`, so a request that is repeated after a lost reply makes a
 second object. Controllers therefore draw the name themselves, note it in their `Expectations`, and offer the
@@ -7,16 +7,23 @@ same name again until they know how it ended. `replicaset.py` and `endpointslice
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from kijabi.base import clock, rand
-from kijabi.base.errors import AlreadyExists, ApiError, ConnectionLost
+from kijabi.base.errors import AlreadyExists, ApiError, ConnectionLost, KijabiError
 from kijabi.client.cache import key_of
 from kijabi.client.client import Client
 from kijabi.client.informer import Informer
 from kijabi.controllers.expectations import Expectations
 
 _NAME_BASE = 58
+FIRST_BATCH = 1
+"""Creations sent at first; each batch that succeeds whole doubles the next, so a bad template fails once."""
+
+Sent = Coroutine[None, None, KijabiError | None]
+"""A request under way; its result is why it failed, if it did."""
 
 
 def generated(base: str) -> str:
@@ -60,3 +67,22 @@ async def _ours(client: Client, informer: Informer[Any], expectations: Expectati
     if cached is not None or not ours:  # There is no event to wait for.
         expectations.failed(owner, name=name)
     return ours
+
+
+async def together(requests: Iterable[Sent]) -> KijabiError | None:
+    """Send requests at once and wait for all; the first that failed."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(request) for request in requests]
+    return next((error for task in tasks if (error := task.result()) is not None), None)
+
+
+async def growing(requests: Sequence[Callable[[], Sent]]) -> KijabiError | None:
+    """Send requests in batches that double until one fails, which ends it; the first failure."""
+    size, done = FIRST_BATCH, 0
+    while done < len(requests):
+        batch = requests[done : done + size]
+        failure = await together(send() for send in batch)
+        if failure is not None:
+            return failure
+        done, size = done + size, size * 2
+    return None

@@ -8,9 +8,9 @@ Receives ReplicaSets and pods from the informers; creates and deletes pods, writ
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from kijabi.api import codec
@@ -25,7 +25,7 @@ from kijabi.base.errors import ApiError, Conflict, ConnectionLost, KijabiError, 
 from kijabi.client.cache import key_of
 from kijabi.client.informer import Informer, Informers
 from kijabi.controllers import pods as podlib
-from kijabi.controllers.creation import create_once, generated
+from kijabi.controllers.creation import create_once, generated, growing, together
 from kijabi.controllers.expectations import Expectations
 from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, living, orphans, settle
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
@@ -34,8 +34,6 @@ from kijabi.controllers.sources import by_namespace, pods, replica_sets, unchang
 Replicated = ReplicaSet | ReplicationController
 BURST = 500
 """Pods created or deleted in one reconcile at most."""
-FIRST_BATCH = 1
-"""Creations sent at first; each batch that succeeds whole doubles the next, so a bad template fails once."""
 
 
 class Flavor(NamedTuple):
@@ -216,15 +214,10 @@ class ReplicaSets:
     async def _manage(self, rs: Replicated, ref: OwnerReference, todo: Plan) -> KijabiError | None:
         """Create in growing batches until one fails, or delete all at once; the first failure is returned."""
         if todo.delete:
-            return await _together(self._delete(rs, pod) for pod in todo.delete)
+            return await together(self._delete(rs, pod) for pod in todo.delete)
         retry = list(self.expectations.names(rs.metadata.uid))[: todo.create]
         names = retry + [generated(rs.metadata.name) for _ in range(todo.create - len(retry))]
-        size, failure = FIRST_BATCH, None
-        while names and failure is None:
-            batch, names = names[:size], names[size:]
-            failure = await _together(self._create(rs, ref, name) for name in batch)
-            size *= 2
-        return failure
+        return await growing([partial(self._create, rs, ref, name) for name in names])
 
     async def _create(self, rs: Replicated, ref: OwnerReference, name: str) -> KijabiError | None:
         meta = rs.metadata
@@ -255,10 +248,3 @@ class ReplicaSets:
             return error
         self.recorder.event(rs, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
         return None
-
-
-async def _together(requests: Iterable[Coroutine[None, None, KijabiError | None]]) -> KijabiError | None:
-    """Send requests at once and wait for all; the first that failed."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(request) for request in requests]
-    return next((error for task in tasks if (error := task.result()) is not None), None)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from kijabi.api.core.affinity import Toleration
 from kijabi.api.core.node import Node, Taint
+from kijabi.api.core.nodefit import tolerates
 from kijabi.api.core.pod import Pod
 from kijabi.base import clock
 from kijabi.client.cache import key_of
@@ -16,17 +16,6 @@ from kijabi.controllers import pods as podlib
 from kijabi.controllers import removal
 from kijabi.controllers.runtime import WORKERS, Context, Source
 from kijabi.controllers.sources import NODE, nodes, pods
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """An empty effect or key matches all; Exists matches any value, Equal (the default) the same."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return toleration.operator in ("", "Equal") and toleration.value == taint.value
 
 
 def executing(node: Node | None) -> tuple[Taint, ...]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from kijabi.api.core.affinity import Toleration
-from kijabi.api.core.node import Node, Taint
-from kijabi.api.core.nodeselector import NodeSelectorRequirement, NodeSelectorTerm
+from kijabi.api.core import nodefit
+from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.requests import pod_requests
 from kijabi.api.quantity import Quantity
@@ -95,46 +94,11 @@ def _out_of(name: str, wanted: int, used: int, size: int) -> Rejection:
 
 
 def _affinity(pod: Pod, node: Node) -> Rejection | None:
-    labels = node.metadata.labels
-    matches = all(labels.get(key) == value for key, value in pod.spec.nodeSelector.items())
-    affinity = pod.spec.affinity.nodeAffinity if pod.spec.affinity is not None else None
-    required = affinity.requiredDuringSchedulingIgnoredDuringExecution if affinity is not None else None
-    if required is not None:
-        matches = matches and any(_term(term, node) for term in required.nodeSelectorTerms)
-    if not matches:
+    if not nodefit.selects(pod.spec, node):
         return _failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
     if pod.spec.nodeName and pod.spec.nodeName != node.metadata.name:
         return _failed("NodeName", "node(s) didn't match the requested node name")
     return None
-
-
-def _term(term: NodeSelectorTerm, node: Node) -> bool:
-    if not term.matchExpressions and not term.matchFields:
-        return False
-    fields = {"metadata.name": node.metadata.name}
-    return all(_requirement(r, node.metadata.labels) for r in term.matchExpressions) and all(
-        _requirement(r, fields) for r in term.matchFields
-    )
-
-
-def _requirement(wanted: NodeSelectorRequirement, values: Mapping[str, str]) -> bool:
-    value = values.get(wanted.key)
-    match wanted.operator:
-        case "In":
-            return value is not None and value in wanted.values
-        case "NotIn":
-            return value is None or value not in wanted.values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt":
-            try:
-                left, right = int(value or ""), int(wanted.values[0])
-            except (ValueError, IndexError):
-                return False
-            return left > right if wanted.operator == "Gt" else left < right
-    return False
 
 
 def _ports(pod: Pod, others: tuple[Pod, ...]) -> Rejection | None:
@@ -158,9 +122,8 @@ def _host_ports(pod: Pod) -> set[tuple[str, str, int]]:
 
 
 def _taints(pod: Pod, node: Node) -> Rejection | None:
-    for taint in node.spec.taints:
-        if taint.effect == "NoExecute" and not any(tolerates(t, taint) for t in pod.spec.tolerations):
-            return _failed("TaintToleration", "node(s) had taints that the pod didn't tolerate")
+    if nodefit.untolerated(node.spec.taints, pod.spec.tolerations, ("NoExecute",)) is not None:
+        return _failed("TaintToleration", "node(s) had taints that the pod didn't tolerate")
     return None
 
 
@@ -180,14 +143,3 @@ def _apparmor(pod: Pod, enabled: bool) -> Rejection | None:
     if "Localhost" in profiles:
         return Rejection("AppArmor", "Cannot enforce AppArmor: this node does not load profiles of its own")
     return None
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """Whether a toleration covers a taint; an empty key with Exists covers all."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and toleration.value == taint.value

@@ -8,10 +8,11 @@ import pytest
 
 from kijabi.api.core.affinity import Toleration
 from kijabi.api.core.node import Taint
+from kijabi.api.core.nodefit import tolerates
 from kijabi.api.core.nodestatus import NodeCondition, NodeStatus
 from kijabi.api.core.podstatus import PodCondition
 from kijabi.controllers.podgc import OUT_OF_SERVICE, stranded, surplus
-from kijabi.controllers.tainteviction import eviction, tolerates
+from kijabi.controllers.tainteviction import eviction
 from tests.controllers.things import NOW, ago, node, pod
 
 SINCE = NOW.timestamp()
