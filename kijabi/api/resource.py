@@ -87,8 +87,13 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     At. up and down: where `stored_as` is given, turn an object of this version into the stored form, and
     back. schema and prune: of a custom resource only: the schema of its version (OpenAPI v3, as JSON values), and what
     drops the members that it does not know from a decoded object, naming them as a strict decoder does
-    (`unknown field "spec.x"`). unversioned verbs: as in discovery. spec_changed decides whether `metadata.generation`
-    counts up.
+    (`unknown field "spec.x"`). verbs: as in discovery.
+
+    list_kind: of its lists, where that is not the kind with `List`. deprecated: the warning that every request gets.
+    prepare_status(new, old): what a write of the status may not change, where the usual rule does not fit.
+    update_alone: `validate_update` says all that is wrong with an update (it forgives what was wrong before), so
+    `validate` is asked for creations only. warnings_update(new, old): of an update, where it is not `warnings`.
+    begin_delete(obj): what the first deletion writes into the object, such as a finalizer of the server's own.
     """
 
     group: str
@@ -112,6 +117,9 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     validate_update: Callable[[Any, Any], Sequence[FieldError]] = _no_errors
     validate_status: Callable[[Any, Any], Sequence[FieldError]] = _no_errors
     warnings: Callable[[Any], Sequence[str]] = _no_errors  # type: ignore[assignment]
+    warnings_update: Callable[[Any, Any], Sequence[str]] | None = None
+    prepare_status: Callable[[Any, Any], None] | None = None
+    begin_delete: Callable[[Any], None] | None = None
     fields: tuple[tuple[str, Callable[[Any], str]], ...] = ()
     columns: tuple[Column, ...] = ()
     schema: Mapping[str, Any] | None = None
@@ -119,6 +127,9 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     name_rule: str = "subdomain"  # subdomain | label | label1035 | path | none
     create_on_update: bool = False
     update_needs_version: bool = False
+    update_alone: bool = False
+    list_kind: str = ""
+    deprecated: str = ""
     has_generation: bool = False
     graceful: bool = False
 
@@ -126,6 +137,11 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     def known_finalizers(self) -> bool:
         """Whether finalizers without a domain must be of Kubernetes' own: of most kinds that it brings itself."""
         return self.group in _STRICT_GROUPS and self.qualified not in ("events", "poddisruptionbudgets.policy")
+
+    @property
+    def listed(self) -> str:
+        """The kind of its lists."""
+        return self.list_kind or f"{self.kind}List"
 
     @property
     def api_version(self) -> str:
