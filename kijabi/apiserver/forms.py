@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from kijabi.api import codec
+from kijabi.api.custom import Custom
 from kijabi.api.resource import Resource
 from kijabi.apiserver import table
 from kijabi.apiserver.negotiate import Media
@@ -63,10 +64,11 @@ class Whole:
         kind, version = _encode(resource.kind), _encode(resource.api_version)
         self.head = b'{"kind":%b,"apiVersion":%b,"metadata":{"resourceVersion":"' % (kind, version)
         self.list_head = b'{"kind":%b,"apiVersion":%b,"metadata":' % (
-            _encode(resource.kind + "List"),
+            _encode(resource.listed),
             version,
         )
-        self.item_head = b'{"metadata":{"resourceVersion":"'
+        # Items leave out kind and apiVersion, as in typed Go lists; those of custom resources do not.
+        self.item_head = self.head if issubclass(resource.type, Custom) else b'{"metadata":{"resourceVersion":"'
         self.ids = {"kind": resource.kind, "apiVersion": resource.api_version}
 
     def object(self, item: Item, revision: int) -> bytes:
@@ -88,7 +90,7 @@ class Whole:
         return _event("BOOKMARK", _encode({**self.ids, "metadata": _bookmark_meta(revision, initial_end)}))
 
     def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
-        """See Form. Items leave out kind and apiVersion, as in typed Go lists."""
+        """See Form."""
         head = self.item_head
         body = b",".join([b'%b%d",%b' % (head, item.revision, item.tail()) for item in items])
         return b'%b%b,"items":[%b]}' % (self.list_head, _encode(meta), body)

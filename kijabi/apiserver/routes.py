@@ -6,23 +6,64 @@ on it, discovery and OpenAPI list it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from kijabi.api import catalog
 from kijabi.api.resource import Resource, Subresource
+from kijabi.api.version import priority
 from kijabi.apiserver.forms import Viewed, Whole
-from kijabi.apiserver.watchcache import Cache, Caches
+from kijabi.apiserver.watchcache import Cache, Caches, Item
+
+
+class View(Protocol):
+    """Stored objects in the version that is served, where that takes more than a function: of custom resources.
+
+    Objects are stored in several versions and by the rules of older schemas, and a webhook may have to convert them.
+    So every way out is awaited, and may raise the ApiError that a failed conversion gives.
+    """
+
+    cache: Cache
+    """The objects as they are served, with history and watchers of its own: level after `open`."""
+
+    @property
+    def revision(self) -> int:
+        """The revision up to which `cache` has everything."""
+        ...
+
+    async def open(self) -> int:
+        """Bring `cache` to where the stored objects are now, and keep it level; its revision."""
+        ...
+
+    async def items(self, stored: Sequence[Item]) -> list[Item]:
+        """Stored items as they are served, in the same order."""
+        ...
+
+    async def stored(self, obj: Any) -> Any:
+        """An object as it is served, in the form in which it is to be stored; `obj` may be it."""
+        ...
 
 
 class Served(msgspec.Struct, eq=False, kw_only=True):
-    """One resource in one version. cache: where its objects are, None if none are stored (reviews)."""
+    """One resource in one version. cache: where its objects are, None if none are stored (reviews).
+
+    view: how they become what is served, of custom resources. ending: no objects may be made any more, for the
+    resource itself is being deleted.
+    """
 
     resource: Resource
     cache: Cache | None
     whole: Whole
     subresources: dict[str, Subresource]
+    view: View | None = None
+    ending: bool = False
+
+    @property
+    def shown(self) -> Cache | None:
+        """Where the objects are as they are served; of a view after it was opened."""
+        return self.view.cache if self.view is not None else self.cache
 
     @property
     def viewed(self) -> bool:
@@ -39,6 +80,7 @@ class Routes:
         self._listeners: list[Callable[[str, str], None]] = []
         for resource in resources:
             self.add(resource)
+        self._own = tuple(self.versions)
 
     def listen(self, changed: Callable[[str, str], None]) -> None:
         """Call `changed(group, version)` whenever what is served there changes (discovery, OpenAPI)."""
@@ -55,6 +97,7 @@ class Routes:
             return
         if not version_of:
             del self.versions[resource.group, resource.version]
+            self._arrange()
         self._changed(resource.group, resource.version)
 
     def add(self, resource: Resource) -> Served:
@@ -73,6 +116,28 @@ class Routes:
         self.versions.setdefault((resource.group, resource.version), {})[resource.plural] = served
         self._changed(resource.group, resource.version)
         return served
+
+    def serve(self, served: Served) -> None:
+        """Serve a custom resource, in place of the one under the same name."""
+        resource = served.resource
+        place = (resource.group, resource.version)
+        new = place not in self.versions
+        self.versions.setdefault(place, {})[resource.plural] = served
+        if new:
+            self._arrange()
+        self._changed(*place)
+
+    def built_in(self, group: str, version: str) -> bool:
+        """Whether this version of a group is there always."""
+        return (group, version) in self._own
+
+    def _arrange(self) -> None:
+        """Built-in groups first, then the others by name, each with its best version first."""
+        own = set(self._own)
+        others = sorted(
+            (place for place in self.versions if place not in own), key=lambda place: (place[0], priority(place[1]))
+        )
+        self.versions = {place: self.versions[place] for place in (*self._own, *others)}
 
     def find(self, group: str, version: str, plural: str) -> Served | None:
         """The served resource of a path."""
