@@ -6,6 +6,7 @@ and `api/protobuf.py`'s. Texts follow k8s.io/apiserver `pkg/endpoints/handlers` 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -24,8 +25,9 @@ T = TypeVar("T", bound=Struct)
 
 SUMMARY = 30  # bytes of an unreadable body that an error shows
 MAX_PROBLEMS = 100  # unknown and repeated fields that are told of (sigs.k8s.io/json)
-MAX_WARNING = 256  # characters of one warning
-MAX_WARNINGS = 4096  # characters of all warnings of one request
+MAX_WARNINGS = 4096  # characters of all warnings of one request that are sent whole
+SHORT_WARNING = 256  # characters of each, where they are more
+MAX_SHORT_WARNINGS = MAX_WARNINGS // SHORT_WARNING
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
 
 
@@ -207,10 +209,20 @@ def yaml_to_json(data: bytes, expected: Expected) -> bytes:
 
 
 def add_warning(warnings: list[str], text: str) -> None:
-    """Queue a warning for the client, cut to what fits in headers."""
-    text = text[:MAX_WARNING]
-    if text not in warnings and sum(map(len, warnings)) + len(text) <= MAX_WARNINGS:
-        warnings.append(text)
+    """Queue a warning for the client, once; no more than can ever be sent."""
+    if text and text not in warnings and (len(warnings) < MAX_SHORT_WARNINGS or sum(map(len, warnings)) < MAX_WARNINGS):
+        warnings.append(text[:MAX_WARNINGS])
+
+
+def warning_header(warnings: Iterable[str]) -> str:
+    """The `Warning` header of these texts: whole if they fit together, else the beginning of each (k8s.io/apiserver
+    `pkg/endpoints/filters/warning.go`)."""
+    texts = list(warnings)
+    if sum(map(len, texts)) > MAX_WARNINGS:
+        texts = [text[:SHORT_WARNING] for text in texts]
+        while sum(map(len, texts)) > MAX_WARNINGS:
+            texts.pop()
+    return ", ".join(map(header, texts))
 
 
 def header(text: str) -> str:
