@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kijabi.controllers.clusterroleaggregation import ClusterRoleAggregation
+from kijabi.controllers.daemonset.controller import DaemonSets
 from kijabi.controllers.deployment.controller import Deployments
 from kijabi.controllers.endpoints import EndpointsController
 from kijabi.controllers.endpointslice import EndpointSlices
@@ -29,6 +30,7 @@ CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     Deployments,
     ReplicaSets,
     ReplicationControllers,
+    DaemonSets,
     EndpointSlices,
     EndpointsController,
     Namespaces,

@@ -28,7 +28,11 @@ class OwnWrites:
 
     def wrote(self, key: str, answer: Any) -> None:
         """The server answered a write with this object."""
-        self._wrote[key] = max(self._wrote.get(key, 0), int(answer.metadata.resourceVersion))
+        self.reached(key, int(answer.metadata.resourceVersion))
+
+    def reached(self, key: str, version: int) -> None:
+        """A write brought an object to this version (0: nobody knows, and there is nothing to wait for)."""
+        self._wrote[key] = max(self._wrote.get(key, 0), version)
 
     def lost(self, key: str) -> None:
         """The answer to a write was lost: perhaps it happened."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from kijabi.api.apps.controllerrevision import ControllerRevision
+from kijabi.api.apps.daemonset import DaemonSet
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet
 from kijabi.api.core.endpoints import Endpoints
@@ -78,6 +80,16 @@ def replica_sets(informers: Informers) -> Informer[ReplicaSet]:
 def replication_controllers(informers: Informers) -> Informer[ReplicationController]:
     """All ReplicationControllers, by controller and namespace."""
     return informers.of(ReplicationController, indexes=_OWNED)
+
+
+def daemon_sets(informers: Informers) -> Informer[DaemonSet]:
+    """All DaemonSets, by namespace."""
+    return informers.of(DaemonSet, indexes=_NAMESPACED)
+
+
+def controller_revisions(informers: Informers) -> Informer[ControllerRevision]:
+    """All ControllerRevisions, by controller and namespace."""
+    return informers.of(ControllerRevision, indexes=_OWNED)
 
 
 def deployments(informers: Informers) -> Informer[Deployment]:

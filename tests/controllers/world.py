@@ -8,6 +8,7 @@ from typing import Any
 
 from kijabi.api import catalog
 from kijabi.api.coordination.lease import Lease, LeaseSpec
+from kijabi.api.core import nodefit
 from kijabi.api.core.binding import Binding
 from kijabi.api.core.namespace import Namespace
 from kijabi.api.core.node import Node
@@ -103,15 +104,14 @@ class World:
             await changed.wait()
             changed.clear()
             await asyncio.sleep(rand.rng().uniform(0.01, 0.3))
-            nodes = [
-                n.metadata.name for n in (await self.client.list(Node)).items if n.metadata.name not in self.silent
-            ]
+            nodes = [n for n in (await self.client.list(Node)).items if n.metadata.name not in self.silent]
             for pod in tuple(informer.items()):
-                if pod.spec.nodeName in self.silent or not nodes:
+                fitting = [n.metadata.name for n in nodes if nodefit.selects(pod.spec, n)]
+                if pod.spec.nodeName in self.silent or not fitting:
                     continue
                 turn += 1
                 try:
-                    await self._advance(pod, nodes[turn % len(nodes)])
+                    await self._advance(pod, fitting[turn % len(fitting)])
                 except (NotFound, Conflict):
                     continue
 

@@ -1,0 +1,223 @@
+"""The DaemonSet controller: claims pods and revisions, carries out the plan, writes the status.
+
+Receives DaemonSets, pods, nodes and ControllerRevisions from the informers. All decisions are in `plan.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from kijabi.api import codec
+from kijabi.api.apps.controllerrevision import ControllerRevision
+from kijabi.api.apps.daemonset import DaemonSet
+from kijabi.api.core.node import Node
+from kijabi.api.core.pod import Pod
+from kijabi.api.meta import LabelSelector, OwnerReference
+from kijabi.api.selector import from_label_selector
+from kijabi.base import clock
+from kijabi.base.errors import ApiError, Conflict, ConnectionLost, KijabiError, NotFound
+from kijabi.client.cache import key_of
+from kijabi.controllers import revisions
+from kijabi.controllers.backoff import Backoff
+from kijabi.controllers.creation import generated, growing, together
+from kijabi.controllers.daemonset.plan import Plan, View, belongs, group, plan, status_of
+from kijabi.controllers.daemonset.pod import make_pod
+from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, living, orphans, settle
+from kijabi.controllers.ownwrites import AGAIN, OwnWrites
+from kijabi.controllers.revisions import HASH_LABEL, History, Revisions
+from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
+from kijabi.controllers.sources import (
+    by_namespace,
+    controller_revisions,
+    daemon_sets,
+    nodes,
+    pods,
+    unchanged,
+)
+
+KIND = "DaemonSet"
+API_VERSION = "apps/v1"
+FAILED_FIRST, FAILED_MOST = 1.0, 900.0  # seconds between replacements of a pod that keeps failing on a node
+
+
+class DaemonSets:
+    """The controller; see the module."""
+
+    name = "daemonset"
+    workers = WORKERS
+
+    def __init__(self, context: Context) -> None:
+        self.client = context.client
+        self.recorder = context.recorder("daemonset-controller")
+        self.sets = daemon_sets(context.informers)
+        self.pods = pods(context.informers)
+        self.nodes = nodes(context.informers)
+        self.revisions = Revisions(self.client, controller_revisions(context.informers))
+        self.own = OwnWrites(self.client, self.pods)
+        self.failing = Backoff(FAILED_FIRST, FAILED_MOST)
+
+    def sources(self) -> Sequence[Source]:
+        return (
+            Source(self.sets, lambda old, new: (key_of(new if new is not None else old),)),
+            Source(self.pods, self._keys_of_dependent),
+            Source(self.nodes, self._keys_of_node),
+            Source(self.revisions.informer, self._keys_of_dependent),
+        )
+
+    def _keys_of_dependent(
+        self, old: Pod | ControllerRevision | None, new: Pod | ControllerRevision | None
+    ) -> Iterable[str]:
+        """The sets that control it, before and now; an orphan's candidates when its labels or owner changed."""
+        keys: set[str] = set()
+        for obj in (old, new):
+            ref = controller_of(obj.metadata) if obj is not None else None
+            if obj is not None and ref is not None and ref.kind == KIND:
+                keys.add(f"{obj.metadata.namespace}/{ref.name}")
+        if new is not None and controller_of(new.metadata) is None and not unchanged(old, new):
+            keys.update(
+                key_of(ds)
+                for ds in by_namespace(self.sets, new.metadata.namespace)
+                if from_label_selector(ds.spec.selector).matches(new.metadata.labels)
+            )
+        return keys
+
+    def _keys_of_node(self, old: Node | None, new: Node | None) -> Iterable[str]:
+        """The sets for which the node's labels or taints make a difference."""
+        if old is not None and new is not None:
+            if old.metadata.labels == new.metadata.labels and old.spec.taints == new.spec.taints:
+                return ()
+            return (key_of(ds) for ds in self.sets.items() if belongs(ds, old) != belongs(ds, new))
+        one = new if new is not None else old
+        return (key_of(ds) for ds in self.sets.items() if one is not None and belongs(ds, one)[1])
+
+    async def reconcile(self, key: str) -> float | None:
+        ds = self.sets.get(key)
+        if ds is None:
+            return None
+        if ds.spec.selector is None or ds.spec.selector == LabelSelector():
+            text = "This daemon set is selecting all pods. A non-empty selector is required."
+            self.recorder.event(ds, "Warning", "SelectingAll", text)
+            return None
+        if not living(ds.metadata):
+            return None
+        if not await self.own.visible(key):
+            return AGAIN
+        ref = controller_ref(ds, API_VERSION, KIND)
+        owned = await self._claim(ds, ref)
+        history, code = await self._revision(ds, ref, owned)
+        view = self._view(ds, owned, code)
+        todo = plan(view)
+        failure = await self._carry_out(view, ref, todo)
+        status = status_of(view, ds.metadata.generation)
+        if status != ds.status:
+            changed = codec.clone(ds)
+            changed.status = status
+            await self.client.update_status(changed)
+        if failure is not None:
+            raise failure
+        hashes = {pod.metadata.labels.get(HASH_LABEL, "") for pod in owned}
+        live = {one.metadata.name for one in history.old if one.metadata.labels.get(HASH_LABEL) in hashes}
+        limit = 10 if ds.spec.revisionHistoryLimit is None else ds.spec.revisionHistoryLimit
+        for one in revisions.expired(history.old, live, limit):
+            await self.revisions.delete(one)
+        return todo.again
+
+    async def _claim(self, ds: DaemonSet, ref: OwnerReference) -> tuple[Pod, ...]:
+        uid, namespace = ds.metadata.uid, ds.metadata.namespace
+        candidates = (*self.pods.index(CONTROLLER, uid), *self.pods.index(CONTROLLER, orphans(namespace)))
+        matches = from_label_selector(ds.spec.selector).matches
+        return await settle(self.client, ds, ref, claim(ds.metadata, matches, candidates))
+
+    def _view(self, ds: DaemonSet, owned: Iterable[Pod], code: str) -> View:
+        now = clock.monotonic()
+        every = sorted(self.nodes.items(), key=lambda node: node.metadata.name)
+        return View(
+            ds, every, group(owned), code, clock.now(), lambda node: self.failing.wait(_failing_key(ds, node), now)
+        )
+
+    async def _revision(
+        self, ds: DaemonSet, ref: OwnerReference, owned: Iterable[Pod]
+    ) -> tuple[History, str]:
+        """The set's history, and the hash of its present revision, which is written where it is missing."""
+        matches = from_label_selector(ds.spec.selector).matches
+        data = revisions.data_of(ds.spec.template)
+        history = revisions.sort_out(await self.revisions.of(ds, ref, matches), data)
+        if not history.current:
+            code = revisions.hash_of(data, ds.status.collisionCount)
+            labels = revisions.labels_of(ds.spec.template, HASH_LABEL, code)
+            wanted = revisions.make(ds, ref, data, code, labels, history.next_number)
+            if await self.revisions.ensure(wanted) is None:
+                await self._collision(ds, wanted.metadata.name)
+            return history, code
+        *surplus, kept = history.current
+        code = kept.metadata.labels.get(HASH_LABEL, kept.metadata.name)
+        for one in surplus:  # the same template twice, such as after adoption
+            await self._relabel(owned, one.metadata.labels.get(HASH_LABEL, ""), code)
+            await self.revisions.delete(one)
+        if kept.revision < history.next_number:
+            await self.revisions.renumber(kept, history.next_number)
+        return history, code
+
+    async def _collision(self, ds: DaemonSet, name: str) -> None:
+        """Another template has this hash: count it, so that the next try gets another name."""
+        changed = codec.clone(ds)
+        changed.status.collisionCount = (ds.status.collisionCount or 0) + 1
+        await self.client.update_status(changed)
+        raise Conflict(f'revision "{name}" belongs to another template: collision {changed.status.collisionCount}')
+
+    async def _relabel(self, owned: Iterable[Pod], before: str, code: str) -> None:
+        patch = {"metadata": {"labels": {HASH_LABEL: code}}}
+        for pod in owned:
+            if pod.metadata.labels.get(HASH_LABEL) == before:
+                await self.client.patch(Pod, pod.metadata.name, patch, namespace=pod.metadata.namespace)
+
+    async def _carry_out(self, view: View, ref: OwnerReference, todo: Plan) -> KijabiError | None:
+        ds = view.ds
+        for pod in todo.failed:
+            self.failing.next(_failing_key(ds, pod.spec.nodeName), clock.monotonic())
+            place = f"{pod.metadata.namespace}/{pod.metadata.name} on node {pod.spec.nodeName}"
+            text = f"Found failed daemon pod {place}, will try to kill it"
+            self.recorder.event(ds, "Warning", "FailedDaemonPod", text)
+        for pod in todo.succeeded:
+            place = f"{pod.metadata.namespace}/{pod.metadata.name} on node {pod.spec.nodeName}"
+            text = f"Found succeeded daemon pod {place}, will try to delete it"
+            self.recorder.event(ds, "Normal", "SucceededDaemonPod", text)
+        created = await growing([partial(self._create, ds, ref, node, view.code) for node in todo.create])
+        deleted = await together(self._delete(ds, pod) for pod in todo.delete)
+        return created or deleted
+
+    async def _create(self, ds: DaemonSet, ref: OwnerReference, node: str, code: str) -> KijabiError | None:
+        pod = make_pod(ds, ref, node, code, generated(ds.metadata.name))
+        try:
+            self.own.wrote(key_of(ds), await self.client.create(pod))
+        except ConnectionLost as error:
+            self.own.lost(key_of(ds))
+            return error
+        except ApiError as error:
+            if namespace_terminating(error):
+                return None
+            self.recorder.event(ds, "Warning", "FailedCreate", f"Error creating: {error}")
+            return error
+        self.recorder.event(ds, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
+        return None
+
+    async def _delete(self, ds: DaemonSet, pod: Pod) -> KijabiError | None:
+        own = pod.metadata
+        try:
+            self.own.reached(key_of(ds), await self.client.delete(Pod, own.name, own.namespace, uid=own.uid))
+        except (NotFound, Conflict):  # Gone, or replaced by another of its name.
+            return None
+        except ConnectionLost as error:
+            self.own.lost(key_of(ds))
+            return error
+        except ApiError as error:
+            self.recorder.event(ds, "Warning", "FailedDelete", f"Error deleting: {error}")
+            return error
+        self.recorder.event(ds, "Normal", "SuccessfulDelete", f"Deleted pod: {own.name}")
+        return None
+
+
+def _failing_key(ds: DaemonSet, node: str) -> str:
+    """A new template or a changed set starts afresh."""
+    return f"{ds.metadata.uid}/{ds.status.observedGeneration}/{node}"
