@@ -105,6 +105,20 @@ class Deletion:
                     raise outcome
         return found
 
+    async def delete_unasked(self, cache: Cache, item: Item) -> None:
+        """Delete an object without asking admission, as a consequence of another deletion; gone is fine."""
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                await self._step(cache, cache.resource, item, meta.DeleteOptions())
+                return
+            except Changed:
+                await self.caches.fresh()
+            found = cache.get(item.key)
+            if found is None:
+                return
+            item = found
+        raise status.server_timeout(cache.resource, "delete", 1)
+
     async def _admit(self, call: Call, old: Any, wanted: meta.DeleteOptions) -> None:
         own = old.metadata
         attrs = Attributes(
@@ -125,6 +139,8 @@ class Deletion:
         if grace is None:
             return Deleted(Stored(item.obj, item.value, item.revision), gone=False)
         own.finalizers = garbage_finalizers(resource, own, wanted)
+        if resource.begin_delete is not None and own.deletionTimestamp is None:
+            resource.begin_delete(obj)
         if not waits(resource, obj) and grace == 0:
             revision = item.revision if wanted.dryRun else await self.remove(cache, item)
             return Deleted(Stored(item.obj, item.value, revision), gone=True)

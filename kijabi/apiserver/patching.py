@@ -74,7 +74,7 @@ def make_patched(call: Call, registry: Registry, served: Served) -> Make:
     def make(item: Item | None) -> Any:
         if item is None:
             raise status.not_found(resource, call.info.name)
-        document = codec.to_builtins(registry.view(served, item.obj))
+        document = codec.to_builtins(item.obj)
         document["kind"], document["apiVersion"] = resource.kind, resource.api_version
         obj = patched(call, wanted, document, resource.type)
         if obj.metadata.resourceVersion == item.obj.metadata.resourceVersion:

@@ -74,6 +74,8 @@ class Reading:
         item = cache.get(key)
         if item is None:
             raise status.not_found(served.resource, call.info.name)
+        if served.view is not None:
+            item = (await served.view.items((item,)))[0]
         refuse_form(call, served, lists=False)
         form = self._form(call, served)
         return encoded(call.media, form.object(item, item.revision))
@@ -101,22 +103,27 @@ class Reading:
 
     async def select(self, call: Call, served: Served) -> tuple[Form, Iterable[Item], dict[str, Any]]:
         """What a list gives: its form, its items, its metadata. Read the items before you await anything."""
-        cache = served.cache
+        cache = served.shown
         assert cache is not None
         wanted = options.list_options(call.request, call.info)
         refuse_form(call, served, lists=True)
         form = self._form(call, served)
         selection = Selection(served.resource, cache, namespace_of(call, served), wanted.labels, wanted.fields)
-        await self.caches.fresh()
+        current = await self._level(served)
         revision, start = self._where(wanted)
         if revision and not self._current(cache, revision):
-            items, meta = await self._from_history(cache, selection, wanted, revision, start)
+            items, meta = await self._from_history(served, selection, wanted, revision, start)
         else:
-            items, meta = self._from_cache(cache, selection, wanted, revision, start)
+            items, meta = self._from_cache(cache, selection, wanted, revision or current, start)
         return form, items, meta
 
+    async def _level(self, served: Served) -> int:
+        """Wait until everything that was acknowledged can be read; the revision that has been reached."""
+        revision = await self.caches.fresh()
+        return revision if served.view is None else await served.view.open()
+
     def _where(self, wanted: ListOptions) -> tuple[int, str]:
-        """(revision or 0 for the newest, first key) of a list."""
+        """(exact revision or 0 for the newest, first key) of a list."""
         if wanted.token:
             if wanted.version:
                 raise BadRequest("specifying resource version is not allowed when using continue")
@@ -137,7 +144,7 @@ class Reading:
     def _from_cache(
         self, cache: Cache, selection: Selection, wanted: ListOptions, revision: int, start: str
     ) -> tuple[Iterable[Item], dict[str, Any]]:
-        meta: dict[str, Any] = {"resourceVersion": str(revision or self.caches.revision)}
+        meta: dict[str, Any] = {"resourceVersion": str(revision)}
         found = selection.of(cache, start)
         if not wanted.limit:
             return found, meta
@@ -150,9 +157,11 @@ class Reading:
         return items, meta
 
     async def _from_history(
-        self, cache: Cache, selection: Selection, wanted: ListOptions, revision: int, start: str
+        self, served: Served, selection: Selection, wanted: ListOptions, revision: int, start: str
     ) -> tuple[Iterable[Item], dict[str, Any]]:
         """As `_from_cache`, at an older revision."""
+        cache, view = served.cache, served.view
+        assert cache is not None
         prefix, scope = cache.prefix, f"{selection.namespace}/" if selection.namespace else ""
         first, end = prefix + max(start, scope), prefix[:-1] + "0"
         if scope:
@@ -168,8 +177,8 @@ class Reading:
                 raise Expired(_LIST_EXPIRED) from None
             except FutureRevision as future:
                 raise status.too_large_version(revision, future.current) from None
-            for place, entry in enumerate(page.entries):
-                item = decode_entry(cache, entry.key, entry.value, entry.revision)
+            found = [decode_entry(cache, entry.key, entry.value, entry.revision) for entry in page.entries]
+            for place, item in enumerate(await view.items(found) if view is not None else found):
                 if not selection.matches(item):
                     continue
                 if wanted.limit and len(items) == wanted.limit:
@@ -189,16 +198,17 @@ class Reading:
 
         Raises BadRequest, Invalid, Timeout. One that cannot resume gives an ERROR event that says Expired.
         """
-        cache = served.cache
+        cache = served.shown
         assert cache is not None
         wanted = options.list_options(call.request, call.info)
         if "watch" not in served.resource.verbs:
             raise MethodNotAllowed(status.method_not_supported(served.resource, "watch").message)
         form = self._form(call, served)
         selection = Selection(served.resource, cache, namespace_of(call, served), wanted.labels, wanted.fields)
-        await self.caches.fresh()
+        current = await self._level(served)
         self._check_version(wanted.version)
-        watcher = Watcher(cache, selection, form, lambda: self.caches.revision)
+        progress = served.view or self.caches
+        watcher = Watcher(cache, selection, form, lambda: progress.revision)
         if wanted.version and not wanted.initial_events:
             try:
                 self._resume(cache, watcher, wanted.version)
@@ -207,10 +217,10 @@ class Reading:
                 watcher.close()
                 return WatchAnswer(watcher=watcher, headers={"Content-Type": JSON})
         elif wanted.initial_events is False:
-            watcher.seen = self.caches.revision
+            watcher.seen = current
         else:
             bookmark = bool(wanted.initial_events and wanted.bookmarks)
-            watcher.begin(tuple(selection.of(cache)), self.caches.revision, bookmark)
+            watcher.begin(tuple(selection.of(cache)), current, bookmark)
         cache.attach(watcher)
         watcher.schedule(float(wanted.timeout), wanted.bookmarks)
         return WatchAnswer(watcher=watcher, headers={"Content-Type": JSON})

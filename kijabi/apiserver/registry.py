@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
 from kijabi.api import codec, status, validation
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.resource import FieldError, Resource
@@ -45,19 +47,24 @@ class Registry:
         obj = call.body(served.resource.type)  # decode
         metadata.match_namespace(obj, namespace_of(call))
         stored = await self.insert(call, served, obj)
-        return self.respond(call, served, stored, 201)
+        return await self.respond(call, served, stored, 201)
 
     async def insert(self, call: Call, served: Served, obj: Any) -> Stored:
         """The steps of `create` after decoding. Raises AlreadyExists, Invalid, or what admission raises."""
         resource, admission = served.resource, call.admission
         await self.caches.fresh()  # admission must see what was acknowledged before, such as a new namespace
         refuse_version(obj)
-        metadata.begin_create(obj)
+        if served.ending:
+            reason = "create not allowed while custom resource definition is terminating"
+            raise status.forbidden(resource, obj.metadata.name, reason)
         warn_owners(call, obj)
         resource.defaults(obj)  # default
         attrs = call.attributes("CREATE", obj)
         attrs.name = attrs.name or obj.metadata.name
+        if resource.qualified == "namespaces":
+            attrs.namespace = attrs.name  # to admission a namespace lies in itself
         await admission.mutate(attrs)  # mutating admission
+        metadata.begin_create(obj)
         warn_owners(call, obj)
         prepare(resource, obj, None)
         metadata.count_generation(resource, obj, None)
@@ -88,7 +95,7 @@ class Registry:
 
     async def _put_new(self, call: Call, served: Served, obj: Any) -> Stored:
         """Write a new object, or only pretend to (dryRun). Raises Changed."""
-        cache, target = stored_form(served, obj)
+        cache, target = await stored_form(served, obj)
         key = key_of(target)
         if not call.options.dry_run:
             return await self.storage.put(cache, key, target, 0, self.storage.effects(cache, target, None))
@@ -120,7 +127,7 @@ class Registry:
     async def change(self, call: Call, served: Served, make: Make) -> Response:
         """Replace an object by what `make` makes of it, and answer with the result; as `modify` does."""
         stored, created = await self.modify(call, served, make)
-        return self.respond(call, served, stored, 201 if created else 200)
+        return await self.respond(call, served, stored, 201 if created else 200)
 
     async def modify(self, call: Call, served: Served, make: Make) -> tuple[Stored, bool]:
         """Replace an object by what `make` makes of it, again and again until nobody comes between.
@@ -135,8 +142,9 @@ class Registry:
             item = cache.get(key)
             if item is None:
                 return await self._create_by_update(call, served, make), True
-            old = self.view(served, item.obj)
-            new = make(item)
+            shown = await self.shown(served, item)
+            old = shown.obj
+            new = make(shown)
             versioned = settle_version(served.resource, new, old, item, needed=call.request.method == "PUT")
             await self._revise(call, served, new, old)
             try:
@@ -169,14 +177,15 @@ class Registry:
     async def _store_change(self, call: Call, served: Served, item: Item, new: Any, old: Any) -> Stored:
         cache = served.cache
         assert cache is not None
-        _, target = stored_form(served, new)
+        _, target = await stored_form(served, new)
         if self.deletion.finished(cache.resource, target, item.obj):
             if not call.options.dry_run:
                 await self.deletion.remove(cache, item)
             return Stored(target, self.storage.encode(cache, target), item.revision)
         effects = self.storage.effects(cache, target, item.obj)
         target.metadata.resourceVersion = item.obj.metadata.resourceVersion
-        target.kind, target.apiVersion = item.obj.kind, item.obj.apiVersion
+        if served.view is None:
+            target.kind, target.apiVersion = item.obj.kind, item.obj.apiVersion
         if target == item.obj:
             return Stored(item.obj, item.value, item.revision)
         if call.options.dry_run:
@@ -225,22 +234,27 @@ class Registry:
             errors.extend(check_for(resource, call.info.subresource, new, old))
         if errors:
             raise status.invalid(resource, own.name, errors)
-        for text in resource.warnings(new):
+        update = resource.warnings_update
+        for text in update(new, old) if old is not None and update is not None else resource.warnings(new):
             call.warn(text)
 
-    def view(self, served: Served, obj: Any) -> Any:
-        """A stored object in the version that is served."""
+    async def shown(self, served: Served, item: Item) -> Item:
+        """A stored item in the version that is served."""
         down = served.resource.down
-        return down(obj) if served.viewed and down is not None else obj
+        if served.view is not None:
+            return (await served.view.items((item,)))[0]
+        return msgspec.structs.replace(item, obj=down(item.obj)) if served.viewed and down is not None else item
 
-    def respond(self, call: Call, served: Served, stored: Stored, code: int) -> Response:
+    async def respond(self, call: Call, served: Served, stored: Stored, code: int) -> Response:
         """Answer with an object as written, in the form that the client accepts."""
-        cache, media = served.cache, call.media
-        assert cache is not None
+        media = call.media
+        if served.view is not None:
+            shown = await self.shown(served, item_of(stored))
+            stored = Stored(shown.obj, shown.value, shown.revision)
         if not media.convert and not served.viewed:
             data = served.whole.wire(stored.value, stored.revision)
         else:
-            item = Item(key_of(stored.obj), "", "", stored.obj, stored.value, stored.revision)
+            item = item_of(stored)
             include = call.request.param("includeObject")
             data = pick(served.resource, served.whole, media, include).object(item, stored.revision)
         return encoded(media, data, code)
@@ -305,8 +319,15 @@ def key_of(obj: Any) -> str:
     return f"{own.namespace}/{own.name}" if own.namespace else str(own.name)
 
 
-def stored_form(served: Served, obj: Any) -> tuple[Cache, Any]:
+def item_of(stored: Stored) -> Item:
+    """An object as written, like one of a cache."""
+    return Item(key_of(stored.obj), "", "", stored.obj, stored.value, stored.revision)
+
+
+async def stored_form(served: Served, obj: Any) -> tuple[Cache, Any]:
     """The cache that an object belongs in, and the object in the form that is stored there."""
     cache, up = served.cache, served.resource.up
     assert cache is not None
+    if served.view is not None:
+        return cache, await served.view.stored(obj)
     return cache, up(obj) if served.viewed and up is not None else obj

@@ -130,16 +130,18 @@ class ApiServer:
             return await self._resource(request, peer, user, info)
         seconds = deadline(request) if request.query else REQUEST_TIMEOUT
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as timer:
                 if info.is_resource:
-                    return await self._resource(request, peer, user, info)
+                    return await self._resource(request, peer, user, info, timer.when() or 0.0)
                 response = await self.plain(request, user)
         except TimeoutError:
             text = "request did not complete within the allotted timeout"
             raise status.timeout(text) from None
         return response if response is not None else not_found_page()
 
-    async def _resource(self, request: Request, peer: Peer, user: UserInfo, info: RequestInfo) -> Answered:
+    async def _resource(
+        self, request: Request, peer: Peer, user: UserInfo, info: RequestInfo, deadline: float = 0.0
+    ) -> Answered:
         served = self.routes.find(info.group, info.version, info.resource)
         if served is None or info.verb == "proxy":
             if (info.group, info.version) in self.routes.versions:
@@ -148,7 +150,7 @@ class ApiServer:
         sub = self._place(request, served, info)
         call = Call(
             request=request, peer=peer, user=user, info=info, resource=served.resource, sub=sub,
-            admission=self.admission,
+            admission=self.admission, deadline=deadline,
         )  # fmt: skip
         if info.subresource in _LONG_RUNNING:
             return await self.handlers[served.resource.qualified, info.subresource](call)
@@ -169,7 +171,7 @@ class ApiServer:
         handler = self.handlers.get((served.resource.qualified, info.subresource))
         answer = await (handler(call) if handler is not None else self._verb(call, served))
         if call.warnings:
-            answer.headers["Warning"] = ", ".join(map(body.header, call.warnings))
+            answer.headers["Warning"] = body.warning_header(call.warnings)
         if isinstance(answer, Response):
             negotiate.finish(request, answer, call.media.pretty)
         elif isinstance(answer, WatchAnswer) and request.headers.get("upgrade", "").lower() == "websocket":
@@ -227,7 +229,7 @@ class ApiServer:
         if done.gone and served.resource.qualified not in deletion.RETURNED:
             return encode(call.media, deletion.success(served.resource, done))
         code = 202 if not done.gone and wanted.orphanDependents is False else 200
-        return self.registry.respond(call, served, done.stored, code)
+        return await self.registry.respond(call, served, done.stored, code)
 
     async def _delete_collection(self, call: Call, served: Served) -> Response:
         wanted = deletion.read_options(call.request)

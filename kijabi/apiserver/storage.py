@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from kijabi.api import codec, status
+from kijabi.api.custom import Custom
 from kijabi.apiserver.watchcache import Cache, Caches
 from kijabi.store.interface import Guard, Op, Store
 
@@ -69,8 +70,12 @@ class Storage:
         return hook.effects(new, old) if hook is not None else NO_EFFECTS
 
     def encode(self, cache: Cache, obj: Any) -> bytes:
-        """The bytes to store: with kind and apiVersion, without resourceVersion. Sets these on `obj`."""
-        obj.kind, obj.apiVersion = cache.resource.kind, cache.resource.api_version
+        """The bytes to store: with kind and apiVersion, without resourceVersion. Sets these on `obj`.
+
+        A custom object says itself which version it is in: the stored one may change at any time.
+        """
+        if not isinstance(obj, Custom):
+            obj.kind, obj.apiVersion = cache.resource.kind, cache.resource.api_version
         obj.metadata.resourceVersion = ""
         return codec.encode(obj)
 

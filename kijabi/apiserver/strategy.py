@@ -6,6 +6,7 @@ does beyond the rule is in its own `prepare` (k8s.io/kubernetes `pkg/registry/*/
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from kijabi.api.resource import FieldError, Resource
@@ -39,7 +40,7 @@ def prepare_for(resource: Resource, sub: str, new: Any, old: Any) -> None:
     """For an update of an object through one of its subresources, or ("") of the object itself."""
     match sub:
         case "status":
-            prepare_status(resource, new, old)
+            (resource.prepare_status or partial(prepare_status, resource))(new, old)
         case "finalize":
             new.status = old.status
         case "ephemeralcontainers":
@@ -55,6 +56,8 @@ def check_for(resource: Resource, sub: str, new: Any, old: Any) -> list[FieldErr
     match sub:
         case "status":
             return list(resource.validate_status(new, old))
+        case _ if resource.update_alone:
+            return list(resource.validate_update(new, old))
         case "ephemeralcontainers":
             return [*resource.validate(new), *podchanges.check_ephemeral(new, old)]
         case "resize":

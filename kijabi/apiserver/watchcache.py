@@ -13,11 +13,12 @@ import logging
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from kijabi.api import codec
+from kijabi.api.custom import Custom
 from kijabi.api.resource import Resource
 from kijabi.api.sharing import Sharing
 from kijabi.api.struct import Struct
@@ -86,6 +87,7 @@ class Cache:
         self.changed = 0  # revision of the last event
         self.watchers: dict[tuple[str, str], dict[Watcher, None]] = {}
         self.subscribers: list[Callable[[Any, Any], None]] = []
+        self.followers: list[Follower] = []
         getters = dict(resource.fields)
         self.getters = {field: getters[field] for field in indexed if field in getters}
         self.indexes: dict[str, dict[str, dict[str, Item]]] = {field: {} for field in self.getters}
@@ -166,6 +168,8 @@ class Cache:
                 for watcher in tuple(self.watchers.get(bucket, ())):
                     watcher.offer(event)
             event.frames.clear()
+        for follower in self.followers:
+            follower.offer(event)
         before = event.old.obj if event.old else None
         after = event.new.obj if event.new else None
         for changed in self.subscribers:
@@ -201,6 +205,20 @@ class Cache:
         for bucket in tuple(self.watchers.values()):
             for watcher in tuple(bucket):
                 watcher.close()
+        for follower in self.followers:
+            follower.reset()
+
+
+class Follower(Protocol):
+    """What makes other items of a cache's: those of a custom resource in one of its versions."""
+
+    def offer(self, event: Event) -> None:
+        """Take an event; called in order, before the subscribers."""
+        ...
+
+    def reset(self) -> None:
+        """What follows is no continuation of what was offered."""
+        ...
 
 
 class Caches:
@@ -229,6 +247,25 @@ class Caches:
         self.by_prefix[cache.prefix] = cache
         self.by_type.setdefault(resource.type, cache)
         return cache
+
+    def custom(self, group: str, plural: str) -> Cache:
+        """The cache of a custom resource's stored objects, in whatever versions they are.
+
+        It is there as soon as the store has objects of that name, whether or not they are served: so nothing needs to
+        be read when their definition comes, and what comes meanwhile is not missed.
+        """
+        found = self.by_prefix.get(f"{ROOT}{group}/{plural}/")
+        if found is None:
+            found = Cache(Resource(group=group, version="", kind="", plural=plural, type=Custom))
+            found.clear(self.revision)
+            self.by_prefix[found.prefix] = found
+        return found
+
+    def drop(self, cache: Cache) -> None:
+        """Forget a custom resource; its objects, if it has any, stay."""
+        cache.cut_watchers()
+        if not cache.items:
+            self.by_prefix.pop(cache.prefix, None)
 
     def of(self, resource: Resource) -> Cache:
         """The cache where a resource's objects are stored."""
@@ -289,7 +326,7 @@ class Caches:
             cache.cut_watchers()
         await self.load()
         for cache in self.by_prefix.values():
-            old = before[cache.prefix]
+            old = before.get(cache.prefix, {})
             for key in old.keys() | cache.items.keys():
                 was, now = old.get(key), cache.items.get(key)
                 if was is None or now is None or was.revision != now.revision:
@@ -300,7 +337,12 @@ class Caches:
         """The cache that a store key belongs to, and the key within it."""
         end = key.find("/", key.find("/", len(ROOT)) + 1) + 1
         cache = self.by_prefix.get(key[:end])
-        return (cache, key[end:]) if cache is not None else None
+        if cache is None:
+            group, _, plural = key[len(ROOT) : end - 1].partition("/")
+            if "." not in group or not plural or not key.startswith(ROOT):
+                return None
+            cache = self.custom(group, plural)
+        return cache, key[end:]
 
     def _decode(self, cache: Cache, key: str, entry: Entry) -> Item | None:
         """An entry as an Item, without decoding what this server has just written; None if it cannot be read."""
