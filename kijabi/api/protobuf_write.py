@@ -70,27 +70,27 @@ def _field_writer(field: Field) -> Writer:
 def _always(number: int, value: Writer, shape: Shape | None = None) -> Writer:
     """A value with its key in front; without a shape it is a message."""
     if shape is not None and shape.kind in NUMBERS:
-        key = _varint(number << 3 | NUMBERS[shape.kind])
+        key = varint(number << 3 | NUMBERS[shape.kind])
         return lambda each: key + value(each)
-    key = _varint(number << 3 | BYTES)
+    key = varint(number << 3 | BYTES)
 
     def write(each: Any) -> bytes:
         body = value(each)
         size = len(body)
-        return key + (_SMALL[size] if size < 0x80 else _varint(size)) + body
+        return key + (_SMALL[size] if size < 0x80 else varint(size)) + body
 
     return write
 
 
 def _map_writer(number: int, item: Shape) -> Writer:
-    key = _varint(number << 3 | BYTES)
+    key = varint(number << 3 | BYTES)
     value = _always(2, _value_writer(item), item)
     return lambda pairs: b"".join(
         [_delimited(key, _delimited(b"\x0a", name.encode()) + value(each)) for name, each in sorted(pairs.items())]
     )
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
     """A varint; negative numbers take ten bytes, as two's complement."""
     if 0 <= value < 0x80:
         return _SMALL[value]
@@ -107,7 +107,7 @@ _SMALL = [bytes((value,)) for value in range(0x80)]
 
 
 def _delimited(key: bytes, body: bytes) -> bytes:
-    return key + _varint(len(body)) + body
+    return key + varint(len(body)) + body
 
 
 def _value_writer(shape: Shape) -> Writer:
@@ -140,21 +140,21 @@ def _write_moment(value: Time | MicroTime) -> bytes:
         return b""
     since = value.datetime() - EPOCH
     seconds = since.days * 86400 + since.seconds
-    return b"\x08" + _varint(seconds) + b"\x10" + _varint(since.microseconds * 1000)
+    return b"\x08" + varint(seconds) + b"\x10" + varint(since.microseconds * 1000)
 
 
 def _write_int_or_string(value: int | str) -> bytes:
     if isinstance(value, str):
         return b"\x08\x01\x10\x00" + _delimited(b"\x1a", value.encode())
-    return b"\x08\x00\x10" + _varint(value) + b"\x1a\x00"
+    return b"\x08\x00\x10" + varint(value) + b"\x1a\x00"
 
 
 _VALUES: dict[str, Writer] = {
     "string": str.encode,
     "bytes": bytes,
-    "bool": _varint,
-    "int32": _varint,
-    "int64": _varint,
+    "bool": varint,
+    "int32": varint,
+    "int64": varint,
     "float": _write_double,
     "quantity": _write_quantity,
     "time": _write_moment,
@@ -170,7 +170,7 @@ def _union_writer(shape: Shape) -> Writer:
     struct_number, other_number = union_numbers(shape)
     write_struct = _always(struct_number, _value_writer(first))
     if other.item is None:
-        flag = _varint(other_number << 3 | VARINT)
-        return lambda value: flag + _varint(value) if isinstance(value, bool) else write_struct(value)
+        flag = varint(other_number << 3 | VARINT)
+        return lambda value: flag + varint(value) if isinstance(value, bool) else write_struct(value)
     item = _always(other_number, _value_writer(other.item), other.item)
     return lambda value: b"".join(map(item, value)) if isinstance(value, tuple) else write_struct(value)

@@ -33,7 +33,7 @@ from kijabi.apiserver.call import Handler
 from kijabi.apiserver.discovery import Discovery
 from kijabi.apiserver.expiry import Expiry
 from kijabi.apiserver.metrics import Metrics
-from kijabi.apiserver.openapi import OpenApi
+from kijabi.apiserver.openapi.serving import OpenApi
 from kijabi.apiserver.plain import Page, Plain
 from kijabi.apiserver.reading import Reading
 from kijabi.apiserver.registry import Registry

@@ -16,7 +16,7 @@ from kijabi.api.gotext import quote
 from kijabi.apiserver import negotiate
 from kijabi.apiserver.attributes import UserInfo
 from kijabi.apiserver.discovery import Discovery
-from kijabi.apiserver.openapi import OpenApi
+from kijabi.apiserver.openapi.serving import OpenApi
 from kijabi.client.transport import Request, Response
 
 # What clients are told they talk to: the Kubernetes version whose API is served.
@@ -57,12 +57,12 @@ class Plain:
         first = path.split("/", 2)[1]
         if first in _HEALTH:
             return self._health(request, path)
-        found = self._page(request, path, first)
+        found = await self._page(request, path, first)
         if found is not None and request.method not in ("GET", "HEAD"):
             raise status.generic(405)
         return found
 
-    def _page(self, request: Request, path: str, first: str) -> Response | None:
+    async def _page(self, request: Request, path: str, first: str) -> Response | None:
         """Any page but the health pages."""
         page = self._pages.get(path)
         if page is not None:
@@ -75,7 +75,7 @@ class Plain:
             case "api" | "apis":
                 return self.discovery.answer(request, path)
             case "openapi":
-                return self.openapi.answer(request, path)
+                return await self.openapi.answer(request, path)
             case "":
                 return self._paths(request)
             case _:
@@ -132,7 +132,7 @@ class Plain:
         return Response(headers={"Content-Type": negotiate.JSON}, body=body)
 
     def _paths(self, request: Request) -> Response:
-        paths = sorted({"/healthz", "/livez", "/readyz", "/metrics", "/version", "/openapi/v3", *self._pages,
-                        *self.discovery.paths()})  # fmt: skip
+        paths = sorted({"/healthz", "/livez", "/readyz", "/metrics", "/version", "/openapi/v2", "/openapi/v3",
+                        *self._pages, *self.discovery.paths()})  # fmt: skip
         body = msgspec.json.format(msgspec.json.encode({"paths": paths}), indent=2)
         return Response(headers={"Content-Type": negotiate.JSON}, body=body)

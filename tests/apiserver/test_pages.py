@@ -84,16 +84,6 @@ async def test_openapi_documents_are_found_by_hash(world: World) -> None:
         text = (await world.get(f"/openapi/v3/{path}")).body
         known = set(text["components"]["schemas"])
         assert set(references(text)) <= known, path
-    assert (await world.get("/openapi/v2")).status == 406
-
-
-@pytest.mark.parametrize("separator", ["@", "."])
-async def test_the_second_version_of_openapi_names_no_type(world: World, separator: str) -> None:
-    # what Go's clients ask for; the answer must be a media type that Go reads, so without the @
-    asked = f"application/com.github.proto-openapi.spec.v2{separator}v1.0+protobuf"
-    answer = await world.get("/openapi/v2", {"accept": asked})
-    assert answer.headers["Content-Type"] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-    assert answer.raw == b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.37.0"
     assert (await world.get("/openapi/v3/apis/none/v1")).status == 404
 
 

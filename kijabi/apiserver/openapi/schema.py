@@ -1,6 +1,6 @@
 """Types as OpenAPI v3 schemas: names, members, list types, merge keys, defaults.
 
-Pure; `openapi.py` collects what a document refers to. Everything is read off the annotations through `api/shape.py`;
+Pure; `paths.py` collects what a document refers to. Everything is read off the annotations through `api/shape.py`;
 the names of schemas are upstream's, because clients know some of them (k8s.io/kube-openapi).
 """
 
@@ -10,17 +10,21 @@ import inspect
 from typing import Any
 
 from kijabi.api import catalog, meta
+from kijabi.api.custom import Custom
 from kijabi.api.resource import Resource
 from kijabi.api.shape import Field, Shape, fields, is_atomic
 from kijabi.api.struct import Struct
+from kijabi.apiserver.openapi import custom, texts
 
 REF = "#/components/schemas/"
+KINDS = "x-kubernetes-group-version-kind"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 RAW = "io.k8s.apimachinery.pkg.runtime.RawExtension"
 TIME, MICRO_TIME = f"{_META}.Time", f"{_META}.MicroTime"
 PATCH = f"{_META}.Patch"
+OBJECT_META = f"{_META}.ObjectMeta"
 # Where upstream keeps the types of a package, where it is not io.k8s.api.<package>.
 _HOMES = {
     "dra": "io.k8s.api.resource",
@@ -62,10 +66,7 @@ BASICS: dict[str, dict[str, Any]] = {
     RAW: {"description": "Any object.", "type": "object"},
     PATCH: {"description": "A change to an object, in the form that the content type says.", "type": "object"},
 }  # fmt: skip
-_IDS = {
-    "apiVersion": "The group and version of this representation of the object.",
-    "kind": "What the object is, as one word in CamelCase.",
-}
+_IDS = {"apiVersion": texts.API_VERSION, "kind": texts.KIND}
 
 
 class Names:
@@ -91,31 +92,49 @@ class Schemas:
         self.names = names
         self.found: dict[str, dict[str, Any]] = {}
 
-    def add(self, cls: type[Struct], kinds: list[dict[str, str]] | None = None) -> dict[str, Any]:
-        """A reference to a type's schema, which is now in the document. kinds: its group, version and kind."""
+    def add(self, cls: type[Struct]) -> dict[str, Any]:
+        """A reference to a type's schema, which is now in the document."""
         name = self.names.of(cls)
         if name not in self.found:
             schema: dict[str, Any] = {"description": describe(cls), "type": "object"}
             self.found[name] = schema
             self._members(cls, schema)
-        if kinds:
-            self.found[name]["x-kubernetes-group-version-kind"] = kinds
+            api_version, kind = catalog.identity(cls)
+            if kind:
+                group, _, version = api_version.rpartition("/")
+                schema[KINDS] = [identity(group, version, kind)]
         return {"$ref": REF + name}
 
-    def add_list(self, resource: Resource, kinds: list[dict[str, str]]) -> dict[str, Any]:
-        """A reference to the schema of a resource's list."""
-        name = f"{self.names.of(resource.type)}List"
-        self.found[name] = {
-            "description": f"A list of {resource.kind} objects.",
-            "type": "object",
-            "required": ["items"],
-            "properties": {
-                **{key: {"description": text, "type": "string"} for key, text in _IDS.items()},
-                "items": {"type": "array", "items": self.add(resource.type)},
-                "metadata": with_more(self.add(meta.ListMeta), {"default": {}}),
-            },
-            "x-kubernetes-group-version-kind": kinds,
-        }
+    def object(self, resource: Resource) -> dict[str, Any]:
+        """A reference to the schema of a resource's objects."""
+        if resource.type is not Custom:
+            return self.add(resource.type)
+        name = custom.model_name(resource)
+        if name not in self.found:
+            self.add(meta.ObjectMeta)
+            self.found[name] = custom.schema(resource, REF + OBJECT_META)
+        return {"$ref": REF + name}
+
+    def list(self, resource: Resource) -> dict[str, Any]:
+        """A reference to the schema of a resource's lists."""
+        is_custom = resource.type is Custom
+        name = custom.model_name(resource, resource.listed) if is_custom else f"{self.names.of(resource.type)}List"
+        if name not in self.found:
+            metadata = with_more(self.add(meta.ListMeta), {"default": {}, "description": texts.LIST_METADATA})
+            self.found[name] = {
+                "description": f"{resource.listed} is a list of {resource.kind}.",
+                "type": "object",
+                "required": ["items"],
+                "properties": {
+                    **{key: {"description": text, "type": "string"} for key, text in _IDS.items()},
+                    "items": {
+                        "description": f"List of {resource.plural}.", "type": "array", "items": self.object(resource),
+                    },
+                    "metadata": metadata,
+                },
+                KINDS: [identity(resource.group, resource.version, resource.listed)],
+                **(custom.selectable(resource) if is_custom else {}),
+            }  # fmt: skip
         return {"$ref": REF + name}
 
     def basic(self, name: str) -> dict[str, Any]:
@@ -142,6 +161,10 @@ class Schemas:
         more: dict[str, Any] = {}
         if name in _IDS and member.shape.kind == "string" and issubclass(cls, meta.TypeMeta):
             more["description"] = _IDS[name]
+        elif cls is meta.ObjectMeta:
+            more["description"] = texts.OBJECT_META[name]
+        elif member.shape.struct is meta.ObjectMeta:
+            more["description"] = texts.METADATA
         if tag.default is not None:
             more["default"] = tag.default
         elif member.shape.kind == "struct" and not member.shape.nullable:
@@ -172,6 +195,11 @@ class Schemas:
         return {"type": "array", "items": inner} if shape.kind == "list" else {
             "type": "object", "additionalProperties": inner,
         }  # fmt: skip
+
+
+def identity(group: str, version: str, kind: str) -> dict[str, str]:
+    """A group, version and kind as extensions carry them."""
+    return {"group": group, "version": version, "kind": kind}
 
 
 def with_more(schema: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
