@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from kijabi.api import status
-from kijabi.base.errors import ApiError, BadRequest
+from kijabi.base.errors import ApiError, BadRequest, Invalid
 
 Json = Any
 Object = dict[str, Any]
@@ -55,8 +55,19 @@ def same(left: Json, right: Json) -> bool:
     return bool(left == right)
 
 
+class Inapplicable(Invalid):
+    """A JSON patch that does not fit its document. problem: why, in words that clients do not see; tested: an
+    operation `test` failed."""
+
+    def __init__(self, problem: str, *, tested: bool = False) -> None:
+        answer = status.generic(422)
+        super().__init__(answer.message, details=answer.details)
+        self.problem = problem
+        self.tested = tested
+
+
 def _unprocessable(reason: str) -> ApiError:
-    return status.generic(422, said=reason)
+    return Inapplicable(reason)
 
 
 # JSON patch, RFC 6902
@@ -109,7 +120,7 @@ def _apply(root: Object, operation: Object, copy_budget: int) -> int:
             return size
         case "test":
             if not same(_get(root, path), operation.get("value")):
-                raise _unprocessable(f"testing value {path} failed: test failed")
+                raise Inapplicable(f"testing value {path} failed: test failed", tested=True)
         case _:
             raise _unprocessable(f"Unexpected kind: {kind}")
     return 0

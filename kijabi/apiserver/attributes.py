@@ -13,13 +13,14 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
-from kijabi.api.resource import Resource
+from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct
 from kijabi.client.transport import Request, Response
 
 T = TypeVar("T", bound=Struct)
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+MAX_AUDIT_ANNOTATIONS = 256  # of one request; more are left out
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -60,13 +61,27 @@ class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
     label_selector: str = ""
 
 
+class Reinvocation(msgspec.Struct, kw_only=True):
+    """What the two rounds of mutating admission tell each other (k8s.io/apiserver `pkg/admission/reinvocation.go`).
+
+    second: this is the second round, which there is if somebody set `wanted` in the first. memory: what plug-ins keep
+    from the first to the second, by their names.
+    """
+
+    second: bool = False
+    wanted: bool = False
+    memory: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
 class Attributes(msgspec.Struct, kw_only=True):
     """One write on its way through admission (k8s.io/apiserver `pkg/admission` Attributes).
 
     object: the new object, privately owned: `mutate` changes it in place; None on DELETE. old: the stored
     object, shared: never written to; None on CREATE. For a subresource with a body of its own (binding,
     eviction, scale, token) object is that body. options: CreateOptions, UpdateOptions, DeleteOptions as read,
-    or None.
+    or None. audit_annotations: what plug-ins tell the audit log, by `plugin.domain/key`. reservation: what must be
+    written in the same transaction as the object, if it is written (a quota's charge). sub: the declaration of the
+    subresource, None for the resource itself. deadline: the loop's time when the request ends, 0 for never.
     """
 
     user: UserInfo
@@ -80,11 +95,29 @@ class Attributes(msgspec.Struct, kw_only=True):
     options: Any = None
     dry_run: bool = False
     warnings: list[str] = msgspec.field(default_factory=list)
+    audit_annotations: dict[str, str] = msgspec.field(default_factory=dict)
+    reservation: Any = None
+    sub: Subresource | None = None
+    deadline: float = 0.0
+    rounds: Reinvocation = msgspec.field(default_factory=Reinvocation)
 
     @property
     def is_status(self) -> bool:
         """Whether this writes the status subresource."""
         return self.subresource == "status"
+
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """Group, version and kind of the object: of the subresource's body where it has one of its own."""
+        resource, sub = self.resource, self.sub
+        if sub is None:
+            return resource.group, resource.version, resource.kind
+        return sub.group or resource.group, sub.version or resource.version, sub.kind
+
+    def annotate(self, key: str, value: str) -> None:
+        """Tell the audit log something; what was told before under this key stays."""
+        if len(self.audit_annotations) < MAX_AUDIT_ANNOTATIONS:
+            self.audit_annotations.setdefault(key, value)
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -37,7 +37,10 @@ class Chain(Protocol):
 
 
 class Call(msgspec.Struct, kw_only=True, eq=False):
-    """A request that may proceed. `resource` is a subresource's parent, `sub` its declaration or None."""
+    """A request that may proceed. `resource` is a subresource's parent, `sub` its declaration or None.
+
+    deadline: the loop's time when it ends, 0 for never. audit_annotations: what admission tells the audit log.
+    """
 
     request: Request
     peer: Peer
@@ -49,6 +52,8 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     media: Media = Media()
     options: WriteOptions = msgspec.field(default_factory=WriteOptions)
     warnings: list[str] = msgspec.field(default_factory=list)
+    audit_annotations: dict[str, str] = msgspec.field(default_factory=dict)
+    deadline: float = 0.0
 
     def body(self, cls: type[T]) -> T:
         """The request body as `cls`: JSON, YAML or protobuf by Content-Type; fieldValidation is applied.
@@ -79,7 +84,8 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         return Attributes(
             user=self.user, resource=self.resource, operation=operation, namespace=info.namespace, name=info.name,
             subresource=info.subresource, object=obj, old=old, options=self.options,
-            dry_run=self.options.dry_run, warnings=self.warnings,
+            dry_run=self.options.dry_run, warnings=self.warnings, audit_annotations=self.audit_annotations,
+            sub=self.sub, deadline=self.deadline,
         )  # fmt: skip
 
     async def admit(self, operation: Operation, obj: Any, old: Any = None) -> None:
