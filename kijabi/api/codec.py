@@ -106,6 +106,12 @@ def decode_strict(cls: type[T], data: bytes) -> tuple[T, list[str]]:
     """As `decode`, with what a strict decoder minds: `unknown field "spec.x"`, `duplicate field "spec.y"`."""
     fast, unpin = _decoder(cls)
     try:
+        if issubclass(cls, Custom):
+            obj = _strict_custom(data)  # type: ignore[assignment]
+            if obj is None:
+                return _slowly(cls, data)
+            unpin(obj)
+            return obj, []
         obj = fast(data)
         if len(_encoder.encode(_plain.decode(data))) != len(msgspec.json.format(data, indent=-1)):
             # A repeated member is lost in a dict, so the text shrinks. Numbers and escapes may change it too.
@@ -125,14 +131,29 @@ _decode_head = msgspec.json.Decoder(_Head, dec_hook=_into).decode
 
 def _decode_custom(data: bytes) -> Custom:
     head = _decode_head(data)
-    content: dict[str, Any] = _plain.decode(data)
+    return _custom(head, _plain.decode(data))
+
+
+def _custom(head: _Head, content: dict[str, Any]) -> Custom:
     for name in ("apiVersion", "kind", "metadata"):
         content.pop(name, None)
     return Custom(apiVersion=head.apiVersion, kind=head.kind, metadata=head.metadata, content=content)
 
 
+def _strict_custom(data: bytes) -> Custom | None:
+    """As `_decode_custom`; None if something seems to come twice, which shrinks the text (`decode_strict`)."""
+    head = _decode_head(data)
+    content: dict[str, Any] = _plain.decode(data)
+    if len(_encoder.encode(content)) != len(msgspec.json.format(data, indent=-1)):
+        return None
+    return _custom(head, content)
+
+
 def _slowly(cls: type[T], data: bytes) -> tuple[T, list[str]]:
-    cleaned, problems = codec_slow.clean(cls, data)
+    if issubclass(cls, Custom):
+        cleaned, problems = codec_slow.clean_custom(data)
+    else:
+        cleaned, problems = codec_slow.clean(cls, data)
     fast, unpin = _decoder(cls)
     try:
         obj = fast(_encoder.encode(cleaned))

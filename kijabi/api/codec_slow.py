@@ -58,6 +58,47 @@ def clean(cls: type[Struct], data: bytes) -> tuple[dict[str, Any], list[str]]:
     return (cleaned if cleaned is not None else {}), walk.problems
 
 
+def clean_custom(data: bytes) -> tuple[dict[str, Any], list[str]]:
+    """A custom object with its metadata cleaned, all else as it is, and the strict problems. BadRequest for other texts.
+
+    Members that came twice are told of first, wherever they are, then what metadata does not know.
+    """
+    value, problem = _parse(data)
+    if problem:
+        raise BadRequest(UNREADABLE + problem)
+    if not isinstance(value, _Pairs):
+        raise BadRequest(f"json: cannot unmarshal {_json_name(value)} into Go value of type map[string]interface {{}}")
+    walk = _Walk()
+    walk.untyped(value, _ROOT)
+    cleaned: dict[str, Any] = _plain(value)
+    try:
+        metadata = next((item for name, item in reversed(value) if name == "metadata"), None)
+        if metadata is not None:
+            cleaned["metadata"] = walk.value(Shape("struct", struct=ObjectMeta), metadata, _Place("metadata"), None)
+        else:
+            cleaned.pop("metadata", None)
+        for name in ("apiVersion", "kind"):
+            if not isinstance(cleaned.setdefault(name, ""), str):
+                raise _Wrong(f".{name} accessor error: {_shown(cleaned[name])} is of the type {_go_value(cleaned[name])}, "
+                             "expected string")
+    except (_Wrong, ValueError) as error:
+        raise BadRequest(str(error)) from None
+    return cleaned, walk.problems
+
+
+def _shown(value: Any) -> str:
+    return "<nil>" if value is None else msgspec.json.encode(value).decode()
+
+
+def _go_value(value: Any) -> str:
+    """The Go type that a value of no type is decoded into."""
+    if value is None:
+        return "<nil>"
+    if isinstance(value, dict):
+        return "map[string]interface {}"
+    return "[]interface {}" if isinstance(value, list) else "bool" if isinstance(value, bool) else "int64"
+
+
 def _parse(data: bytes) -> tuple[Any, str]:
     """(the parsed text, why it is no JSON in Go's words or an empty text)."""
     try:
