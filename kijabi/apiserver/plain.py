@@ -73,7 +73,7 @@ class Plain:
             case "metrics" if path == "/metrics":
                 return self.metrics()
             case "api" | "apis":
-                return self.discovery.answer(request, path)
+                return await self.discovery.answer(request, path)
             case "openapi":
                 return await self.openapi.answer(request, path)
             case "":
