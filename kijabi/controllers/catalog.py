@@ -19,6 +19,7 @@ from kijabi.controllers.replicationcontroller import ReplicationControllers
 from kijabi.controllers.rootca import RootCertificates
 from kijabi.controllers.runtime import Context, Controller
 from kijabi.controllers.serviceaccount import ServiceAccounts
+from kijabi.controllers.statefulset.controller import StatefulSets
 from kijabi.controllers.tainteviction import TaintEviction
 
 CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
@@ -31,6 +32,7 @@ CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     ReplicaSets,
     ReplicationControllers,
     DaemonSets,
+    StatefulSets,
     EndpointSlices,
     EndpointsController,
     Namespaces,

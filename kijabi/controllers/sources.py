@@ -13,9 +13,11 @@ from kijabi.api.apps.controllerrevision import ControllerRevision
 from kijabi.api.apps.daemonset import DaemonSet
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet
+from kijabi.api.apps.statefulset import StatefulSet
 from kijabi.api.core.endpoints import Endpoints
 from kijabi.api.core.namespace import Namespace
 from kijabi.api.core.node import Node
+from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.replicationcontroller import ReplicationController
 from kijabi.api.core.service import Service
@@ -85,6 +87,16 @@ def replication_controllers(informers: Informers) -> Informer[ReplicationControl
 def daemon_sets(informers: Informers) -> Informer[DaemonSet]:
     """All DaemonSets, by namespace."""
     return informers.of(DaemonSet, indexes=_NAMESPACED)
+
+
+def stateful_sets(informers: Informers) -> Informer[StatefulSet]:
+    """All StatefulSets, by namespace."""
+    return informers.of(StatefulSet, indexes=_NAMESPACED)
+
+
+def claims(informers: Informers) -> Informer[PersistentVolumeClaim]:
+    """All PersistentVolumeClaims."""
+    return informers.of(PersistentVolumeClaim)
 
 
 def controller_revisions(informers: Informers) -> Informer[ControllerRevision]:

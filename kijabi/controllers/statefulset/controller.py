@@ -1,0 +1,262 @@
+"""The StatefulSet controller: claims pods and revisions, carries out the plan, writes the status.
+
+Receives StatefulSets, pods, claims and ControllerRevisions from the informers. All decisions are in `plan.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from kijabi.api import codec
+from kijabi.api.apps.controllerrevision import ControllerRevision
+from kijabi.api.apps.statefulset import StatefulSet
+from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
+from kijabi.api.core.pod import Pod
+from kijabi.api.core.podtemplate import PodTemplateSpec
+from kijabi.api.meta import OwnerReference
+from kijabi.api.selector import from_label_selector
+from kijabi.base import clock
+from kijabi.base.errors import AlreadyExists, ApiError, Conflict, ConnectionLost, KijabiError, NotFound
+from kijabi.client.cache import key_of
+from kijabi.controllers import pods as podlib
+from kijabi.controllers import revisions
+from kijabi.controllers.creation import growing, together
+from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, orphans, settle
+from kijabi.controllers.ownwrites import AGAIN, OwnWrites
+from kijabi.controllers.revisions import History, Revisions
+from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
+from kijabi.controllers.sources import by_namespace, claims, controller_revisions, pods, stateful_sets, unchanged
+from kijabi.controllers.statefulset import claims as ownership
+from kijabi.controllers.statefulset.identity import (
+    claims_of,
+    is_member,
+    make_pod,
+    name_of,
+    ordinal_of,
+    repaired,
+    revision_of,
+)
+from kijabi.controllers.statefulset.plan import Create, Plan, View, plan, status_of
+
+KIND = "StatefulSet"
+API_VERSION = "apps/v1"
+REVISION_LABEL = "controller.kubernetes.io/hash"
+
+
+class StatefulSets:
+    """The controller; see the module."""
+
+    name = "statefulset"
+    workers = WORKERS
+
+    def __init__(self, context: Context) -> None:
+        self.client = context.client
+        self.recorder = context.recorder("statefulset-controller")
+        self.sets = stateful_sets(context.informers)
+        self.pods = pods(context.informers)
+        self.claims = claims(context.informers)
+        self.revisions = Revisions(self.client, controller_revisions(context.informers))
+        self.own = OwnWrites(self.client, self.pods)
+
+    def sources(self) -> Sequence[Source]:
+        return (
+            Source(self.sets, lambda old, new: (key_of(new if new is not None else old),)),
+            Source(self.pods, self._keys_of_dependent),
+            Source(self.revisions.informer, self._keys_of_dependent),
+            Source(self.claims, lambda old, new: ()),
+        )
+
+    def _keys_of_dependent(
+        self, old: Pod | ControllerRevision | None, new: Pod | ControllerRevision | None
+    ) -> Iterable[str]:
+        """The sets that control it, before and now; an orphan's candidates when its labels or owner changed."""
+        keys: set[str] = set()
+        for obj in (old, new):
+            ref = controller_of(obj.metadata) if obj is not None else None
+            if obj is not None and ref is not None and ref.kind == KIND:
+                keys.add(f"{obj.metadata.namespace}/{ref.name}")
+        if new is not None and controller_of(new.metadata) is None and not unchanged(old, new):
+            keys.update(
+                key_of(ss)
+                for ss in by_namespace(self.sets, new.metadata.namespace)
+                if from_label_selector(ss.spec.selector).matches(new.metadata.labels)
+            )
+        return keys
+
+    async def reconcile(self, key: str) -> float | None:
+        ss = self.sets.get(key)
+        if ss is None:
+            return None
+        if not await self.own.visible(key):
+            return AGAIN
+        ref = controller_ref(ss, API_VERSION, KIND)
+        owned = await self._claim(ss, ref)
+        history = await self._history(ss, ref)
+        update, collisions = await self._update_revision(ss, ref, history)
+        known = {one.metadata.name: one for one in (*history.old, *history.current, update)}
+        current = known.get(ss.status.currentRevision, update)
+        space = ss.metadata.namespace
+        view = View(ss, owned, current.metadata.name, update.metadata.name, clock.now(),
+                    lambda name: self.claims.get(f"{space}/{name}"))  # fmt: skip
+        todo = plan(view)
+        failure = await self._carry_out(view, ref, todo, known)
+        status = status_of(view, collisions)
+        if status != ss.status:
+            changed = codec.clone(ss)
+            changed.status = status
+            await self.client.update_status(changed)
+        if failure is not None:
+            raise failure
+        await self._forget(ss, history, {current.metadata.name, update.metadata.name, *map(revision_of, owned)})
+        return podlib.next_available(owned, ss.spec.minReadySeconds, view.now)
+
+    async def _claim(self, ss: StatefulSet, ref: OwnerReference) -> tuple[Pod, ...]:
+        uid, namespace = ss.metadata.uid, ss.metadata.namespace
+        candidates = (*self.pods.index(CONTROLLER, uid), *self.pods.index(CONTROLLER, orphans(namespace)))
+        matches = from_label_selector(ss.spec.selector).matches
+        members = (pod for pod in candidates if is_member(ss, pod))
+        return await settle(self.client, ss, ref, claim(ss.metadata, matches, members))
+
+    async def _history(self, ss: StatefulSet, ref: OwnerReference) -> History:
+        matches = from_label_selector(ss.spec.selector).matches
+        data = revisions.data_of(ss.spec.template)
+        return revisions.sort_out(await self.revisions.of(ss, ref, matches), data)
+
+    async def _update_revision(
+        self, ss: StatefulSet, ref: OwnerReference, history: History
+    ) -> tuple[ControllerRevision, int]:
+        """The revision of the present template, made or renumbered if need be, and how often names clashed."""
+        collisions = ss.status.collisionCount or 0
+        if history.current:
+            found = history.current[-1]
+            if found.revision < history.next_number:
+                found = await self.revisions.renumber(found, history.next_number)
+            return found, collisions
+        data = revisions.data_of(ss.spec.template)
+        while True:  # until a name is free; each clash gives another name
+            code = revisions.hash_of(data, collisions)
+            labels = revisions.labels_of(ss.spec.template, REVISION_LABEL, code)
+            made = await self.revisions.ensure(revisions.make(ss, ref, data, code, labels, history.next_number))
+            if made is not None:
+                return made, collisions
+            collisions += 1
+
+    async def _forget(self, ss: StatefulSet, history: History, live: set[str]) -> None:
+        limit = 10 if ss.spec.revisionHistoryLimit is None else ss.spec.revisionHistoryLimit
+        unused = [one for one in (*history.old, *history.current) if one.metadata.name not in live]
+        for one in revisions.expired(unused, (), limit):
+            await self.revisions.delete(one)
+
+    async def _carry_out(
+        self, view: View, ref: OwnerReference, todo: Plan, known: dict[str, ControllerRevision]
+    ) -> KijabiError | None:
+        ss = view.ss
+        for pod in todo.claims:
+            failure = await self._make_claims(ss, ordinal_of(pod))
+            if failure is not None:
+                return failure
+        for pod in todo.repair:
+            failure = await self._make_claims(ss, ordinal_of(pod)) or await self._repair(ss, pod)
+            if failure is not None:
+                return failure
+        for pod in todo.own:
+            await self._own_claims(ss, pod)
+        created = await growing([partial(self._create, ss, ref, one, known) for one in todo.create])
+        return created or await together(self._delete(ss, pod) for pod in todo.delete)
+
+    async def _make_claims(self, ss: StatefulSet, ordinal: int) -> KijabiError | None:
+        """Create the claims of one pod that do not exist; the first failure."""
+        name = name_of(ss, ordinal)
+        for wanted in claims_of(ss, ordinal).values():
+            own = wanted.metadata
+            found = self.claims.get(f"{own.namespace}/{own.name}")
+            if found is not None and found.metadata.deletionTimestamp is not None:
+                return Conflict(f"pvc {own.name} is being deleted")
+            if found is not None:
+                continue
+            try:
+                await self.client.create(wanted)
+            except AlreadyExists:
+                continue
+            except (ApiError, ConnectionLost) as error:
+                text = f"Create Claim {own.name} for Pod {name} in StatefulSet {ss.metadata.name} failed error: {error}"
+                self.recorder.event(ss, "Warning", "FailedCreate", text)
+                return error
+            text = f"Create Claim {own.name} Pod {name} in StatefulSet {ss.metadata.name} success"
+            self.recorder.event(ss, "Normal", "SuccessfulCreate", text)
+        return None
+
+    async def _own_claims(self, ss: StatefulSet, pod: Pod) -> None:
+        """Give the pod's claims the owners that the retention policy asks for."""
+        for wanted in claims_of(ss, ordinal_of(pod)).values():
+            found: PersistentVolumeClaim | None = self.claims.get(f"{ss.metadata.namespace}/{wanted.metadata.name}")
+            if found is None:
+                continue
+            if ownership.conflicting(ss, pod, found):
+                text = (
+                    f"PersistentVolumeClaim {found.metadata.name} has a conflicting OwnerReference that acts as a "
+                    "managing controller, the retention policy is ignored for this claim"
+                )
+                self.recorder.event(ss, "Warning", "ConflictingController", text)
+            owners = ownership.owners(ss, pod, found)
+            if owners != found.metadata.ownerReferences:
+                changed = codec.clone(found)
+                changed.metadata.ownerReferences = owners
+                await self.client.update(changed)
+
+    async def _repair(self, ss: StatefulSet, pod: Pod) -> KijabiError | None:
+        try:
+            self.own.wrote(key_of(ss), await self.client.update(repaired(ss, pod)))
+        except ConnectionLost as error:
+            self.own.lost(key_of(ss))
+            return error
+        except ApiError as error:
+            self._tell(ss, "Update", pod.metadata.name, error)
+            return error
+        self._tell(ss, "Update", pod.metadata.name)
+        return None
+
+    async def _create(
+        self, ss: StatefulSet, ref: OwnerReference, wanted: Create, known: dict[str, ControllerRevision]
+    ) -> KijabiError | None:
+        failure = await self._make_claims(ss, wanted.ordinal)
+        if failure is not None:
+            return failure
+        template: PodTemplateSpec = revisions.template_in(known[wanted.revision])
+        pod = make_pod(ss, ref, template, wanted.ordinal, wanted.revision)
+        try:
+            self.own.wrote(key_of(ss), await self.client.create(pod))
+        except ConnectionLost as error:
+            self.own.lost(key_of(ss))
+            return error
+        except ApiError as error:
+            if namespace_terminating(error):
+                return None
+            if not isinstance(error, AlreadyExists):
+                self._tell(ss, "Create", pod.metadata.name, error)
+            return error
+        self._tell(ss, "Create", pod.metadata.name)
+        return None
+
+    async def _delete(self, ss: StatefulSet, pod: Pod) -> KijabiError | None:
+        own = pod.metadata
+        try:
+            self.own.reached(key_of(ss), await self.client.delete(Pod, own.name, own.namespace, uid=own.uid))
+        except (NotFound, Conflict):  # Gone, or replaced by another of its name.
+            return None
+        except ConnectionLost as error:
+            self.own.lost(key_of(ss))
+            return error
+        except ApiError as error:
+            self._tell(ss, "Delete", own.name, error)
+            return error
+        self._tell(ss, "Delete", own.name)
+        return None
+
+    def _tell(self, ss: StatefulSet, what: str, pod: str, error: KijabiError | None = None) -> None:
+        where = f"{what} Pod {pod} in StatefulSet {ss.metadata.name}"
+        if error is None:
+            self.recorder.event(ss, "Normal", f"Successful{what}", f"{where} successful")
+        else:
+            self.recorder.event(ss, "Warning", f"Failed{what}", f"{where} failed error: {error}")
