@@ -6,7 +6,9 @@ Pure functions. The builders of errors (`api/validation.py`, `api/status.py`, `a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from decimal import Decimal
 from difflib import unified_diff
 from functools import cache
 from itertools import takewhile
@@ -83,12 +85,28 @@ def _escaped(data: bytes) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
+def number(value: float) -> str:
+    """A float as Go's %v writes it: the shortest digits, as 1e+06 from a million on and below 0.0001."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{'-' if value < 0 else '+'}Inf"
+    negative, digits, lowest = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(lowest, int)  # a finite number has an exponent
+    exponent = lowest + len(digits) - 1
+    if -4 <= exponent < 6:
+        return f"{value:.{max(-lowest, 0)}f}"
+    text = "".join(map(str, digits))
+    point = "." if len(text) > 1 else ""
+    return f"{'-' if negative else ''}{text[0]}{point}{text[1:]}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+
+
 def bad_value(value: Any) -> str:
     """`value` as field errors show it (k8s.io/apimachinery `field.Error.ErrorBody`)."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, float):
+        return number(value)
     if isinstance(value, str):
         return quote(value) if value or type(value) is str else "null"  # a zero time is null
     return _escaped(json.encode(_internal(value)))
