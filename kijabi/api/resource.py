@@ -139,6 +139,11 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
         return self.group in _STRICT_GROUPS and self.qualified not in ("events", "poddisruptionbudgets.policy")
 
     @property
+    def custom(self) -> bool:
+        """Whether a CustomResourceDefinition made it."""
+        return self.schema is not None
+
+    @property
     def listed(self) -> str:
         """The kind of its lists."""
         return self.list_kind or f"{self.kind}List"

@@ -333,7 +333,7 @@ class FieldSelector(msgspec.Struct, frozen=True):
             "metadata.namespace": lambda obj: str(obj.metadata.namespace),
             **dict(resource.fields),
         }
-        if resource.fields and not resource.namespaced:
+        if (resource.fields or resource.custom) and not resource.namespaced:
             del readers["metadata.namespace"]
         tests: list[tuple[Callable[[Any], str], str, bool]] = []
         for term in self.terms:
@@ -354,7 +354,7 @@ def _unknown_field(resource: Resource, field: str) -> str:
         return f"field label {quote(field)} not supported for {resource.kind}"
     if resource.fields and resource.group == "resource.k8s.io":
         return f"field label not supported for {resource.api_version}, Kind={resource.kind}: {field}"
-    if resource.fields:
+    if resource.fields or resource.custom:
         return f"field label not supported: {field}"
     return f'{quote(field)} is not a known field selector: only "metadata.name", "metadata.namespace"'
 

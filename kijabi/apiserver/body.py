@@ -83,25 +83,32 @@ def from_json(data: bytes, cls: type[T], expected: Expected, directive: Validati
         else:
             obj, problems = codec.decode_strict(cls, data)
     except BadRequest as problem:
-        raise _undecodable(data, expected, problem.message) from None
+        raise undecodable(data, expected, problem.message) from None
     kind, api_version = getattr(obj, "kind", ""), getattr(obj, "apiVersion", "")
     if api_version.count("/") > 1:
-        raise _unrecognized(data, expected, f"unexpected GroupVersion string: {api_version}")
+        raise unrecognized(data, expected, f"unexpected GroupVersion string: {api_version}")
     _check_ids(kind, api_version, expected)
+    tell(problems, expected, directive, warnings)
+    return obj
+
+
+def tell(problems: list[str], expected: Expected, directive: Validation, warnings: list[str]) -> None:
+    """What a strict reader found, as warnings or, if the client wants it so, as a BadRequest."""
+    if directive == "Ignore":
+        return
     problems = list(dict.fromkeys(problems))[:MAX_PROBLEMS]
     if problems and directive == "Strict":
         text = f"strict decoding error: {', '.join(problems)}"
         raise BadRequest(_cannot(expected.kind, expected.version, expected.kind, text))
     for text in problems:
         add_warning(warnings, text)
-    return obj
 
 
 def _from_protobuf(data: bytes, cls: type[T], expected: Expected) -> T:
     try:
         api_version, kind, raw = protobuf.decode_unknown(data)
     except BadRequest as problem:
-        raise _unrecognized(data, expected, problem.message) from None
+        raise unrecognized(data, expected, problem.message) from None
     _check_ids(kind, api_version, expected)
     try:
         return protobuf.decode(cls, raw)
@@ -127,7 +134,7 @@ def delete_options(request: Request) -> DeleteOptions:
     return wanted
 
 
-def _undecodable(data: bytes, expected: Expected, reason: str) -> BadRequest:
+def undecodable(data: bytes, expected: Expected, reason: str) -> BadRequest:
     """The BadRequest for a body that does not decode: naming its kind, unless not even that can be read."""
     if not reason.startswith((UNREADABLE, "yaml: ")):
         try:
@@ -136,13 +143,13 @@ def _undecodable(data: bytes, expected: Expected, reason: str) -> BadRequest:
             ids = _Ids()
         wrong = _nameless(data, ids)
         if wrong:
-            return _unrecognized(data, expected, wrong)
+            return unrecognized(data, expected, wrong)
         kind, version = ids.kind or expected.kind, ids.apiVersion or expected.api_version
         return BadRequest(_cannot(kind, version.rpartition("/")[2], expected.kind, reason))
-    return _unrecognized(data, expected, reason)
+    return unrecognized(data, expected, reason)
 
 
-def _unrecognized(data: bytes, expected: Expected, reason: str) -> BadRequest:
+def unrecognized(data: bytes, expected: Expected, reason: str) -> BadRequest:
     """The BadRequest for a body that does not tell what it is."""
     return BadRequest(
         f"the object provided is unrecognized (must be of type {expected.kind}): {reason} ({summary(data)})"
@@ -205,7 +212,7 @@ def yaml_to_json(data: bytes, expected: Expected) -> bytes:
     try:
         return yamltext.to_json(data)[0]
     except BadRequest as problem:
-        raise _undecodable(data, expected, problem.message) from None
+        raise undecodable(data, expected, problem.message) from None
 
 
 def add_warning(warnings: list[str], text: str) -> None:

@@ -12,11 +12,13 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from kijabi.api import codec
+from kijabi.api.custom import Custom
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct
 from kijabi.apiserver import body as bodies
 from kijabi.apiserver import negotiate
 from kijabi.apiserver.attributes import Answer, Attributes, Operation, Peer, RequestInfo, UserInfo
+from kijabi.apiserver.crd import bodies as customs
 from kijabi.apiserver.negotiate import Media
 from kijabi.apiserver.options import WriteOptions
 from kijabi.client.transport import Request, Response
@@ -60,6 +62,8 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
 
         Raises BadRequest, UnsupportedMediaType.
         """
+        if cls is Custom:
+            return customs.decode(self.request, self.resource, self.options.validation, self.warnings)  # type: ignore[return-value]
         return bodies.decode(self.request, cls, self.expected(cls), self.options.validation, self.warnings)
 
     def expected(self, cls: type[Struct]) -> bodies.Expected:

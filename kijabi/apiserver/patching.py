@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kijabi.api import codec, codec_slow, patch, status, strategic, validation
+from kijabi.api.custom import Custom
 from kijabi.api.gotext import display, quote
 from kijabi.apiserver import body, negotiate
 from kijabi.apiserver.call import Call
@@ -24,10 +25,14 @@ _OPERATION = frozenset(("op", "path", "from", "value"))
 
 
 def patch_type(call: Call) -> str:
-    """The media type of the patch. Raises UnsupportedMediaType, also for server-side apply, which is to come."""
+    """The media type of the patch. Raises UnsupportedMediaType, also for server-side apply, which is to come.
+
+    Strategic merges follow the types of built-in kinds, so there are none of custom resources.
+    """
     kind = negotiate.media_type(call.request.headers.get("content-type", ""))
-    if kind not in negotiate.PATCHES:
-        raise negotiate.unsupported(negotiate.PATCHES)
+    accepted = tuple(each for each in negotiate.PATCHES if each != STRATEGIC_PATCH or not call.resource.custom)
+    if kind not in accepted:
+        raise negotiate.unsupported(accepted)
     return kind
 
 
@@ -107,8 +112,12 @@ def decode_patched(call: Call, wanted: Patch, document: Any, cls: Any) -> Any:
             obj = codec.decode(cls, data)
         else:
             obj, found = codec.decode_strict(cls, data)
+        if isinstance(obj, Custom) and call.resource.prune is not None:
+            found = [*found, *call.resource.prune(obj)]
     except BadRequest as problem:
         raise _refused(wanted, data, problem.message) from None
+    if call.options.validation == "Ignore":
+        found = []
     problems = list(dict.fromkeys((*wanted.problems, *found)))[: body.MAX_PROBLEMS]
     if problems and call.options.validation == "Strict":
         raise _refused(wanted, data, f"strict decoding error: {', '.join(problems)}")
