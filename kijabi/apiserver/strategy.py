@@ -13,7 +13,7 @@ from kijabi.api.resource import FieldError, Resource
 from kijabi.apiserver import podchanges
 
 # Kinds whose status writes change no metadata but resourceVersion (apimachinery ResetObjectMetaForStatus).
-_STATUS_KEEPS_METADATA = frozenset((
+KEEPS_METADATA = frozenset((
     "podcertificaterequests.certificates.k8s.io", "servicecidrs.networking.k8s.io",
     "storageversionmigrations.storagemigration.k8s.io", "resourceclaims.resource.k8s.io",
     "devicetaintrules.resource.k8s.io", "volumeattachments.storage.k8s.io",
@@ -75,7 +75,7 @@ def prepare_status(resource: Resource, new: Any, old: Any) -> None:
             setattr(new, name, getattr(old, name))
     own, before = new.metadata, old.metadata
     own.deletionTimestamp = before.deletionTimestamp
-    if resource.qualified in _STATUS_KEEPS_METADATA:
+    if resource.qualified in KEEPS_METADATA:
         for name in podchanges.KEPT:
             setattr(own, name, getattr(before, name))
     elif resource.qualified == "deployments.apps":
