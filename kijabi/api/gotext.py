@@ -77,7 +77,24 @@ def _escape(char: str) -> str:
 
 def json_text(value: Any) -> str:
     """`value` as Go's json.Marshal writes it: compact, map keys sorted, `<`, `>` and `&` escaped."""
-    return _escaped(_ENCODER.encode(value))
+    return _escaped(_ENCODER.encode(_go_floats(value)))
+
+
+def _go_floats(value: Any) -> Any:
+    """A JSON value whose floats are written as Go writes them: 2 for 2.0, 1e+21 for 1e21."""
+    if isinstance(value, float):
+        return msgspec.Raw(_json_float(value).encode())
+    if isinstance(value, dict):
+        return {key: _go_floats(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_go_floats(item) for item in value]
+    return value
+
+
+def _json_float(value: float) -> str:
+    if value == 0 or 1e-6 <= abs(value) < 1e21:
+        return f"{Decimal(repr(value)).normalize():f}"
+    return number(value).replace("e-0", "e-")
 
 
 def _escaped(data: bytes) -> str:
@@ -125,7 +142,7 @@ def _internal(value: Any) -> Any:
         return shown
     if isinstance(value, (list, tuple)):
         return [_internal(item) for item in value]
-    return msgspec.Raw(_ENCODER.encode(value))
+    return msgspec.Raw(_ENCODER.encode(_go_floats(value)))
 
 
 def _in_order(cls: type[msgspec.Struct]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kijabi.api.apiextensions.prune import TOO_DEEP
+from kijabi.api.apiextensions.prune import TOO_DEEP, copy
 from kijabi.api.apiextensions.structural import MISSING, Structural
 from kijabi.base.errors import BadRequest
 
@@ -67,12 +67,3 @@ def _fill_members(value: dict[str, Any], schema: Structural, own: bool) -> None:
         assert child is not None  # it was found above by the same name
         value[name] = item = copy(child.default)
         _fill(item, child, own=False)
-
-
-def copy(value: Any) -> Any:
-    """A deep copy of a JSON value."""
-    if type(value) is dict:
-        return {name: copy(item) for name, item in value.items()}
-    if type(value) is list:
-        return [copy(item) for item in value]
-    return value

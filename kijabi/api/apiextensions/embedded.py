@@ -7,15 +7,17 @@ JSON values.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kijabi.api import codec, validation
-from kijabi.api.apiextensions.structural import Structural
 from kijabi.api.formats import dns1035_label
 from kijabi.api.gotext import json_text
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.resource import FieldError
 from kijabi.base.errors import BadRequest
+
+if TYPE_CHECKING:
+    from kijabi.api.apiextensions.structural import Structural
 
 _UNKNOWN = 'unknown field "'
 
@@ -33,20 +35,40 @@ def coerce(value: Any, schema: Structural) -> list[str]:
                 raise BadRequest(str(wrong))
         if "metadata" in found:
             try:
-                meta, problems = codec.from_builtins_strict(ObjectMeta, found["metadata"])
+                found["metadata"], problems = _typed(found["metadata"])
             except BadRequest as error:
                 shown = f"Invalid value: {json_text(found['metadata'])}: {error}"
                 raise BadRequest(f"{path}.metadata: {shown}") from None
-            known = codec.to_builtins(meta)
-            if known.get("creationTimestamp") is None:
-                known.pop("creationTimestamp", None)
-            found["metadata"] = known
             unknown += [
                 f"{path}.metadata.{problem.removeprefix(_UNKNOWN).removesuffix(chr(34))}"
                 for problem in problems
                 if problem.startswith(_UNKNOWN)
             ]
     return unknown
+
+
+def _typed(metadata: Any) -> tuple[dict[str, Any], list[str]]:
+    meta, problems = codec.from_builtins_strict(ObjectMeta, metadata)
+    known = codec.to_builtins(meta)
+    if known.get("creationTimestamp") is None:
+        known.pop("creationTimestamp", None)
+    return known, problems
+
+
+def drop_malformed(value: Any, schema: Structural) -> None:
+    """As `coerce`, for the defaults of a schema: what does not fit its type goes, in place."""
+    for _, found in _embedded(value, schema, ""):
+        for name in ("apiVersion", "kind"):
+            if not isinstance(found.get(name, ""), str):
+                del found[name]
+        if isinstance(found.get("metadata"), dict):
+            known: dict[str, Any] = {}
+            for name, item in found["metadata"].items():
+                try:
+                    known |= _typed({name: item})[0]
+                except BadRequest:
+                    continue  # this member does not fit; the rules of definitions name it where it matters
+            found["metadata"] = known
 
 
 def _embedded(value: Any, schema: Structural | None, path: str) -> Iterator[tuple[str, dict[str, Any]]]:

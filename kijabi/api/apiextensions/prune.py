@@ -8,12 +8,16 @@ the metadata of every object and of embedded resources is left to its type (`emb
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kijabi.api.apiextensions import embedded
-from kijabi.api.apiextensions.structural import META_FIELDS, Structural
 from kijabi.base.errors import BadRequest
 
+if TYPE_CHECKING:
+    from kijabi.api.apiextensions.structural import Structural
+
+# What every object has; the schema of a resource need not name it.
+META_FIELDS = frozenset(("apiVersion", "kind", "metadata"))
 TOO_DEEP = "exceeded max depth"
 
 
@@ -37,13 +41,22 @@ def prune(obj: dict[str, Any], schema: Structural) -> list[str]:
     return unknown
 
 
-def prune_value(value: Any, schema: Structural, *, root: bool) -> None:
-    """Drop in place what the schema does not know from a default value; root: it is a whole resource."""
-    unknown: list[str] = []
-    if root and isinstance(value, dict):
-        (_follow_members if schema.preserve else _prune_members)(value, schema, META_FIELDS, "", unknown)
-    else:
-        _prune(value, schema, "", unknown)
+def pruned_default(value: Any, schema: Structural) -> Any:
+    """A default without what its schema does not know, as a copy."""
+    fresh = copy(value)
+    _prune(fresh, schema, "", [])
+    if schema.embedded_below:
+        embedded.drop_malformed(fresh, schema)
+    return fresh
+
+
+def copy(value: Any) -> Any:
+    """A deep copy of a JSON value."""
+    if type(value) is dict:
+        return {name: copy(item) for name, item in value.items()}
+    if type(value) is list:
+        return [copy(item) for item in value]
+    return value
 
 
 def _prune(value: Any, schema: Structural | None, path: str, unknown: list[str]) -> None:

@@ -16,12 +16,10 @@ from typing import Any
 
 import msgspec
 
-from kijabi.api.apiextensions import stringformats
+from kijabi.api.apiextensions import prune, stringformats
 
 # Stands for a value that is not there, where null is a value.
 MISSING: Any = msgspec.UNSET
-# What every object has; the schema of a resource need not name it.
-META_FIELDS = frozenset(("apiVersion", "kind", "metadata"))
 # A schema deeper than this is refused: every walk over schema and object is bounded by it.
 DEPTH_LIMIT = 150
 
@@ -138,6 +136,8 @@ class Structural:
         self.embedded_below: bool = self.embedded or any(child.embedded_below for child in children)
         nested = any(child.rules_below for child in self.limits.all_of)
         self.rules_below: bool = bool(self.rules) or nested or any(child.rules_below for child in children)
+        if self.default is not MISSING:
+            self.default = prune.pruned_default(self.default, self)
 
     def below(self, name: str) -> Structural | None:
         """The schema of the member of that name, None if there is none."""
