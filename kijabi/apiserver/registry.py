@@ -22,7 +22,7 @@ from kijabi.apiserver.deletion import Deletion
 from kijabi.apiserver.denial import forbidden
 from kijabi.apiserver.forms import pick
 from kijabi.apiserver.routes import Served
-from kijabi.apiserver.storage import Changed, Storage, Stored
+from kijabi.apiserver.storage import Changed, Reservation, Storage, Stored
 from kijabi.apiserver.strategy import check_for, prepare, prepare_for
 from kijabi.apiserver.watchcache import ROOT, Cache, Item
 from kijabi.base.errors import ApiError, Conflict
@@ -73,7 +73,7 @@ class Registry:
             self.check(call, served, new, None)  # validate
             await admission.validate(attrs)  # validating admission
             try:
-                return await self._put_new(call, served, new)  # store
+                return await self._put_new(call, served, new, attrs.reservation)  # store
             except Changed as changed:
                 if changed.own and attrs.name == obj.metadata.name:
                     raise self._exists(served, new) from None
@@ -93,12 +93,13 @@ class Registry:
                 hook.prepare(new, None)
             yield new
 
-    async def _put_new(self, call: Call, served: Served, obj: Any) -> Stored:
+    async def _put_new(self, call: Call, served: Served, obj: Any, reservation: Reservation | None) -> Stored:
         """Write a new object, or only pretend to (dryRun). Raises Changed."""
         cache, target = await stored_form(served, obj)
         key = key_of(target)
         if not call.options.dry_run:
-            return await self.storage.put(cache, key, target, 0, self.storage.effects(cache, target, None))
+            effects = self.storage.effects(cache, target, None)
+            return await self.storage.put_with(reservation, cache, key, target, 0, effects)
         await self.caches.fresh()
         if cache.get(key) is not None:
             raise Changed(own=True)
@@ -146,16 +147,16 @@ class Registry:
             old = shown.obj
             new = make(shown)
             versioned = settle_version(served.resource, new, old, item, needed=call.request.method == "PUT")
-            await self._revise(call, served, new, old)
+            reservation = await self._revise(call, served, new, old)
             try:
-                return await self._store_change(call, served, item, new, old), False
+                return await self._store_change(call, served, item, new, reservation), False
             except Changed as changed:
                 if versioned and changed.own:
                     raise status.conflict(served.resource, call.info.name) from None
         raise status.conflict(served.resource, call.info.name)
 
-    async def _revise(self, call: Call, served: Served, new: Any, old: Any) -> None:
-        """The steps between decoding and storing, for an object that exists."""
+    async def _revise(self, call: Call, served: Served, new: Any, old: Any) -> Reservation | None:
+        """The steps between decoding and storing, for an object that exists; what must be written along with it."""
         resource, admission = served.resource, call.admission
         version = new.metadata.resourceVersion
         hook = self.storage.hooks.get(resource.qualified)
@@ -173,8 +174,12 @@ class Registry:
         new.metadata.resourceVersion = version
         self.check(call, served, new, old)
         await admission.validate(attrs)
+        reservation: Reservation | None = attrs.reservation
+        return reservation
 
-    async def _store_change(self, call: Call, served: Served, item: Item, new: Any, old: Any) -> Stored:
+    async def _store_change(
+        self, call: Call, served: Served, item: Item, new: Any, reservation: Reservation | None
+    ) -> Stored:
         cache = served.cache
         assert cache is not None
         _, target = await stored_form(served, new)
@@ -190,7 +195,7 @@ class Registry:
             return Stored(item.obj, item.value, item.revision)
         if call.options.dry_run:
             return Stored(target, self.storage.encode(cache, target), item.revision)
-        return await self.storage.put(cache, item.key, target, item.revision, effects)
+        return await self.storage.put_with(reservation, cache, item.key, target, item.revision, effects)
 
     async def _create_by_update(self, call: Call, served: Served, make: Make) -> Stored:
         """PUT of what does not exist: for a few kinds it creates, if the user may create as well."""

@@ -7,7 +7,8 @@ allocated to a Service, say) comes along as Effects, in the same transaction, so
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
 from kijabi.api import codec, status
@@ -37,6 +38,24 @@ class Hook(Protocol):
 
     def effects(self, new: Any | None, old: Any | None) -> Effects:
         """What must be written along with this creation, change or (new is None) deletion; pure."""
+        ...
+
+
+class Reservation(Protocol):
+    """What must be written along with an object because admission said so: the charge to a namespace's quotas.
+
+    While it is `held`, others of this server that would change the same wait. `replacements` is asked at each attempt.
+    """
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """Hold it for the time of a write."""
+        ...
+
+    def replacements(self) -> Iterable[Any]:
+        """Changed copies of stored objects, each with the resourceVersion that it replaces.
+
+        Raises ApiError if the object must not be written any more.
+        """
         ...
 
 
@@ -100,6 +119,45 @@ class Storage:
             found = txn.current[0]
             raise Changed((found.revision if found is not None else 0) != revision)
         return Stored(obj, value, txn.revision)
+
+    async def put_with(
+        self,
+        reservation: Reservation | None,
+        cache: Cache,
+        key: str,
+        obj: Any,
+        revision: int,
+        effects: Effects = NO_EFFECTS,
+    ) -> Stored:
+        """As `put`, with what is reserved for it. Raises Changed, Conflict, or what the reservation raises."""
+        if reservation is None:
+            return await self.put(cache, key, obj, revision, effects)
+        async with reservation.held():
+            tried, failed = None, Changed(own=False)
+            for _ in range(MAX_ATTEMPTS):
+                await self.caches.fresh()
+                along = self._along(reservation.replacements())
+                if along.guards == tried:
+                    raise failed  # it was something else that changed
+                try:
+                    guards, ops = (*effects.guards, *along.guards), (*effects.ops, *along.ops)
+                    return await self.put(cache, key, obj, revision, Effects(guards, ops))
+                except Changed as changed:
+                    if changed.own:
+                        raise
+                    tried, failed = along.guards, changed
+        raise status.conflict(cache.resource, key.rpartition("/")[2])
+
+    def _along(self, replacements: Iterable[Any]) -> Effects:
+        """Guards and writes for stored objects that are replaced."""
+        guards, ops = [], []
+        for each in replacements:
+            own = each.metadata
+            cache = self.caches.by_type[type(each)]
+            key = f"{cache.prefix}{own.namespace}/{own.name}" if own.namespace else f"{cache.prefix}{own.name}"
+            guards.append(Guard(key, int(own.resourceVersion)))
+            ops.append(Op(key, self.encode(cache, each)))
+        return Effects(tuple(guards), tuple(ops))
 
     async def rewrite(self, cache: Cache, key: str, change: Callable[[Any], None], dry_run: bool = False) -> Stored:
         """Change a stored object without the steps of an update: `change` gets a private copy, perhaps repeatedly.
