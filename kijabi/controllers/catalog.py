@@ -10,6 +10,7 @@ from kijabi.controllers.deployment.controller import Deployments
 from kijabi.controllers.endpoints import EndpointsController
 from kijabi.controllers.endpointslice import EndpointSlices
 from kijabi.controllers.garbage.collector import GarbageCollector
+from kijabi.controllers.job.controller import Jobs
 from kijabi.controllers.namespace import Namespaces
 from kijabi.controllers.nodeipam import NodeRanges
 from kijabi.controllers.nodelifecycle import NodeLifecycle
@@ -33,6 +34,7 @@ CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     ReplicationControllers,
     DaemonSets,
     StatefulSets,
+    Jobs,
     EndpointSlices,
     EndpointsController,
     Namespaces,

@@ -85,14 +85,16 @@ def claim(owner: ObjectMeta, matches: Callable[[Mapping[str, str]], bool], objec
     return Claim(tuple(owned), tuple(adopt), tuple(release))
 
 
-async def settle(client: Client, owner: Object, ref: OwnerReference, todo: Claim[T]) -> tuple[T, ...]:
-    """Carry a claim out and return what is owned now.
+async def settle(
+    client: Client, owner: Object, ref: OwnerReference, todo: Claim[T], finalizer: str = ""
+) -> tuple[T, ...]:
+    """Carry a claim out and return what is owned now. finalizer: comes with the ownership, and goes with it.
 
     Before the first adoption the owner is read from the server: one that is gone or being deleted adopts
     nothing (Conflict; the caller tries again). Objects that vanished meanwhile are passed over.
     """
     for obj in todo.release:
-        await release(client, owner, obj)
+        await release(client, owner, obj, finalizer)
     if not todo.adopt:
         return todo.owned
     live = await client.get(type(owner), owner.metadata.name, owner.metadata.namespace)
@@ -100,11 +102,11 @@ async def settle(client: Client, owner: Object, ref: OwnerReference, todo: Claim
         raise Conflict(
             f"{ref.kind} {owner.metadata.namespace}/{owner.metadata.name} has just been deleted: not adopting"
         )
-    adopted = [obj for obj in todo.adopt if await adopt(client, ref, obj)]
+    adopted = [obj for obj in todo.adopt if await adopt(client, ref, obj, finalizer)]
     return (*todo.owned, *adopted)
 
 
-async def adopt(client: Client, ref: OwnerReference, obj: Object) -> bool:
+async def adopt(client: Client, ref: OwnerReference, obj: Object, finalizer: str = "") -> bool:
     """Make the referenced controller the object's; False if the object is gone. Raises ApiError."""
     patch = {
         "metadata": {
@@ -119,6 +121,7 @@ async def adopt(client: Client, ref: OwnerReference, obj: Object) -> bool:
                     "blockOwnerDeletion": True,
                 },
             ],
+            **({"finalizers": [finalizer]} if finalizer else {}),
         }
     }
     try:
@@ -128,7 +131,7 @@ async def adopt(client: Client, ref: OwnerReference, obj: Object) -> bool:
     return True
 
 
-async def release(client: Client, owner: Object, obj: Object) -> None:
+async def release(client: Client, owner: Object, obj: Object, finalizer: str = "") -> None:
     """Take the owner's reference off the object. Gone, or replaced by another of its name: nothing to
     release.
     """
@@ -138,6 +141,7 @@ async def release(client: Client, owner: Object, obj: Object) -> None:
             "ownerReferences": [
                 {"$patch": "delete", "uid": owner.metadata.uid},
             ],
+            **({"$deleteFromPrimitiveList/finalizers": [finalizer]} if finalizer else {}),
         }
     }
     try:

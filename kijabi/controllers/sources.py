@@ -14,6 +14,7 @@ from kijabi.api.apps.daemonset import DaemonSet
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet
 from kijabi.api.apps.statefulset import StatefulSet
+from kijabi.api.batch.job import Job
 from kijabi.api.core.endpoints import Endpoints
 from kijabi.api.core.namespace import Namespace
 from kijabi.api.core.node import Node
@@ -92,6 +93,11 @@ def daemon_sets(informers: Informers) -> Informer[DaemonSet]:
 def stateful_sets(informers: Informers) -> Informer[StatefulSet]:
     """All StatefulSets, by namespace."""
     return informers.of(StatefulSet, indexes=_NAMESPACED)
+
+
+def jobs(informers: Informers) -> Informer[Job]:
+    """All Jobs, by controller and namespace."""
+    return informers.of(Job, indexes=_OWNED)
 
 
 def claims(informers: Informers) -> Informer[PersistentVolumeClaim]:

@@ -125,7 +125,9 @@ class World:
             live = await self.client.get(Pod, meta.name, meta.namespace)
             if not live.spec.nodeName:
                 await self.bind(live, node)
-        elif not podlib.ready(pod) and pod.spec.containers[0].image != "broken":
+        elif podlib.ready(pod) and pod.spec.containers[0].image.startswith("exit:"):
+            await self._end(pod, pod.spec.containers[0].image.removeprefix("exit:"))
+        elif not podlib.terminal(pod) and not podlib.ready(pod) and pod.spec.containers[0].image != "broken":
             address = f"10.9.{rand.rng().randrange(250)}.{rand.rng().randrange(1, 250)}"
             ready = {"type": "Ready", "status": "True", "lastTransitionTime": str(time_now())}
             status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [ready]}
@@ -137,6 +139,22 @@ class World:
                 type="strategic",
                 subresource="status",
             )
+
+    async def _end(self, pod: Pod, how: str) -> None:
+        """Its container ends: with this code, with its index modulo 2 (`odd`), or by chance (`chance`)."""
+        index = int(pod.metadata.annotations.get("batch.kubernetes.io/job-completion-index", "0"))
+        code = {"odd": index % 2, "chance": int(rand.rng().random() < 0.3)}.get(how)
+        code = int(how) if code is None else code
+        now = str(time_now())
+        ended = {"name": pod.spec.containers[0].name, "image": "x", "imageID": "x", "restartCount": 0, "ready": False,
+                 "state": {"terminated": {"exitCode": code, "finishedAt": now, "startedAt": now}}}  # fmt: skip
+        ready = {"type": "Ready", "status": "False", "lastTransitionTime": now}
+        phase = "Failed" if code else "Succeeded"
+        status = {"phase": phase, "conditions": [ready], "containerStatuses": [ended]}
+        await self.client.patch(
+            Pod, pod.metadata.name, {"metadata": {"uid": pod.metadata.uid}, "status": status},
+            namespace=pod.metadata.namespace, type="strategic", subresource="status",
+        )  # fmt: skip
 
     async def bind(self, pod: Pod, node: str) -> None:
         """Bind as a scheduler does."""
