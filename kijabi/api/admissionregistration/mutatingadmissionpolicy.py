@@ -45,6 +45,11 @@ class MutatingAdmissionPolicySpec(Struct):
     ] = ()
     reinvocationPolicy: Annotated[str, Tag(7)] = ""
 
+    def set_defaults(self) -> None:
+        """Fail closed."""
+        if self.failurePolicy is None:
+            self.failurePolicy = "Fail"
+
 
 class MutatingAdmissionPolicy(Object):
     """A policy that changes objects; it acts where a binding says so."""

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import field
 
 from kijabi.api.admissionregistration.policyrules import MatchCondition, RuleWithOperations
+from kijabi.api.admissionregistration.webhook_rules import validate, warnings
 from kijabi.api.admissionregistration.webhookclient import WebhookClientConfig
 from kijabi.api.columns import AGE, NAME, number
 from kijabi.api.meta import LabelSelector, Object
@@ -37,6 +38,21 @@ class MutatingWebhook(Struct):
         Tag(12, listType="map", keys=("name",), strategy="merge", mergeKey="name"),
     ] = ()
 
+    def set_defaults(self) -> None:
+        """What is absent: fail closed, equivalent versions, ten seconds, everything, one round."""
+        if self.failurePolicy is None:
+            self.failurePolicy = "Fail"
+        if self.matchPolicy is None:
+            self.matchPolicy = "Equivalent"
+        if self.reinvocationPolicy is None:
+            self.reinvocationPolicy = "Never"
+        if self.timeoutSeconds is None:
+            self.timeoutSeconds = 10
+        if self.namespaceSelector is None:
+            self.namespaceSelector = LabelSelector()
+        if self.objectSelector is None:
+            self.objectSelector = LabelSelector()
+
 
 class MutatingWebhookConfiguration(Object):
     """A named set of webhooks that may change objects."""
@@ -60,6 +76,8 @@ RESOURCE = Resource(
     singular="mutatingwebhookconfiguration",
     categories=("api-extensions",),
     has_generation=True,
+    validate=validate,
+    warnings=warnings,
     columns=COLUMNS,
     update_needs_version=True,
 )

@@ -25,6 +25,11 @@ class Rule(Struct):
     resources: Annotated[tuple[str, ...], Tag(3, listType="atomic")] = ()
     scope: Annotated[str | None, Tag(4)] = None
 
+    def set_defaults(self) -> None:
+        """Any scope."""
+        if self.scope is None:
+            self.scope = "*"
+
 
 class RuleWithOperations(Rule):
     """A rule, and the operations on its resources: CREATE, UPDATE, DELETE, CONNECT or `*`."""
@@ -53,6 +58,15 @@ class MatchResources(Struct):
     resourceRules: Annotated[tuple[NamedRuleWithOperations, ...], Tag(3, listType="atomic")] = ()
     excludeResourceRules: Annotated[tuple[NamedRuleWithOperations, ...], Tag(4, listType="atomic")] = ()
     matchPolicy: Annotated[str | None, Tag(7)] = None
+
+    def set_defaults(self) -> None:
+        """Equivalent versions count, and selectors that are absent select everything."""
+        if self.matchPolicy is None:
+            self.matchPolicy = "Equivalent"
+        if self.namespaceSelector is None:
+            self.namespaceSelector = LabelSelector()
+        if self.objectSelector is None:
+            self.objectSelector = LabelSelector()
 
 
 class Variable(Struct):

@@ -44,6 +44,11 @@ class ValidatingAdmissionPolicySpec(Struct):
         Tag(7, listType="map", keys=("name",), strategy="merge", mergeKey="name"),
     ] = ()
 
+    def set_defaults(self) -> None:
+        """Fail closed."""
+        if self.failurePolicy is None:
+            self.failurePolicy = "Fail"
+
 
 class ExpressionWarning(Struct):
     """A doubt that type checking has about one expression."""

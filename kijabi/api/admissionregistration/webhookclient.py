@@ -15,6 +15,11 @@ class ServiceReference(Struct):
     path: Annotated[str | None, Tag(3)] = None
     port: Annotated[Int32 | None, Tag(4)] = None
 
+    def set_defaults(self) -> None:
+        """The port of HTTPS."""
+        if self.port is None:
+            self.port = 443
+
 
 class WebhookClientConfig(Struct):
     """Either a URL or a service, and the CA bundle that its certificate must chain to."""

@@ -77,6 +77,10 @@ class Webhooks(Protocol):
         """The answer to a document. timeout: seconds, rounded up on the wire. Raises WebhookError."""
         ...
 
+    def close(self) -> None:
+        """No more calls."""
+        ...
+
 
 class _Target(NamedTuple):
     """Where a configuration leads. host: as in the URL, with its port if it has one."""
