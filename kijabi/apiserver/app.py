@@ -18,7 +18,8 @@ import msgspec
 
 from kijabi.api import catalog
 from kijabi.apiserver.addresses import Addresses, repair
-from kijabi.apiserver.admission.chain import Chain, plugins
+from kijabi.apiserver.admission.chain import Chain, dynamic, plugins
+from kijabi.apiserver.admission.kinds import Kinds
 from kijabi.apiserver.attributes import Authenticator, Authorizer, Peer, UserInfo
 from kijabi.apiserver.authn import oidc
 from kijabi.apiserver.authn.certificates import CertificateAuthenticator
@@ -30,6 +31,7 @@ from kijabi.apiserver.authz.rbac import Rbac
 from kijabi.apiserver.authz.union import AlwaysAllow, Union
 from kijabi.apiserver.bootstrap import Bootstrap
 from kijabi.apiserver.call import Handler
+from kijabi.apiserver.crd.serving import CustomResources
 from kijabi.apiserver.discovery import Discovery
 from kijabi.apiserver.expiry import Expiry
 from kijabi.apiserver.metrics import Metrics
@@ -52,6 +54,7 @@ from kijabi.apiserver.subresources.scale import Scales
 from kijabi.apiserver.subresources.streams import Streams
 from kijabi.apiserver.subresources.token import TokenRequests
 from kijabi.apiserver.watchcache import Caches
+from kijabi.apiserver.webhooks.client import WebhookClient, Webhooks
 from kijabi.client.transport import Request, Response
 from kijabi.store.interface import Store
 
@@ -178,7 +181,10 @@ class App:
         self.discovery = Discovery(self.routes, f"{settings.advertise}:{settings.port}")
         self.openapi = OpenApi(self.routes)
         self.metrics = Metrics()
+        self.webhooks: Webhooks = WebhookClient(self.caches)  # a simulation puts its own here before `start`
         self.api: ApiServer
+        self._customs: CustomResources
+        self._follow = asyncio.Event()  # whether `start` has made what `run` runs
 
     async def load(self) -> None:
         """Read the store."""
@@ -192,7 +198,14 @@ class App:
             plain.add(path, page)
         self.addresses.start()
         self.metrics.now = asyncio.get_running_loop().time
+        security.admission.extend(
+            dynamic(self.caches, Kinds(self.routes), self.webhooks, security.authorizer)
+        )
         registry = Registry(self.storage, security.authorizer)
+        self.routes.listen(security.admission.forget)
+        self._customs = CustomResources(self.routes, self.storage, registry.deletion, self.webhooks)
+        self._customs.start()
+        self._follow.set()
         reading = Reading(self.store, self.caches)
         self.api = ApiServer(
             self.routes,
@@ -244,10 +257,20 @@ class App:
 
     async def run(self) -> None:
         """The server's own work, until the store is closed or it is cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            expiry = tasks.create_task(Expiry(self.storage).run(), name="event expiry")
-            await self.caches.run()
-            expiry.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                expiry = tasks.create_task(Expiry(self.storage).run(), name="event expiry")
+                customs = tasks.create_task(self._run_customs(), name="custom resources")
+                await self.caches.run()
+                expiry.cancel()
+                customs.cancel()
+        finally:
+            self.webhooks.close()
+
+
+    async def _run_customs(self) -> None:
+        await self._follow.wait()
+        await self._customs.run()
 
 
 def tune_memory() -> None:
