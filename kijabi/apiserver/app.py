@@ -34,6 +34,7 @@ from kijabi.apiserver.call import Handler
 from kijabi.apiserver.crd.serving import CustomResources
 from kijabi.apiserver.discovery import Discovery
 from kijabi.apiserver.expiry import Expiry
+from kijabi.apiserver.managedfields import FieldManager
 from kijabi.apiserver.metrics import Metrics
 from kijabi.apiserver.openapi.serving import OpenApi
 from kijabi.apiserver.plain import Page, Plain
@@ -201,7 +202,7 @@ class App:
         security.admission.extend(
             dynamic(self.caches, Kinds(self.routes), self.webhooks, security.authorizer)
         )
-        registry = Registry(self.storage, security.authorizer)
+        registry = Registry(self.storage, security.authorizer, FieldManager(self.routes))
         self.routes.listen(security.admission.forget)
         self._customs = CustomResources(self.routes, self.storage, registry.deletion, self.webhooks)
         self._customs.start()
@@ -266,7 +267,6 @@ class App:
                 customs.cancel()
         finally:
             self.webhooks.close()
-
 
     async def _run_customs(self) -> None:
         await self._follow.wait()

@@ -185,7 +185,7 @@ class Discovery:
         if foreign is not None:
             freshness = "Stale" if foreign.stale else "Current"
             return {"version": version, "resources": list(foreign.resources), "freshness": freshness}
-        resources = [_entry(each.resource) for each in _sorted(self.routes.versions[group, version])]
+        resources = [_entry(each) for each in _sorted(self.routes.versions[group, version])]
         return {"version": version, "resources": resources, "freshness": "Current"}
 
 
@@ -206,7 +206,7 @@ def _legacy_entries(each: Served) -> list[dict[str, Any]]:
         "singularName": singular(resource),
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": list(resource.verbs),
+        "verbs": _verbs(each),
         "shortNames": list(resource.short),
         "categories": list(resource.categories),
         "storageVersionHash": storage_hash(stored) if each.cache is not None else "",
@@ -228,14 +228,21 @@ def _legacy_entries(each: Served) -> list[dict[str, Any]]:
     return listed
 
 
-def _entry(resource: Resource) -> dict[str, Any]:
+def _verbs(each: Served) -> list[str]:
+    """What can be done; nothing is written any more of a custom resource that is being deleted."""
+    ending = each.cache is not None and each.cache.ending
+    return [verb for verb in each.resource.verbs if not ending or verb not in ("create", "patch", "update")]
+
+
+def _entry(each: Served) -> dict[str, Any]:
     """A resource with its subresources, as an APIResourceDiscovery."""
+    resource = each.resource
     entry: dict[str, Any] = {
         "resource": resource.plural,
         "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": singular(resource),
-        "verbs": list(resource.verbs),
+        "verbs": _verbs(each),
     }
     if resource.short:
         entry["shortNames"] = list(resource.short)

@@ -13,7 +13,6 @@ import msgspec
 
 from kijabi.api import catalog
 from kijabi.api.resource import Resource, Subresource
-from kijabi.api.version import priority
 from kijabi.apiserver.forms import Viewed, Whole
 from kijabi.apiserver.watchcache import Cache, Caches, Item
 
@@ -49,8 +48,7 @@ class View(Protocol):
 class Served(msgspec.Struct, eq=False, kw_only=True):
     """One resource in one version. cache: where its objects are, None if none are stored (reviews).
 
-    view: how they become what is served, of custom resources. ending: no objects may be made any more, for the
-    resource itself is being deleted.
+    view: how they become what is served, of custom resources.
     """
 
     resource: Resource
@@ -58,7 +56,6 @@ class Served(msgspec.Struct, eq=False, kw_only=True):
     whole: Whole
     subresources: dict[str, Subresource]
     view: View | None = None
-    ending: bool = False
 
     @property
     def shown(self) -> Cache | None:
@@ -80,7 +77,7 @@ class Routes:
         self._listeners: list[Callable[[str, str], None]] = []
         for resource in resources:
             self.add(resource)
-        self._own = tuple(self.versions)
+        self._own = frozenset(self.versions)
 
     def listen(self, changed: Callable[[str, str], None]) -> None:
         """Call `changed(group, version)` whenever what is served there changes (discovery, OpenAPI)."""
@@ -97,7 +94,6 @@ class Routes:
             return
         if not version_of:
             del self.versions[resource.group, resource.version]
-            self._arrange()
         self._changed(resource.group, resource.version)
 
     def add(self, resource: Resource) -> Served:
@@ -121,23 +117,12 @@ class Routes:
         """Serve a custom resource, in place of the one under the same name."""
         resource = served.resource
         place = (resource.group, resource.version)
-        new = place not in self.versions
         self.versions.setdefault(place, {})[resource.plural] = served
-        if new:
-            self._arrange()
         self._changed(*place)
 
     def built_in(self, group: str, version: str) -> bool:
         """Whether this version of a group is there always."""
         return (group, version) in self._own
-
-    def _arrange(self) -> None:
-        """Built-in groups first, then the others by name, each with its best version first."""
-        own = set(self._own)
-        others = sorted(
-            (place for place in self.versions if place not in own), key=lambda place: (place[0], priority(place[1]))
-        )
-        self.versions = {place: self.versions[place] for place in (*self._own, *others)}
 
     def find(self, group: str, version: str, plural: str) -> Served | None:
         """The served resource of a path."""

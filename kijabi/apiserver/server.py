@@ -16,7 +16,7 @@ import msgspec
 
 from kijabi.api import status
 from kijabi.api.resource import Subresource
-from kijabi.apiserver import body, deletion, denial, duration, negotiate, options, requestinfo
+from kijabi.apiserver import body, deletion, denial, duration, negotiate, options, patching, requestinfo
 from kijabi.apiserver.attributes import (
     Authenticator,
     Authorizer,
@@ -28,7 +28,6 @@ from kijabi.apiserver.attributes import (
 )
 from kijabi.apiserver.call import Call, Chain, Handler, encode, encoded
 from kijabi.apiserver.metrics import Metrics
-from kijabi.apiserver.patching import make_patched, patch_type
 from kijabi.apiserver.reading import ContinueExpired, Reading
 from kijabi.apiserver.registry import Registry, key_in
 from kijabi.apiserver.routes import Routes, Served
@@ -46,6 +45,7 @@ Answered = Response | StreamAnswer | UpgradeAnswer | WatchAnswer
 Plain = Callable[[Request, UserInfo], Awaitable[Response | None]]
 # Subresources whose answers go on for as long as the client likes.
 _LONG_RUNNING = frozenset(("log", "exec", "attach", "portforward", "proxy"))
+EVERY = "*"  # as a handler's resource: whichever has such a subresource
 MASTERS = "system:masters"  # whom no limit keeps from mending the cluster
 # What clients of old resources are told (k8s.io/api `core/v1/lifecycle.go`).
 _DEPRECATED = {
@@ -54,6 +54,10 @@ _DEPRECATED = {
 }
 MAX_INFLIGHT = 1024  # requests being answered, watches and streams apart; more get 429
 _OPTIONS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
+
+
+class Nowhere(Exception):
+    """There is no such path."""
 
 
 class ApiServer:
@@ -91,6 +95,8 @@ class ApiServer:
         try:
             info = requestinfo.parse(request)
             answer = await self._answer(request, peer, info)
+        except Nowhere:
+            answer = not_found_page()
         except ApiError as error:
             answer = failure(error)
         except StoreClosed as error:
@@ -144,7 +150,7 @@ class ApiServer:
     ) -> Answered:
         served = self.routes.find(info.group, info.version, info.resource)
         if served is None or info.verb == "proxy":
-            if (info.group, info.version) in self.routes.versions:
+            if self.routes.built_in(info.group, info.version):
                 raise status.generic(404, said="404: Page Not Found")
             return not_found_page()
         sub = self._place(request, served, info)
@@ -160,15 +166,18 @@ class ApiServer:
         else:
             stored = "list" in served.resource.verbs
         call.media = negotiate.output(request, "resource" if stored else "plain")
-        if info.verb == "patch":
-            patch_type(call)  # an unknown kind of patch is refused before its options are read
+        applies = False
+        if info.verb == "patch":  # an unknown kind of patch is refused before its options are read
+            applies = patching.patch_type(call) == negotiate.APPLY_PATCH
         kind = _OPTIONS.get(info.verb)
         if kind is not None:
-            call.options = options.write_options(request, kind)
-        deprecated = _DEPRECATED.get(served.resource.qualified)
-        if deprecated is not None:
+            call.options = options.write_options(request, kind, applies=applies)
+        deprecated = served.resource.deprecated or _DEPRECATED.get(served.resource.qualified)
+        if deprecated:
             call.warn(deprecated)
-        handler = self.handlers.get((served.resource.qualified, info.subresource))
+        handler = self.handlers.get((served.resource.qualified, info.subresource)) or self.handlers.get(
+            (EVERY, info.subresource)
+        )
         answer = await (handler(call) if handler is not None else self._verb(call, served))
         if call.warnings:
             answer.headers["Warning"] = body.warning_header(call.warnings)
@@ -181,6 +190,8 @@ class ApiServer:
     def _place(self, request: Request, served: Served, info: RequestInfo) -> Subresource | None:
         """Whether there is such a place at all: NotFound, or MethodNotAllowed. The subresource, if it is one."""
         resource, verb = served.resource, info.verb
+        if resource.custom:
+            self._place_custom(served, info)
         sub = served.subresources.get(info.subresource) if info.subresource else None
         if (info.subresource and sub is None) or (info.rest and info.subresource not in _LONG_RUNNING):
             raise status.generic(404, said="404: Page Not Found")
@@ -202,6 +213,15 @@ class ApiServer:
             raise status.generic(405)
         return sub
 
+    def _place_custom(self, served: Served, info: RequestInfo) -> None:
+        """Raises NotFound for what a custom resource does not have, in the words that its handler has for it."""
+        resource = served.resource
+        if info.subresource and info.subresource not in served.subresources:
+            raise status.not_found(resource, info.name)
+        everywhere = info.verb in ("list", "watch")
+        if bool(info.namespace) != resource.namespaced and not (resource.namespaced and everywhere):
+            raise Nowhere
+
     async def _verb(self, call: Call, served: Served) -> Answered:
         match call.info.verb:
             case "get":
@@ -215,7 +235,7 @@ class ApiServer:
             case "update":
                 return await self.registry.update(call, served)
             case "patch":
-                return await self.registry.change(call, served, make_patched(call, self.registry, served))
+                return await patching.change(call, self.registry, served)
             case "delete":
                 return await self._delete(call, served)
             case "deletecollection":

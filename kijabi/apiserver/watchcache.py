@@ -88,6 +88,7 @@ class Cache:
         self.watchers: dict[tuple[str, str], dict[Watcher, None]] = {}
         self.subscribers: list[Callable[[Any, Any], None]] = []
         self.followers: list[Follower] = []
+        self.ending = False  # the resource itself is being deleted: no objects may be made any more
         getters = dict(resource.fields)
         self.getters = {field: getters[field] for field in indexed if field in getters}
         self.indexes: dict[str, dict[str, dict[str, Item]]] = {field: {} for field in self.getters}
@@ -263,6 +264,7 @@ class Caches:
 
     def drop(self, cache: Cache) -> None:
         """Forget a custom resource; its objects, if it has any, stay."""
+        cache.ending = True  # for writes that are under way
         cache.cut_watchers()
         if not cache.items:
             self.by_prefix.pop(cache.prefix, None)

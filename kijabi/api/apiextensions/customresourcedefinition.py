@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.apiextensions import lifecycle
 from kijabi.api.apiextensions.jsonschema import JSONSchemaProps
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
@@ -192,4 +193,6 @@ RESOURCE = Resource(
         ),
     ),
     has_generation=True,
+    prepare=lifecycle.prepare,
+    begin_delete=lifecycle.begin_delete,
 )

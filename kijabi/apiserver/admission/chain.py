@@ -89,6 +89,10 @@ class Chain:
         self._plugins = (*first, *plugins, *last)
         self._handlers.clear()
 
+    def forget(self, *_: str) -> None:
+        """What is served has changed: ask the plug-ins anew what they handle."""
+        self._handlers.clear()
+
     def _of(self, attrs: Attributes) -> tuple[Admission, ...]:
         resource = attrs.resource
         key = (f"{resource.qualified}/{resource.version}", attrs.subresource, attrs.operation)

@@ -18,11 +18,12 @@ from kijabi.api.apiextensions.structural import Structural
 from kijabi.api.autoscaling.scale import Scale
 from kijabi.api.custom import Custom
 from kijabi.api.resource import Resource, Subresource
-from kijabi.api.version import priority
+from kijabi.apiserver.aggregation.ranks import version_order
 from kijabi.apiserver.crd import columns
 from kijabi.apiserver.crd.objects import Rules
 
 MATERIALISED = 32  # schemas that are kept as JSON values, those that were asked for last
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 _SUB_VERBS = ("get", "patch", "update")
 
 
@@ -86,6 +87,7 @@ class Version:
             list_kind=names.listKind,
             namespaced=self.definition.namespaced,
             type=Custom,
+            verbs=_VERBS,
             subresources=self._subresources(names.kind),
             schema=self.schema,
             prune=rules.prune,
@@ -123,8 +125,8 @@ class Version:
         kind = self.definition.names.kind
         better = sorted(
             (each.name for each in self.definition.versions.values()
-             if each.declared.served and not each.declared.deprecated and priority(each.name) < priority(self.name)),
-            key=priority,
+             if each.declared.served and not each.declared.deprecated and version_order(each.name) < version_order(self.name)),
+            key=version_order,
         )  # fmt: skip
         instead = f"; use {self.definition.group}/{better[0]} {kind}" if better else ""
         return f"{self.api_version} {kind} is deprecated{instead}"
