@@ -20,10 +20,13 @@ from kijabi.api import catalog
 from kijabi.apiserver.addresses import Addresses, repair
 from kijabi.apiserver.admission.chain import Chain, dynamic, plugins
 from kijabi.apiserver.admission.kinds import Kinds
+from kijabi.apiserver.aggregation.aggregator import Aggregator
+from kijabi.apiserver.aggregation.backends import Backends, ClientPair
 from kijabi.apiserver.attributes import Authenticator, Authorizer, Peer, UserInfo
 from kijabi.apiserver.authn import oidc
 from kijabi.apiserver.authn.certificates import CertificateAuthenticator
 from kijabi.apiserver.authn.chain import Authentication
+from kijabi.apiserver.authn.requestheader import FrontProxyAuthenticator, configuration
 from kijabi.apiserver.authn.serviceaccounts import TokenAuthenticator
 from kijabi.apiserver.authn.tokens import Keys
 from kijabi.apiserver.authz.node import Graph, NodeAuthorizer
@@ -79,13 +82,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Security(NamedTuple):
-    """Who may do what: the parts that decide."""
+    """Who may do what: the parts that decide. open_, front_proxy: how aggregated API servers are reached, and our
+    certificate there; trust: what they are told about whom to believe."""
 
     authenticator: Authenticator
     authorizer: Authorizer
     admission: Chain
     handlers: Mapping[tuple[str, str], Handler]
     pages: Mapping[str, Page] = {}
+    open_: Dial = dial
+    front_proxy: ClientPair = lambda: None
+    trust: Mapping[str, str] = {}
 
 
 class Anybody:
@@ -111,7 +118,7 @@ def open_to_all(caches: Caches, open_: Dial = dial) -> Security:
         ("serviceaccounts", "token"): tokens.create,
         **stream_handlers(kubelets, authorizer),
     }
-    return Security(Anybody(), authorizer, Chain(plugins(caches, rbac, authorizer)), handlers)
+    return Security(Anybody(), authorizer, Chain(plugins(caches, rbac, authorizer)), handlers, open_=open_)
 
 
 def stream_handlers(kubelets: Kubelets, authorizer: Authorizer) -> dict[tuple[str, str], Handler]:
@@ -130,12 +137,14 @@ def stream_handlers(kubelets: Kubelets, authorizer: Authorizer) -> dict[tuple[st
 
 class Files(NamedTuple):
     """What `secured` reads. client_ca: who signs client certificates; keys of service-account tokens; the pair that
-    kubelets know this server by, and who signs theirs."""
+    kubelets know this server by, and who signs theirs; who signs front proxies' certificates, and our own of these."""
 
     client_ca: Path
     account_key: Path
     account_public: Path
     kubelet_tls: Tls
+    front_proxy_ca: Path
+    front_proxy: ClientPair
 
 
 def secured(caches: Caches, settings: Settings, files: Files) -> Security:
@@ -156,7 +165,12 @@ def secured(caches: Caches, settings: Settings, files: Files) -> Security:
         **stream_handlers(kubelets, authorizer),
     }
     return Security(
-        Authentication(certificates, tokens, authorizer),
+        Authentication(
+            certificates,
+            tokens,
+            authorizer,
+            front_proxy=FrontProxyAuthenticator(CertificateAuthenticator.from_file(files.front_proxy_ca)),
+        ),
         authorizer,
         Chain(plugins(caches, rbac, authorizer)),
         handlers,
@@ -164,6 +178,8 @@ def secured(caches: Caches, settings: Settings, files: Files) -> Security:
             oidc.CONFIGURATION_PATH: lambda: oidc.configuration(settings.issuer, server),
             oidc.KEYS_PATH: lambda: oidc.key_set(keys),
         },
+        front_proxy=files.front_proxy,
+        trust=configuration(files.client_ca, files.front_proxy_ca),
     )
 
 
@@ -218,6 +234,7 @@ class App:
             plain=plain,
             handlers={**security.handlers, **self._handlers(registry, reading)},
             metrics=self.metrics,
+            aggregator=self.aggregator,
         )
         settings = self.settings
         bootstrap = Bootstrap(
@@ -229,6 +246,9 @@ class App:
         )
         await bootstrap.ensure()
         await repair(self.store, self.addresses)
+        self.aggregator.start()
+        await self.aggregator.install()
+        self._started.set()
 
     def _handlers(self, registry: Registry, reading: Reading) -> dict[tuple[str, str], Handler]:
         """What is more than reading and writing an object, apart from security's."""
@@ -262,8 +282,10 @@ class App:
             async with asyncio.TaskGroup() as tasks:
                 expiry = tasks.create_task(Expiry(self.storage).run(), name="event expiry")
                 customs = tasks.create_task(self._run_customs(), name="custom resources")
+                aggregation = tasks.create_task(self._aggregate(), name="aggregation")
                 await self.caches.run()
                 expiry.cancel()
+                aggregation.cancel()
                 customs.cancel()
         finally:
             self.webhooks.close()
@@ -271,6 +293,12 @@ class App:
     async def _run_customs(self) -> None:
         await self._follow.wait()
         await self._customs.run()
+
+
+    async def _aggregate(self) -> None:
+        """Keep aggregated API servers in view, from when requests can be answered."""
+        await self._started.wait()
+        await self.aggregator.run(self._trust)
 
 
 def tune_memory() -> None:

@@ -336,6 +336,17 @@ def guard(call: Call, own: ObjectMeta, before: msgspec.Raw) -> None:
         call.warn(f"{_INVALID}{problem}")
 
 
+def settle_times(new: Any, old: Any) -> None:
+    """Where nothing differs but when managers wrote, put the times back: then nothing was written."""
+    own, before = new.metadata, old.metadata.managedFields
+    managed = own.managedFields
+    if managed is NO_JSON or before is NO_JSON or managed == before:
+        return
+    own.managedFields = before
+    if new != old or not managers.same_but_times(managed, before):
+        own.managedFields = managed
+
+
 # Objects as documents
 
 
@@ -373,7 +384,7 @@ def _whole(obj: Any, scope: Scope) -> Document:
     if isinstance(obj, Custom):
         content = {name: value for name, value in obj.content.items() if not _reset(name, scope)}
         return {"metadata": codec.to_builtins(kept), **content}
-    parts = {name: getattr(obj, name) for name in _names(type(obj)) if not _reset(name, scope)}
+    parts = {name: getattr(obj, name) for name in _names(obj.__class__) if not _reset(name, scope)}
     return codec.to_builtins(type(obj)(metadata=kept, **parts))
 
 
@@ -385,7 +396,7 @@ def _differing(old: Any, new: Any, scope: Scope) -> tuple[Document, Document] | 
         names = [name for name in dict.fromkeys((*old.content, *new.content)) if not _reset(name, scope)]
         names = [name for name in names if not _same_member(old.content, new.content, name)]
     else:
-        names = [name for name in _names(type(new)) if not _reset(name, scope)]
+        names = [name for name in _names(new.__class__) if not _reset(name, scope)]
         names = [name for name in names if getattr(old, name) != getattr(new, name)]
     if not names and not about:
         return None

@@ -44,13 +44,6 @@ def begin_create(obj: Any) -> None:
     own.selfLink = ""
     own.creationTimestamp = meta.time_now()
     own.uid = rand.uuid()
-    clear_managed(own)
-
-
-def clear_managed(own: Any) -> None:
-    """Field management comes with server-side apply; until then nobody manages fields."""
-    if own.managedFields:
-        own.managedFields = type(own)().managedFields
 
 
 def generated(base: str) -> str:
@@ -69,7 +62,6 @@ def begin_update(resource: Resource, new: Any, old: Any) -> None:
         own.deletionTimestamp = before.deletionTimestamp
     if before.deletionGracePeriodSeconds is not None and own.deletionGracePeriodSeconds is None:
         own.deletionGracePeriodSeconds = before.deletionGracePeriodSeconds
-    clear_managed(own)
 
 
 def count_generation(resource: Resource, new: Any, old: Any | None) -> None:

@@ -84,12 +84,17 @@ def parse_query_version(text: str) -> int | None:
     return _version(text, watch=False)
 
 
-def write_options(request: Request, kind: str) -> WriteOptions:
-    """The options of a create, update or patch (kind names them in errors). Raises Invalid or BadRequest."""
+def write_options(request: Request, kind: str, *, applies: bool = False) -> WriteOptions:
+    """The options of a create, update or patch (kind names them in errors). Raises Invalid or BadRequest.
+
+    applies: whether it is a server-side apply, whose manager must have a name and which alone may use force.
+    """
     options = WriteOptions(kind=kind)
-    if not request.query:
+    if not request.query and not applies:
         return options
     errors: list[FieldError] = []
+    if applies and not request.param("fieldManager"):
+        errors.append(validation.required("fieldManager", "is required for apply patch"))
     dry_run = request.params("dryRun")
     if dry_run:
         errors.extend(check_dry_run(dry_run))
@@ -107,7 +112,8 @@ def write_options(request: Request, kind: str) -> WriteOptions:
     force = request.params("force")
     if force and kind == "PatchOptions":
         options.force = flag(force[0])
-        errors.append(validation.forbidden("force", "may not be specified for non-apply patch"))
+        if not applies:
+            errors.append(validation.forbidden("force", "may not be specified for non-apply patch"))
     if errors:
         raise status.invalid(f"{kind}.meta.k8s.io", "", errors)
     return options

@@ -1,7 +1,8 @@
 """PATCH: an existing object and a patch make a new object, which then goes the way of an update.
 
-`server.py` calls `make_patched` and gives the result to `registry.change`, which calls it again when somebody else
-wrote in between. The merging itself is pure and in `api/patch.py` and `api/strategic.py`.
+`server.py` calls `change`, which gives `registry.change` what makes the new object; it is called again when somebody
+else wrote in between. The merging itself is pure and in `api/patch.py`, `api/strategic.py` and, for server-side apply,
+in `api/apply/`, which `managedfields.py` calls.
 """
 
 from __future__ import annotations
@@ -13,27 +14,36 @@ import msgspec
 from kijabi.api import codec, codec_slow, patch, status, strategic, validation
 from kijabi.api.custom import Custom
 from kijabi.api.gotext import display, quote
-from kijabi.apiserver import body, negotiate
+from kijabi.apiserver import body, managedfields, metadata, negotiate
 from kijabi.apiserver.call import Call
-from kijabi.apiserver.registry import Make, Registry
+from kijabi.apiserver.negotiate import APPLY_PATCH
+from kijabi.apiserver.registry import Make, Registry, namespace_of
 from kijabi.apiserver.routes import Served
 from kijabi.apiserver.watchcache import Item
 from kijabi.base.errors import ApiError, BadRequest
+from kijabi.client.transport import Response
 
 JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH = negotiate.PATCHES
 _OPERATION = frozenset(("op", "path", "from", "value"))
 
 
 def patch_type(call: Call) -> str:
-    """The media type of the patch. Raises UnsupportedMediaType, also for server-side apply, which is to come.
+    """The media type of the patch. Raises UnsupportedMediaType.
 
     Strategic merges follow the types of built-in kinds, so there are none of custom resources.
     """
     kind = negotiate.media_type(call.request.headers.get("content-type", ""))
     accepted = tuple(each for each in negotiate.PATCHES if each != STRATEGIC_PATCH or not call.resource.custom)
-    if kind not in accepted:
-        raise negotiate.unsupported(accepted)
+    if kind not in accepted and kind != APPLY_PATCH:
+        raise negotiate.unsupported((*accepted, APPLY_PATCH))
     return kind
+
+
+async def change(call: Call, registry: Registry, served: Served) -> Response:
+    """Answer a PATCH of an object or its status: 200, or 201 where an apply creates it."""
+    if patch_type(call) == APPLY_PATCH:
+        return await registry.change(call, served, make_applied(call, registry, served), tended=True)
+    return await registry.change(call, served, make_patched(call, served))
 
 
 class Patch(NamedTuple):
@@ -71,12 +81,79 @@ def find_problems(kind: str, data: bytes) -> tuple[str, ...]:
     return tuple(f"json patch {problem}" for problem in codec_slow.repeated(data, _OPERATION))
 
 
-def make_patched(call: Call, registry: Registry, served: Served) -> Make:
+class Configuration(NamedTuple):
+    """What an apply wants. problem: what a strict reader finds in its text, such as repeated members."""
+
+    document: dict[str, Any]
+    problem: str
+
+    def strictly(self, call: Call) -> None:
+        """Tell of the problem as the client wants it: as a warning, or (raised) as a BadRequest."""
+        if not self.problem or call.options.validation == "Ignore":
+            return
+        if call.options.validation == "Strict":
+            raise BadRequest(f"error strict decoding patch: {self.problem}")
+        body.add_warning(call.warnings, self.problem)
+
+
+def configuration(call: Call, api_version: str, kind: str) -> Configuration:
+    """The body of an apply to an object of this kind. Raises BadRequest."""
+    document, problem = _decode(call.request.body)
+    if (document.get("apiVersion"), document.get("kind")) != (api_version, kind):
+        raise BadRequest(f"invalid object type: {managedfields.kind_of(document)}")
+    own = document.get("metadata")
+    if isinstance(own, dict) and own.get("managedFields") is not None:
+        raise BadRequest("metadata.managedFields must be nil")
+    return Configuration(document, problem)
+
+
+def _decode(data: bytes) -> tuple[dict[str, Any], str]:
+    """A configuration in YAML or JSON, and what a strict reader minds."""
+    document, problem = None, ""
+    try:
+        if data[:1] == b"{" and not codec_slow.repeated(data):
+            document = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BadRequest):
+        document = None
+    if document is None:  # it is YAML, or somebody may want to know in which line a member is repeated
+        from kijabi.api import yamltext
+
+        try:
+            data, problems = yamltext.to_json(data)
+        except BadRequest as unreadable:
+            raise BadRequest(f"error encoding patch: {unreadable.message}") from None
+        problem = f"error converting YAML to JSON: {problems[0]}" if problems else ""
+        document = msgspec.json.decode(data)
+    if document is not None and not isinstance(document, dict):
+        into = f"json: cannot unmarshal {codec_slow.json_kind(data)} into Go value of type map[string]interface {{}}"
+        raise BadRequest(f"error decoding patch: error unmarshaling JSON: while decoding JSON: {into}")
+    return patch.bounded(document or {}), problem
+
+
+def make_applied(call: Call, registry: Registry, served: Served) -> Make:
+    """What makes the object of the stored one, or of nothing, and a configuration. Raises BadRequest."""
+    resource = served.resource
+    config = configuration(call, resource.api_version, resource.kind)
+
+    async def make(item: Item | None) -> Any:
+        live = item.obj if item is not None else None
+        obj = await registry.fields.applied(call, served, live, config.document)
+        config.strictly(call)
+        metadata.match_namespace(obj, namespace_of(call))
+        metadata.match_name(obj, call.info.name)
+        if live is not None and obj.metadata.resourceVersion == live.metadata.resourceVersion:
+            obj.metadata.resourceVersion = ""  # not stated, so another write in between is no conflict
+        return obj
+
+    return make
+
+
+def make_patched(call: Call, served: Served) -> Make:
     """What makes the patched object from the stored one. Raises BadRequest, UnsupportedMediaType."""
     wanted = read(call)
     resource = served.resource
 
-    def make(item: Item | None) -> Any:
+    async def make(item: Item | None) -> Any:
         if item is None:
             raise status.not_found(resource, call.info.name)
         document = codec.to_builtins(item.obj)

@@ -7,7 +7,7 @@ subresources alike. Deletion is in `deletion.py`, reading in `reading.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -21,8 +21,9 @@ from kijabi.apiserver.call import Call, encoded
 from kijabi.apiserver.deletion import Deletion
 from kijabi.apiserver.denial import forbidden
 from kijabi.apiserver.forms import pick
+from kijabi.apiserver.managedfields import FieldManager, guard, settle_times
 from kijabi.apiserver.routes import Served
-from kijabi.apiserver.storage import Changed, Reservation, Storage, Stored
+from kijabi.apiserver.storage import Changed, Reservation, Storage, Stored, refuse_new
 from kijabi.apiserver.strategy import check_for, prepare, prepare_for
 from kijabi.apiserver.watchcache import ROOT, Cache, Item
 from kijabi.base.errors import ApiError, Conflict
@@ -30,16 +31,17 @@ from kijabi.client.transport import Response
 
 ALLOCATION_ATTEMPTS = 32  # of a creation while others take the same addresses or names
 MAX_ATTEMPTS = 16  # of a write that states no resourceVersion, while others write the same object
-Make = Callable[[Item | None], Any]
+Make = Callable[[Item | None], Awaitable[Any]]
 
 
 class Registry:
-    """Creates, updates and patches objects of any resource."""
+    """Creates, updates and patches objects of any resource. fields: keeps account of who writes which field."""
 
-    def __init__(self, storage: Storage, authorizer: Authorizer) -> None:
+    def __init__(self, storage: Storage, authorizer: Authorizer, fields: FieldManager) -> None:
         self.storage = storage
         self.caches = storage.caches
         self.authorizer = authorizer
+        self.fields = fields
         self.deletion = Deletion(storage)
 
     async def create(self, call: Call, served: Served) -> Response:
@@ -49,21 +51,27 @@ class Registry:
         stored = await self.insert(call, served, obj)
         return await self.respond(call, served, stored, 201)
 
-    async def insert(self, call: Call, served: Served, obj: Any) -> Stored:
-        """The steps of `create` after decoding. Raises AlreadyExists, Invalid, or what admission raises."""
+    async def insert(self, call: Call, served: Served, obj: Any, *, tended: bool = False) -> Stored:
+        """The steps of `create` after decoding. Raises AlreadyExists, Invalid, or what admission raises.
+
+        tended: whether the object's managed fields are right already.
+        """
         resource, admission = served.resource, call.admission
         await self.caches.fresh()  # admission must see what was acknowledged before, such as a new namespace
         refuse_version(obj)
-        if served.ending:
-            reason = "create not allowed while custom resource definition is terminating"
-            raise status.forbidden(resource, obj.metadata.name, reason)
+        assert served.cache is not None
+        refuse_new(served.cache, obj)
         warn_owners(call, obj)
         resource.defaults(obj)  # default
+        if not tended:
+            await self.fields.created(call, served, obj)  # managed fields
+        managed = obj.metadata.managedFields
         attrs = call.attributes("CREATE", obj)
         attrs.name = attrs.name or obj.metadata.name
         if resource.qualified == "namespaces":
             attrs.namespace = attrs.name  # to admission a namespace lies in itself
         await admission.mutate(attrs)  # mutating admission
+        guard(call, obj.metadata, managed)
         metadata.begin_create(obj)
         warn_owners(call, obj)
         prepare(resource, obj, None)
@@ -117,7 +125,7 @@ class Registry:
         """PUT of an object or its status: 200, or 201 where the kind may be created by it."""
         first = [call.body(served.resource.type)]  # errors of the body come before those of the object
 
-        def make(_: Item | None) -> Any:
+        async def make(_: Item | None) -> Any:
             obj = first.pop() if first else call.body(served.resource.type)
             metadata.match_namespace(obj, namespace_of(call))
             metadata.match_name(obj, call.info.name)
@@ -125,15 +133,16 @@ class Registry:
 
         return await self.change(call, served, make)
 
-    async def change(self, call: Call, served: Served, make: Make) -> Response:
+    async def change(self, call: Call, served: Served, make: Make, *, tended: bool = False) -> Response:
         """Replace an object by what `make` makes of it, and answer with the result; as `modify` does."""
-        stored, created = await self.modify(call, served, make)
+        stored, created = await self.modify(call, served, make, tended=tended)
         return await self.respond(call, served, stored, 201 if created else 200)
 
-    async def modify(self, call: Call, served: Served, make: Make) -> tuple[Stored, bool]:
+    async def modify(self, call: Call, served: Served, make: Make, *, tended: bool = False) -> tuple[Stored, bool]:
         """Replace an object by what `make` makes of it, again and again until nobody comes between.
 
-        Whether it was created by this comes along. Raises NotFound, Conflict, Invalid, or what admission raises.
+        tended: whether `make` keeps the managed fields itself, as server-side apply does. Whether the object was
+        created by this comes along. Raises NotFound, Conflict, Invalid, or what admission raises.
         """
         cache = served.cache
         assert cache is not None
@@ -142,12 +151,12 @@ class Registry:
             await self.caches.fresh()
             item = cache.get(key)
             if item is None:
-                return await self._create_by_update(call, served, make), True
+                return await self._create_by_update(call, served, make, tended), True
             shown = await self.shown(served, item)
             old = shown.obj
-            new = make(shown)
+            new = await make(shown)
             versioned = settle_version(served.resource, new, old, item, needed=call.request.method == "PUT")
-            reservation = await self._revise(call, served, new, old)
+            reservation = await self._revise(call, served, new, old, tended)
             try:
                 return await self._store_change(call, served, item, new, reservation), False
             except Changed as changed:
@@ -155,15 +164,19 @@ class Registry:
                     raise status.conflict(served.resource, call.info.name) from None
         raise status.conflict(served.resource, call.info.name)
 
-    async def _revise(self, call: Call, served: Served, new: Any, old: Any) -> Reservation | None:
+    async def _revise(self, call: Call, served: Served, new: Any, old: Any, tended: bool) -> Reservation | None:
         """The steps between decoding and storing, for an object that exists; what must be written along with it."""
         resource, admission = served.resource, call.admission
         version = new.metadata.resourceVersion
         hook = self.storage.hooks.get(resource.qualified)
         warn_owners(call, new)
         resource.defaults(new)
+        if not tended:
+            await self.fields.updated(call, served, new, old)
+        managed = new.metadata.managedFields
         attrs = call.attributes("UPDATE", new, old)
         await admission.mutate(attrs)
+        guard(call, new.metadata, managed)
         warn_owners(call, new)
         metadata.begin_update(resource, new, old)
         sub = call.info.subresource
@@ -191,21 +204,23 @@ class Registry:
         target.metadata.resourceVersion = item.obj.metadata.resourceVersion
         if served.view is None:
             target.kind, target.apiVersion = item.obj.kind, item.obj.apiVersion
+        settle_times(target, item.obj)
         if target == item.obj:
             return Stored(item.obj, item.value, item.revision)
         if call.options.dry_run:
             return Stored(target, self.storage.encode(cache, target), item.revision)
         return await self.storage.put_with(reservation, cache, item.key, target, item.revision, effects)
 
-    async def _create_by_update(self, call: Call, served: Served, make: Make) -> Stored:
-        """PUT of what does not exist: for a few kinds it creates, if the user may create as well."""
+    async def _create_by_update(self, call: Call, served: Served, make: Make, tended: bool) -> Stored:
+        """PUT of what does not exist: for a few kinds it creates, if the user may create as well. An apply always."""
         resource, name = served.resource, call.info.name
-        if call.request.method == "PATCH":
+        applied = call.request.method == "PATCH"
+        if applied and (not tended or call.info.subresource):
             raise status.not_found(resource, name)
-        new = make(None)
+        new = await make(None)
         if new.metadata.uid:
-            raise uid_conflict(resource, new.metadata, "")
-        if not resource.create_on_update or call.info.subresource:
+            raise uid_unexpected(resource, new.metadata) if applied else uid_conflict(resource, new.metadata, "")
+        if not applied and (not resource.create_on_update or call.info.subresource):
             raise status.not_found(resource, name)
         info = call.info
         wanted = RequestInfo(
@@ -215,8 +230,9 @@ class Registry:
         decision = await self.authorizer.authorize(call.user, wanted)
         if not decision.allowed:
             raise forbidden(call.user, wanted, decision.reason)
-        new.metadata.resourceVersion = ""
-        return await self.insert(call, served, new)
+        if not applied:
+            new.metadata.resourceVersion = ""
+        return await self.insert(call, served, new, tended=tended)
 
     def check(self, call: Call, served: Served, new: Any, old: Any | None) -> None:
         """Validate an object; raises Invalid with everything that is wrong, else sends its warnings."""
@@ -298,6 +314,12 @@ def uid_conflict(resource: Resource, own: ObjectMeta, found: str) -> Conflict:
         f"StorageError: invalid object, Code: 4, Key: {ROOT}{key}, ResourceVersion: 0, AdditionalErrorMsg: "
         f"Precondition failed: UID in precondition: {own.uid}, UID in object meta: {found}",
     )
+
+
+def uid_unexpected(resource: Resource, own: ObjectMeta) -> Conflict:
+    """An apply names the uid of an object that does not exist."""
+    text = f"uid mismatch: the provided object specified uid {own.uid}, and no existing object was found"
+    return status.conflict(resource, own.name, text)
 
 
 def warn_owners(call: Call, obj: Any) -> None:

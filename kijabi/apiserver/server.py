@@ -15,8 +15,10 @@ from typing import Any
 import msgspec
 
 from kijabi.api import status
+from kijabi.api.apiregistration.apiservice import APIService
 from kijabi.api.resource import Subresource
 from kijabi.apiserver import body, deletion, denial, duration, negotiate, options, patching, requestinfo
+from kijabi.apiserver.aggregation.aggregator import Aggregator
 from kijabi.apiserver.attributes import (
     Authenticator,
     Authorizer,
@@ -31,6 +33,7 @@ from kijabi.apiserver.metrics import Metrics
 from kijabi.apiserver.reading import ContinueExpired, Reading
 from kijabi.apiserver.registry import Registry, key_in
 from kijabi.apiserver.routes import Routes, Served
+from kijabi.apiserver.subresources.streams import is_upgrade
 from kijabi.apiserver.subresources.websocket import stream_answer
 from kijabi.apiserver.watch import WatchAnswer
 from kijabi.base import rand
@@ -75,7 +78,9 @@ class ApiServer:
         plain: Plain,
         handlers: Mapping[tuple[str, str], Handler],
         metrics: Metrics,
+        aggregator: Aggregator,
     ) -> None:
+        self.aggregator = aggregator
         self.routes = routes
         self.reading = reading
         self.registry = registry
@@ -132,6 +137,9 @@ class ApiServer:
             raise denial.forbidden(user, info, decision.reason)
         if self.metrics.inflight > MAX_INFLIGHT and MASTERS not in user.groups:
             raise status.too_many_requests("Too many requests, please try again later.", 1)
+        service = self.aggregator.find(request.path)
+        if service is not None:
+            return await self._forward(service, request, peer, user, info)
         if unbounded(request, info):
             return await self._resource(request, peer, user, info)
         seconds = deadline(request) if request.query else REQUEST_TIMEOUT
@@ -144,6 +152,19 @@ class ApiServer:
             text = "request did not complete within the allotted timeout"
             raise status.timeout(text) from None
         return response if response is not None else not_found_page()
+
+    async def _forward(
+        self, service: APIService, request: Request, peer: Peer, user: UserInfo, info: RequestInfo
+    ) -> Answered:
+        """Let the API server answer that serves this version. Only watches and streams may last."""
+        if info.verb == "watch" or info.subresource in _LONG_RUNNING or is_upgrade(request):
+            return await self.aggregator.forward(service, request, peer, user, None)
+        until = asyncio.get_running_loop().time() + deadline(request)
+        try:
+            async with asyncio.timeout_at(until):
+                return await self.aggregator.forward(service, request, peer, user, until)
+        except TimeoutError:
+            raise status.timeout("request did not complete within the allotted timeout") from None
 
     async def _resource(
         self, request: Request, peer: Peer, user: UserInfo, info: RequestInfo, deadline: float = 0.0

@@ -6,7 +6,10 @@ a Scale back (k8s.io/api `autoscaling/v1`; k8s.io/kubernetes `pkg/registry/apps/
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+import msgspec
 
 from kijabi.api import codec, selector, status, validation
 from kijabi.api.autoscaling.scale import Scale, ScaleSpec, ScaleStatus
@@ -16,12 +19,16 @@ from kijabi.api.resource import Resource
 from kijabi.apiserver import metadata, patching
 from kijabi.apiserver.call import Call, Handler, encoded
 from kijabi.apiserver.forms import Whole, pick
+from kijabi.apiserver.negotiate import APPLY_PATCH
 from kijabi.apiserver.reading import Reading
 from kijabi.apiserver.registry import Registry, key_in
 from kijabi.apiserver.routes import Routes, Served
+from kijabi.apiserver.scalefields import ScaleFields
 from kijabi.apiserver.watchcache import Item
 from kijabi.client.transport import Response
 
+# The new scale and the workload's managed fields, of the workload and its old scale.
+Change = Callable[[Any, Scale], Awaitable[tuple[Scale, msgspec.Raw]]]
 _SCALES = Resource(
     group="autoscaling",
     version="v1",
@@ -44,6 +51,7 @@ class Scales:
         self.routes = routes
         self.registry = registry
         self.reading = reading
+        self.fields = ScaleFields(registry.fields)
 
     def handlers(self) -> dict[tuple[str, str], Handler]:
         """One for each resource with a scale subresource."""
@@ -66,35 +74,59 @@ class Scales:
             if item is None:
                 raise status.not_found(resource, call.info.name)
             return respond(call, scale_of(item.obj, item.revision))
-        change = self._patch(call) if call.info.verb == "patch" else self._replace(call)
-        stored, _ = await self.registry.modify(call, served, lambda item: self._apply(call, served, item, change))
+        change = self._change(call, served)
+
+        async def make(item: Item | None) -> Any:
+            return await self._apply(call, served, item, change)
+
+        stored, _ = await self.registry.modify(call, served, make, tended=True)
         return respond(call, scale_of(stored.obj, stored.revision))
 
+    def _change(self, call: Call, served: Served) -> Change:
+        """What makes the new scale of the old one, with the workload's managed fields."""
+        if call.info.verb == "patch" and patching.patch_type(call) == APPLY_PATCH:
+            config = patching.configuration(call, "autoscaling/v1", "Scale")
+
+            async def applied(workload: Any, old: Scale) -> tuple[Scale, msgspec.Raw]:
+                made = await self.fields.applied(call, served, workload, old, config.document)
+                config.strictly(call)
+                return made
+
+            return applied
+        change = self._patch(call) if call.info.verb == "patch" else self._replace(call)
+
+        async def written(workload: Any, old: Scale) -> tuple[Scale, msgspec.Raw]:
+            new = change(old)
+            return new, self.fields.changed(call, served, workload, old, new)
+
+        return written
+
     @staticmethod
-    def _replace(call: Call) -> Any:
+    def _replace(call: Call) -> Callable[[Scale], Scale]:
         scale = call.body(Scale)
         metadata.match_name(scale, call.info.name)
         metadata.match_namespace(scale, call.info.namespace)
         return lambda _: scale
 
     @staticmethod
-    def _patch(call: Call) -> Any:
+    def _patch(call: Call) -> Callable[[Scale], Scale]:
         wanted = patching.read(call)
 
         def patched(old: Scale) -> Scale:
             found: Scale = patching.patched(call, wanted, codec.to_builtins(old), Scale)
-            if found.metadata.resourceVersion == old.metadata.resourceVersion:
-                found.metadata.resourceVersion = ""
             return found
 
         return patched
 
     @staticmethod
-    def _apply(call: Call, served: Served, item: Item | None, change: Any) -> Any:
+    async def _apply(call: Call, served: Served, item: Item | None, change: Change) -> Any:
         """The workload with the size that the client wants."""
         if item is None:
             raise status.not_found(f"{served.resource.qualified}", call.info.name)
-        scale: Scale = change(scale_of(item.obj, item.revision))
+        old = scale_of(item.obj, item.revision)
+        scale, managed = await change(item.obj, old)
+        if call.info.verb == "patch" and scale.metadata.resourceVersion == old.metadata.resourceVersion:
+            scale.metadata.resourceVersion = ""  # not stated, so another write in between is no conflict
         if scale.spec.replicas < 0:
             text = "must be greater than or equal to 0"
             error = validation.invalid("spec.replicas", scale.spec.replicas, text)
@@ -103,6 +135,7 @@ class Scales:
         obj.spec.replicas = scale.spec.replicas
         obj.metadata.uid = scale.metadata.uid
         obj.metadata.resourceVersion = scale.metadata.resourceVersion
+        obj.metadata.managedFields = managed
         return obj
 
 
