@@ -75,6 +75,13 @@ class Changed(Exception):
         self.own = own
 
 
+def refuse_new(cache: Cache, obj: Any) -> None:
+    """Raises Forbidden where no more objects may be made."""
+    if cache.ending:
+        reason = "create not allowed while custom resource definition is terminating"
+        raise status.forbidden(cache.resource, obj.metadata.name, reason)
+
+
 class Storage:
     """The write side of the store, on top of the caches that see each write come back."""
 
@@ -103,6 +110,8 @@ class Storage:
 
         Raises Changed.
         """
+        if not revision:
+            refuse_new(cache, obj)
         value = self.encode(cache, obj)
         full = cache.prefix + key
         self.caches.expect(full, value, obj)
