@@ -19,7 +19,7 @@ from kijabi.api.discovery.endpointslice import EndpointPort as SlicePort
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.networking.servicecidr import ServiceCIDR, ServiceCIDRSpec
 from kijabi.api.scheduling.priorityclass import PriorityClass
-from kijabi.apiserver import metadata
+from kijabi.apiserver import flowdefaults, metadata
 from kijabi.apiserver.authz import defaults
 from kijabi.apiserver.registry import key_of
 from kijabi.apiserver.storage import Changed, Storage
@@ -63,9 +63,11 @@ class Bootstrap:
             await self.place(Namespace(metadata=ObjectMeta(name=name, labels=labels)))
         for value, name, text in PRIORITIES:
             await self.place(PriorityClass(metadata=ObjectMeta(name=name), value=value, description=text))
-        async with asyncio.TaskGroup() as together:  # so that the store writes 150 objects in few transactions
+        async with asyncio.TaskGroup() as together:  # so that the store writes 170 objects in few transactions
             for default in defaults.all_defaults():
                 together.create_task(self.place(codec.clone(default), defaults.mended))
+            for flow in flowdefaults.all_defaults():
+                together.create_task(self.place(codec.clone(flow), flowdefaults.mend))
         await self._service()
 
     async def _service(self) -> None:
@@ -106,31 +108,36 @@ class Bootstrap:
         await self.place(points, mend_slice)
 
     async def place(self, wanted: Any, mend: Mend = never) -> None:
-        """Create an object, or mend the one that is there; whoever else does the same at the moment is right too."""
-        resource = catalog.by_type(type(wanted))
-        cache = self.storage.caches.of(resource)
-        hook = self.storage.hooks.get(resource.qualified)
-        await self.storage.caches.fresh()
-        item = cache.get(key_of(wanted))
-        try:
-            if item is None:
-                metadata.begin_create(wanted)
-                resource.defaults(wanted)
-                prepare(resource, wanted, None)
-                metadata.count_generation(resource, wanted, None)
-                if hook is not None:
-                    hook.prepare(wanted, None)
-                effects = self.storage.effects(cache, wanted, None)
-                await self.storage.put(cache, key_of(wanted), wanted, 0, effects)
-                return
-            there = codec.clone(item.obj)
-            if mend(there, wanted):
-                resource.defaults(there)
-                metadata.count_generation(resource, there, item.obj)
-                effects = self.storage.effects(cache, there, item.obj)
-                await self.storage.put(cache, item.key, there, item.revision, effects)
-        except Changed:
+        """See `place` below."""
+        await place(self.storage, wanted, mend)
+
+
+async def place(storage: Storage, wanted: Any, mend: Mend = never) -> None:
+    """Create an object, or mend the one that is there; whoever else does the same at the moment is right too."""
+    resource = catalog.by_type(type(wanted))
+    cache = storage.caches.of(resource)
+    hook = storage.hooks.get(resource.qualified)
+    await storage.caches.fresh()
+    item = cache.get(key_of(wanted))
+    try:
+        if item is None:
+            metadata.begin_create(wanted)
+            resource.defaults(wanted)
+            prepare(resource, wanted, None)
+            metadata.count_generation(resource, wanted, None)
+            if hook is not None:
+                hook.prepare(wanted, None)
+            effects = storage.effects(cache, wanted, None)
+            await storage.put(cache, key_of(wanted), wanted, 0, effects)
             return
+        there = codec.clone(item.obj)
+        if mend(there, wanted):
+            resource.defaults(there)
+            metadata.count_generation(resource, there, item.obj)
+            effects = storage.effects(cache, there, item.obj)
+            await storage.put(cache, item.key, there, item.revision, effects)
+    except Changed:
+        return
 
 
 def mend_service(there: Service, wanted: Service) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kijabi.controllers.clusterroleaggregation import ClusterRoleAggregation
+from kijabi.controllers.cronjob import CronJobs
 from kijabi.controllers.daemonset.controller import DaemonSets
 from kijabi.controllers.deployment.controller import Deployments
+from kijabi.controllers.disruption import Disruptions
 from kijabi.controllers.endpoints import EndpointsController
 from kijabi.controllers.endpointslice import EndpointSlices
 from kijabi.controllers.garbage.collector import GarbageCollector
@@ -17,11 +19,13 @@ from kijabi.controllers.nodelifecycle import NodeLifecycle
 from kijabi.controllers.podgc import PodCollector
 from kijabi.controllers.replicaset import ReplicaSets
 from kijabi.controllers.replicationcontroller import ReplicationControllers
+from kijabi.controllers.resourcequota import ResourceQuotas
 from kijabi.controllers.rootca import RootCertificates
 from kijabi.controllers.runtime import Context, Controller
 from kijabi.controllers.serviceaccount import ServiceAccounts
 from kijabi.controllers.statefulset.controller import StatefulSets
 from kijabi.controllers.tainteviction import TaintEviction
+from kijabi.controllers.ttlafterfinished import FinishedJobs
 
 CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     ServiceAccounts,
@@ -35,9 +39,13 @@ CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     DaemonSets,
     StatefulSets,
     Jobs,
+    CronJobs,
+    FinishedJobs,
+    Disruptions,
     EndpointSlices,
     EndpointsController,
     Namespaces,
+    ResourceQuotas,
     GarbageCollector,
     PodCollector,
     ClusterRoleAggregation,

@@ -17,7 +17,7 @@ from kijabi.api.resource import Resource
 from kijabi.base.errors import ApiError, Conflict, ConnectionLost
 from kijabi.client.client import Client
 from kijabi.client.events import Recorder
-from kijabi.client.informer import Informer, Informers
+from kijabi.client.informer import Informers
 from kijabi.client.queue import WorkQueue
 from kijabi.controllers.config import Config
 
@@ -25,6 +25,18 @@ log = logging.getLogger(__name__)
 
 WORKERS = 5
 NAMESPACE_TERMINATING = "NamespaceTerminating"
+
+
+class Watched(Protocol):
+    """What a source is told by; an informer, as a rule."""
+
+    def add_handler(self, handler: Callable[[Any, Any], None], /) -> None:
+        """Call `handler(old, new)` for every change."""
+        ...
+
+    async def wait_synced(self) -> None:
+        """Wait until what is there already was told."""
+        ...
 
 
 class Source(NamedTuple):
@@ -35,7 +47,7 @@ class Source(NamedTuple):
     indexes.
     """
 
-    informer: Informer[Any]
+    informer: Watched
     keys: Callable[[Any, Any], Iterable[str]]
 
 

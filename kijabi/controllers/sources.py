@@ -14,6 +14,7 @@ from kijabi.api.apps.daemonset import DaemonSet
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet
 from kijabi.api.apps.statefulset import StatefulSet
+from kijabi.api.batch.cronjob import CronJob
 from kijabi.api.batch.job import Job
 from kijabi.api.core.endpoints import Endpoints
 from kijabi.api.core.namespace import Namespace
@@ -21,9 +22,11 @@ from kijabi.api.core.node import Node
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.replicationcontroller import ReplicationController
+from kijabi.api.core.resourcequota import ResourceQuota
 from kijabi.api.core.service import Service
 from kijabi.api.discovery.endpointslice import EndpointSlice, service_of
 from kijabi.api.meta import Object
+from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kijabi.client.informer import Informer, Informers
 from kijabi.controllers.owners import CONTROLLER, controller_index, controller_of
 from kijabi.controllers.pods import terminal
@@ -98,6 +101,21 @@ def stateful_sets(informers: Informers) -> Informer[StatefulSet]:
 def jobs(informers: Informers) -> Informer[Job]:
     """All Jobs, by controller and namespace."""
     return informers.of(Job, indexes=_OWNED)
+
+
+def quotas(informers: Informers) -> Informer[ResourceQuota]:
+    """All ResourceQuotas, by namespace."""
+    return informers.of(ResourceQuota, indexes=_NAMESPACED)
+
+
+def cron_jobs(informers: Informers) -> Informer[CronJob]:
+    """All CronJobs."""
+    return informers.of(CronJob)
+
+
+def budgets(informers: Informers) -> Informer[PodDisruptionBudget]:
+    """All PodDisruptionBudgets, by namespace."""
+    return informers.of(PodDisruptionBudget, indexes=_NAMESPACED)
 
 
 def claims(informers: Informers) -> Informer[PersistentVolumeClaim]:

@@ -23,7 +23,11 @@ class Refused(Exception):
 
 
 class Charge(NamedTuple):
-    """What a quota has used once the write is done."""
+    """What a quota has used once the write is done.
+
+    Of a quota that is not counted yet, nothing more: but it is written all the same, so that a count that is under way
+    and does not know of this object cannot be written any more.
+    """
 
     quota: ResourceQuota
     used: ResourceList
@@ -80,7 +84,15 @@ def check(
     costs = [(quota, _cost(quota, evaluator, write, usage, grown)) for quota in matching]
     if limited and (any(cost for _, cost in costs) if matching else grown):
         _refuse_uncovered(found, evaluator, write.new, usage, covered, limited)
-    return [charge for quota, cost in costs if cost and (charge := _charge(quota, cost, write.bounded)) is not None]
+    charges = [_charge(quota, cost, write.bounded) for quota, cost in costs if cost]
+    touched = [quota for quota in found if grown and _awaits(quota, evaluator, write.new)]
+    return charges + [Charge(each, each.status.used) for each in touched if all(c.quota is not each for c in charges)]
+
+
+def _awaits(quota: ResourceQuota, evaluator: Evaluator, obj: Any) -> bool:
+    """Whether a quota will count an object under names that its status does not have yet."""
+    awaited = (name for name in quota.spec.hard if name not in quota.status.hard)
+    return any(map(evaluator.counts, awaited)) and all(evaluator.in_scope(each, obj) for each in requirements(quota))
 
 
 def _demand(quota: ResourceQuota, evaluator: Evaluator, obj: Any) -> set[str]:
@@ -103,7 +115,7 @@ def _cost(
     return only(cost, quota.status.hard)
 
 
-def _charge(quota: ResourceQuota, cost: ResourceList, bounded: bool) -> Charge | None:
+def _charge(quota: ResourceQuota, cost: ResourceList, bounded: bool) -> Charge:
     used = dict(quota.status.used)
     add(used, cost)
     over = exceeded(only(used, cost), quota.status.hard)
