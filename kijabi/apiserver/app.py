@@ -200,6 +200,8 @@ class App:
         self.metrics = Metrics()
         self.webhooks: Webhooks = WebhookClient(self.caches)  # a simulation puts its own here before `start`
         self.api: ApiServer
+        self.aggregator: Aggregator
+        self._trust: Mapping[str, str] = {}
         self._customs: CustomResources
         self._follow = asyncio.Event()  # whether `start` has made what `run` runs
 
@@ -222,6 +224,10 @@ class App:
         self.routes.listen(security.admission.forget)
         self._customs = CustomResources(self.routes, self.storage, registry.deletion, self.webhooks)
         self._customs.start()
+        backends = Backends(self.caches, security.front_proxy, security.open_)
+        self.aggregator = Aggregator(self.storage, self.discovery, self.openapi, backends)
+        self.aggregator.start()
+        self._trust = security.trust
         self._follow.set()
         reading = Reading(self.store, self.caches)
         self.api = ApiServer(
@@ -246,9 +252,7 @@ class App:
         )
         await bootstrap.ensure()
         await repair(self.store, self.addresses)
-        self.aggregator.start()
         await self.aggregator.install()
-        self._started.set()
 
     def _handlers(self, registry: Registry, reading: Reading) -> dict[tuple[str, str], Handler]:
         """What is more than reading and writing an object, apart from security's."""
@@ -294,10 +298,8 @@ class App:
         await self._follow.wait()
         await self._customs.run()
 
-
     async def _aggregate(self) -> None:
-        """Keep aggregated API servers in view, from when requests can be answered."""
-        await self._started.wait()
+        await self._follow.wait()
         await self.aggregator.run(self._trust)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -108,10 +109,14 @@ class Discovery:
                 if group:
                     found.setdefault(group, []).append(version)
             for group, versions in found.items():
-                versions.sort(key=lambda each, group=group: (-self._of(group, each).version, ranks.version_order(each)))
+                best = sorted(versions, key=ranks.version_order)
+                found[group] = sorted(best, key=partial(self._lateness, group))
             highest = {group: max(self._of(group, each).group for each in found[group]) for group in found}
             self._order = {group: found[group] for group in sorted(found, key=lambda each: (-highest[each], each))}
         return self._order
+
+    def _lateness(self, group: str, version: str) -> int:
+        return -self._of(group, version).version
 
     def _of(self, group: str, version: str) -> Rank:
         return self._ranks.get((group, version)) or ranks.builtin(group, version) or ranks.CUSTOM

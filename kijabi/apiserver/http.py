@@ -34,7 +34,7 @@ HIGH_WATER = 256 * 1024  # unsent bytes of a connection above which a watcher ha
 SLICE = 64  # watch writes between two looks at everything else
 KEEPALIVE = 90.0  # seconds that an idle connection is kept
 BACKLOG = 1024
-ONE_BY_ONE = ("impersonate-", "x-stream-protocol-version")  # headers whose repetitions stay apart
+ONE_BY_ONE = ("impersonate-", "x-remote-", "x-stream-protocol-version")  # headers whose repetitions stay apart
 SHUTDOWN_GRACE = 2.0  # seconds for requests that are being answered
 
 

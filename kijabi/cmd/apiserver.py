@@ -42,11 +42,14 @@ async def work(cluster: config.ClusterConfig, bind: str, lifeline: Lifeline) -> 
     app = App(store, settings)
     serving = pki.Pair(keys.directory / "apiserver.crt", keys.directory / "apiserver.key")
     context = pki.server_context(serving, ca, any_client=True)
+    front_proxy = keys.front_proxy_client()
     files = Files(
         client_ca=ca,
         account_key=keys.service_account_key(),
         account_public=keys.directory / "sa.pub",
         kubelet_tls=lambda: pki.client_context(ca, keys.kubelet_client()),
+        front_proxy_ca=keys.front_proxy_ca.pair.cert,
+        front_proxy=lambda: front_proxy,
     )
     try:
         await app.load()

@@ -27,6 +27,7 @@ def make_keys(config: ClusterConfig) -> pki.Pki:
     keys.apiserver(config.service_ip, [config.address, config.advertise], domain=config.dns_domain)
     inside = config.advertised_server
     keys.kubelet_client()
+    keys.front_proxy_client()
     keys.service_account_key()
     admin = keys.client("admin", pki.ADMIN)
     whole = pki.kubeconfig(config.server, ca, admin, pki.ADMIN.user, embed=True)

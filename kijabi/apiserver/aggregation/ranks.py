@@ -1,7 +1,8 @@
 """In which order groups, and the versions of a group, are listed: by the priorities that their APIServices state.
 
-`registration.py` gives the built-in ones to their APIServices, `apiserver/discovery.py` sorts by them. The numbers are
-those of k8s.io/kubernetes `cmd/kube-apiserver/app/aggregator.go`, because clients choose among groups by this order.
+`registration.py` gives the built-in ones to their APIServices, `apiserver/discovery.py` sorts by them. The numbers
+are those of k8s.io/kubernetes `cmd/kube-apiserver/app/aggregator.go`, because clients choose among groups by this
+order.
 """
 
 from __future__ import annotations

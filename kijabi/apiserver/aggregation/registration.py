@@ -1,11 +1,13 @@
 """The APIServices of what is served here: built-in versions, and those of CustomResourceDefinitions.
 
-`aggregator.py` calls `install` at start and `sync` for names that may have changed. What this module makes carries the
-label of `kube-aggregator`'s autoregister controller, with its meaning: an object without it is somebody's own and stays
-as it is; `onstart` objects are mended at each start, `true` ones always.
+`aggregator.py` calls `install` at start and `sync` for names that may have changed. What this module makes carries
+the label of `kube-aggregator`'s autoregister controller, with its meaning: an object without it is somebody's own and
+stays as it is; `onstart` objects are mended at each start, `true` ones always.
 """
 
 from __future__ import annotations
+
+import asyncio
 
 import msgspec
 
@@ -49,11 +51,13 @@ class Registration:
 
     async def install(self) -> None:
         """Make and mend the built-in ones, and drop those whose version is no longer built in."""
-        for name, wanted in self._builtin.items():
-            await self._settle(name, wanted)
+        async with asyncio.TaskGroup() as together:  # so that the store writes them in few transactions
+            for name, wanted in self._builtin.items():
+                together.create_task(self._settle(name, wanted))
         for item in tuple(self._cache.range()):
             if _managed(item) == ON_START and item.name not in self._builtin:
                 await self._remove(item)
+        await self._storage.caches.fresh()
 
     async def sync(self, name: str) -> None:
         """Make, mend or remove the APIService of a version of custom resources."""

@@ -1,4 +1,4 @@
-"""Authentication as a whole: certificate, then token, then anonymous, then impersonation.
+"""Authentication as a whole: front proxy, certificate, token, then anonymous, then impersonation.
 
 `server.py` calls `Authentication.authenticate` once for each request, before authorisation. Whoever shows
 credentials that do not hold gets 401, even though he could have come without any (k8s.io/apiserver
@@ -22,6 +22,7 @@ from kijabi.apiserver.authn.impersonation import (
     impersonate,
     wanted,
 )
+from kijabi.apiserver.authn.requestheader import FrontProxyAuthenticator
 from kijabi.apiserver.authn.serviceaccounts import TokenAuthenticator
 from kijabi.base.errors import Unauthorized
 from kijabi.client.transport import Request
@@ -42,8 +43,10 @@ class Authentication:
         tokens: TokenAuthenticator | None,
         authorizer: Authorizer,
         *,
+        front_proxy: FrontProxyAuthenticator | None = None,
         anonymous: bool = True,
     ) -> None:
+        self._front_proxy = front_proxy
         self._certificates = certificates
         self._tokens = tokens
         self._authorizer = authorizer
@@ -62,6 +65,10 @@ class Authentication:
 
     async def _identify(self, request: Request, peer: Peer) -> UserInfo | None:
         failure: Unauthorized | None = None
+        if self._front_proxy is not None:
+            user = await self._front_proxy.authenticate(request, peer)
+            if user is not None:
+                return _authenticated(user)
         if self._certificates is not None:
             try:
                 user = await self._certificates.authenticate(request, peer)

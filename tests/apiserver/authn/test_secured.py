@@ -50,7 +50,10 @@ class Cluster:
 async def cluster(directory: Path) -> AsyncIterator[Cluster]:
     keys = pki.Pki(directory)
     ca = keys.ca.pair.cert
-    files = Files(ca, keys.service_account_key(), directory / "sa.pub", lambda: pki.client_context(ca))
+    files = Files(
+        ca, keys.service_account_key(), directory / "sa.pub", lambda: pki.client_context(ca),
+        keys.front_proxy_ca.pair.cert, keys.front_proxy_client,
+    )  # fmt: skip
     context = pki.server_context(keys.apiserver("10.96.0.1"), ca, any_client=True)
     store = MemoryStore()
     settings = Settings()
