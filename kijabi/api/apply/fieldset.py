@@ -158,7 +158,7 @@ def shown(path: Path) -> str:
 
 def encode(tree: Tree) -> bytes:
     """FieldsV1, each level in its order."""
-    return _encode(_sorted(tree))
+    return _encode(_sorted(tree) if tree else tree)
 
 
 def _sorted(tree: Tree) -> Tree:
