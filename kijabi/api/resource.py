@@ -48,7 +48,8 @@ class Subresource(msgspec.Struct, frozen=True, kw_only=True):
     """`pods/log` and its like: `name` is the last path segment, `kind` what its body or answer is.
 
     group and version: of the body's kind where it differs from the parent's (Eviction is policy/v1, Scale
-    autoscaling/v1). type: the Struct of the body, None for a raw stream.
+    autoscaling/v1). type: the Struct of the body, None for a raw stream. paths: of the scale of a custom resource, the
+    JSON paths of the size wanted, the size that there is, and (or empty) the selector.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Subresource(msgspec.Struct, frozen=True, kw_only=True):
     group: str = ""
     version: str = ""
     type: type[Struct] | None = None
+    paths: tuple[str, ...] = ()
 
 
 def _no_errors(*_: Any) -> Sequence[FieldError]:

@@ -122,3 +122,4 @@ def encoded(media: Media, data: bytes, status: int = 200) -> Response:
 # ("pods", "log") or ("subjectaccessreviews.authorization.k8s.io", "") to it. `Resource.qualified` is the
 # first part.
 Handler = Callable[[Call], Awaitable[Answer]]
+EVERY = "*"  # as the resource: whichever has such a subresource

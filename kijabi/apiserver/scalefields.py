@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from kijabi.api import codec, meta
+from kijabi.api import codec, jsonpath, meta
 from kijabi.api.apply import managers, schema, updater
 from kijabi.api.apply.compare import compare
 from kijabi.api.apply.fieldset import Path
@@ -29,8 +29,11 @@ PathOf = Callable[[Served], Path | None]
 
 
 def replicas_path(served: Served) -> Path | None:
-    """Where a built-in workload keeps its replicas; None if it has no scale."""
-    return REPLICAS if "scale" in served.subresources else None
+    """Where a workload keeps its replicas; None if it has no scale."""
+    sub = served.subresources.get("scale")
+    if sub is None:
+        return None
+    return tuple(f"f:{name}" for name in jsonpath.fields(sub.paths[0])) if sub.paths else REPLICAS
 
 
 class ScaleFields:

@@ -28,7 +28,7 @@ from kijabi.apiserver.attributes import (
     UpgradeAnswer,
     UserInfo,
 )
-from kijabi.apiserver.call import Call, Chain, Handler, encode, encoded
+from kijabi.apiserver.call import EVERY, Call, Chain, Handler, encode, encoded
 from kijabi.apiserver.metrics import Metrics
 from kijabi.apiserver.reading import ContinueExpired, Reading
 from kijabi.apiserver.registry import Registry, key_in
@@ -48,7 +48,6 @@ Answered = Response | StreamAnswer | UpgradeAnswer | WatchAnswer
 Plain = Callable[[Request, UserInfo], Awaitable[Response | None]]
 # Subresources whose answers go on for as long as the client likes.
 _LONG_RUNNING = frozenset(("log", "exec", "attach", "portforward", "proxy"))
-EVERY = "*"  # as a handler's resource: whichever has such a subresource
 MASTERS = "system:masters"  # whom no limit keeps from mending the cluster
 # What clients of old resources are told (k8s.io/api `core/v1/lifecycle.go`).
 _DEPRECATED = {

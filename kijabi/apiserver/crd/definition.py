@@ -112,8 +112,9 @@ class Version:
         if subs is not None and subs.status is not None:
             found.append(Subresource(name="status", kind=kind, verbs=_SUB_VERBS, type=Custom))
         if subs is not None and subs.scale is not None:
+            paths = (subs.scale.specReplicasPath, subs.scale.statusReplicasPath, subs.scale.labelSelectorPath or "")
             scale = Subresource(
-                name="scale", kind="Scale", group="autoscaling", version="v1", verbs=_SUB_VERBS, type=Scale
+                name="scale", kind="Scale", group="autoscaling", version="v1", verbs=_SUB_VERBS, type=Scale, paths=paths
             )
             found.append(scale)
         return tuple(found)

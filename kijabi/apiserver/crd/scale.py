@@ -1,15 +1,17 @@
 """The scale of custom resources: which of their members are the size, the observed size and the selector.
 
-`subresources/scale.py` reads and writes scales through a Paths; `objects.py` asks for what is wrong with the members
+`subresources/scale.py` reads and writes scales through a CustomSize; `objects.py` asks for what is wrong with the members
 (apiextensions.k8s.io/v1 CustomResourceSubresourceScale).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kijabi.api import jsonpath, validation
 from kijabi.api.apiextensions.customresourcedefinition import CustomResourceSubresourceScale
+from kijabi.api.custom import Custom
 from kijabi.api.resource import FieldError
 from kijabi.base.errors import ApiError, BadRequest
 
@@ -56,35 +58,36 @@ def _go_type(value: Any) -> str:
     return kinds.get(type(value), "<nil>")
 
 
-class Paths:
-    """Where the scale of one version's objects is."""
+class CustomSize:
+    """The size of one version's objects, by the paths of its scale (`Subresource.paths`)."""
 
-    def __init__(self, declared: CustomResourceSubresourceScale) -> None:
-        self.spec = declared.specReplicasPath
-        self.status = declared.statusReplicasPath
-        self.selector = declared.labelSelectorPath or ""
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.name, self.status, self.selector = paths
 
-    def wanted(self, content: dict[str, Any]) -> int | None:
-        """The size that is wanted, None if it is not said. Raises WrongType."""
-        value: int | None = _typed(content, self.spec, int, "int64")
+    def wanted(self, obj: Custom) -> int | None:
+        """The size that is wanted, None if nobody said. Raises InternalError if it is no size."""
+        value: int | None = self._read(obj, self.name, int, "int64")
         return value
 
-    def observed(self, content: dict[str, Any]) -> int:
-        """The size that there is. Raises WrongType."""
-        return _typed(content, self.status, int, "int64") or 0
+    def observed(self, obj: Custom) -> int:
+        """The size that there is. Raises InternalError if it is no size."""
+        return self._read(obj, self.status, int, "int64") or 0
 
-    def chosen(self, content: dict[str, Any]) -> str:
-        """The label selector of what is counted. Raises WrongType."""
-        return _typed(content, self.selector, str, "string") or "" if self.selector else ""
+    def chosen(self, obj: Custom) -> str:
+        """The label selector of what is counted. Raises InternalError if it is no text."""
+        return self._read(obj, self.selector, str, "string") or "" if self.selector else ""
 
-    def missing(self) -> ApiError:
-        """Nobody said how many there should be."""
-        text = f'Internal error occurred: the spec replicas field "{self.spec}" does not exist'
-        return ApiError(text, reason="InternalError", code=500)
+    @staticmethod
+    def _read(obj: Custom, path: str, kind: type, wanted: str) -> Any:
+        try:
+            return _typed(obj.content, path, kind, wanted)
+        except WrongType as wrong:
+            raise ApiError(str(wrong), code=500) from None
 
-    def resize(self, content: dict[str, Any], replicas: int) -> None:
+    def resize(self, obj: Custom, replicas: int) -> None:
         """Write the size that is wanted, in place. Raises BadRequest if there is something else on the way."""
-        *parents, last = jsonpath.fields(self.spec)
+        content = obj.content
+        *parents, last = jsonpath.fields(self.name)
         for name in parents:
             content = content.setdefault(name, {})
             if not isinstance(content, dict):

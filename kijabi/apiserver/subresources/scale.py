@@ -7,26 +7,30 @@ a Scale back (k8s.io/api `autoscaling/v1`; k8s.io/kubernetes `pkg/registry/apps/
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from kijabi.api import codec, selector, status, validation
 from kijabi.api.autoscaling.scale import Scale, ScaleSpec, ScaleStatus
 from kijabi.api.columns import AGE, NAME, column, number
+from kijabi.api.gotext import quote
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.resource import Resource
 from kijabi.apiserver import metadata, patching
-from kijabi.apiserver.call import Call, Handler, encoded
+from kijabi.apiserver.call import EVERY, Call, Handler, encoded
 from kijabi.apiserver.forms import Whole, pick
 from kijabi.apiserver.negotiate import APPLY_PATCH
 from kijabi.apiserver.reading import Reading
-from kijabi.apiserver.registry import Registry, key_in
+from kijabi.apiserver.crd.scale import CustomSize
+from kijabi.apiserver.registry import Registry, item_of, key_in
 from kijabi.apiserver.routes import Routes, Served
 from kijabi.apiserver.scalefields import ScaleFields
 from kijabi.apiserver.watchcache import Item
+from kijabi.base.errors import BadRequest
 from kijabi.client.transport import Response
 
+UNSET = -(2**31)  # replicas of a custom object that does not say how many
 # The new scale and the workload's managed fields, of the workload and its old scale.
 Change = Callable[[Any, Scale], Awaitable[tuple[Scale, msgspec.Raw]]]
 _SCALES = Resource(
@@ -54,13 +58,8 @@ class Scales:
         self.fields = ScaleFields(registry.fields)
 
     def handlers(self) -> dict[tuple[str, str], Handler]:
-        """One for each resource with a scale subresource."""
-        return {
-            (served.resource.qualified, "scale"): self.handle
-            for version in self.routes.versions.values()
-            for served in version.values()
-            if "scale" in served.subresources
-        }
+        """One for whatever has a scale subresource."""
+        return {(EVERY, "scale"): self.handle}
 
     async def handle(self, call: Call) -> Response:
         """Read or change a scale. Raises NotFound, Conflict, Invalid, BadRequest."""
@@ -73,14 +72,16 @@ class Scales:
             item = served.cache.get(key_in(call))
             if item is None:
                 raise status.not_found(resource, call.info.name)
-            return respond(call, scale_of(item.obj, item.revision))
+            item = await self.registry.shown(served, item)
+            return respond(call, read(size_of(served), item.obj, item.revision))
         change = self._change(call, served)
 
         async def make(item: Item | None) -> Any:
             return await self._apply(call, served, item, change)
 
         stored, _ = await self.registry.modify(call, served, make, tended=True)
-        return respond(call, scale_of(stored.obj, stored.revision))
+        shown = await self.registry.shown(served, item_of(stored))
+        return respond(call, scale_of(size_of(served), shown.obj, shown.revision))
 
     def _change(self, call: Call, served: Served) -> Change:
         """What makes the new scale of the old one, with the workload's managed fields."""
@@ -123,16 +124,19 @@ class Scales:
         """The workload with the size that the client wants."""
         if item is None:
             raise status.not_found(f"{served.resource.qualified}", call.info.name)
-        old = scale_of(item.obj, item.revision)
+        size = size_of(served)
+        old = scale_of(size, item.obj, item.revision)
         scale, managed = await change(item.obj, old)
         if call.info.verb == "patch" and scale.metadata.resourceVersion == old.metadata.resourceVersion:
             scale.metadata.resourceVersion = ""  # not stated, so another write in between is no conflict
-        if scale.spec.replicas < 0:
+        if scale.spec.replicas == UNSET:
+            raise BadRequest(f"the spec replicas field {quote(size.name)} cannot be empty")
+        if scale.spec.replicas < 0 and not served.resource.custom:
             text = "must be greater than or equal to 0"
             error = validation.invalid("spec.replicas", scale.spec.replicas, text)
             raise status.invalid("Scale.autoscaling", call.info.name, [error])
         obj = codec.clone(item.obj)
-        obj.spec.replicas = scale.spec.replicas
+        size.resize(obj, scale.spec.replicas)
         obj.metadata.uid = scale.metadata.uid
         obj.metadata.resourceVersion = scale.metadata.resourceVersion
         obj.metadata.managedFields = managed
@@ -149,21 +153,81 @@ def respond(call: Call, scale: Scale) -> Response:
     return encoded(call.media, form.object(item, item.revision))
 
 
-def scale_of(obj: Any, revision: int) -> Scale:
-    """The Scale of a workload."""
-    own, wanted = obj.metadata, obj.spec.selector
-    if isinstance(wanted, dict):
-        chosen = selector.from_labels(wanted)
-    else:
-        chosen = selector.from_label_selector(wanted)
+class Size(Protocol):
+    """Where a workload says its size; built-in kinds all do it alike, a custom resource has paths."""
+
+    name: str
+    """Of the member that says how many are wanted."""
+
+    def wanted(self, obj: Any) -> int | None:
+        """How many there should be, None if nobody said."""
+        ...
+
+    def observed(self, obj: Any) -> int:
+        """How many there are."""
+        ...
+
+    def chosen(self, obj: Any) -> str:
+        """Which pods count: a label selector as text."""
+        ...
+
+    def resize(self, obj: Any, replicas: int) -> None:
+        """Say how many there should be, in place. Raises BadRequest."""
+        ...
+
+
+class Workload:
+    """The Size of built-in kinds."""
+
+    name = ".spec.replicas"
+
+    def wanted(self, obj: Any) -> int | None:
+        """See Size."""
+        return obj.spec.replicas or 0
+
+    def observed(self, obj: Any) -> int:
+        """See Size."""
+        return int(obj.status.replicas)
+
+    def chosen(self, obj: Any) -> str:
+        """See Size."""
+        wanted = obj.spec.selector
+        found = selector.from_labels(wanted) if isinstance(wanted, dict) else selector.from_label_selector(wanted)
+        return str(found)
+
+    def resize(self, obj: Any, replicas: int) -> None:
+        """See Size."""
+        obj.spec.replicas = replicas
+
+
+_WORKLOAD = Workload()
+
+
+def size_of(served: Served) -> Size:
+    """Where the objects of a resource say their size."""
+    paths = served.subresources["scale"].paths
+    return CustomSize(paths) if paths else _WORKLOAD
+
+
+def read(size: Size, obj: Any, revision: int) -> Scale:
+    """The Scale of a workload, for who asks for it. Raises InternalError if it has no size."""
+    scale = scale_of(size, obj, revision)
+    if scale.spec.replicas == UNSET:
+        raise status.internal(f"the spec replicas field {quote(size.name)} does not exist")
+    return scale
+
+
+def scale_of(size: Size, obj: Any, revision: int) -> Scale:
+    """The Scale of a workload; UNSET replicas if nobody said how many."""
+    own, wanted = obj.metadata, size.wanted(obj)
     about = ObjectMeta(
         name=own.name, namespace=own.namespace, uid=own.uid, resourceVersion=str(revision),
         creationTimestamp=own.creationTimestamp,
     )  # fmt: skip
     scale = Scale(
         metadata=about,
-        spec=ScaleSpec(replicas=obj.spec.replicas or 0),
-        status=ScaleStatus(replicas=obj.status.replicas, selector=str(chosen)),
+        spec=ScaleSpec(replicas=UNSET if wanted is None else wanted),
+        status=ScaleStatus(replicas=size.observed(obj), selector=size.chosen(obj)),
     )
     scale.kind, scale.apiVersion = "Scale", "autoscaling/v1"
     return scale
