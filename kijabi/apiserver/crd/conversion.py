@@ -27,9 +27,13 @@ class Converter(Protocol):
         """The object in a version, sharing what it can; None if that takes `convert`."""
         ...
 
-    async def convert(self, objects: Sequence[Custom], api_version: str, *, about: str) -> list[Custom]:
-        """Objects that are in other versions, in this one. about: what is converted, for errors
-        (`example.com/v1, Kind=Widget`). Raises ConversionError."""
+    async def convert(
+        self, objects: Sequence[Custom], api_version: str, *, about: str, listed: bool = False
+    ) -> list[Custom]:
+        """Objects that are in other versions, in this one. Raises ConversionError.
+
+        about and listed are for errors: what is converted (`example.com/v1, Kind=Widget`), and whether it is a list.
+        """
         ...
 
 
@@ -52,6 +56,8 @@ class Renaming:
         """See Converter."""
         return rewritten(obj, api_version)
 
-    async def convert(self, objects: Sequence[Custom], api_version: str, *, about: str) -> list[Custom]:
+    async def convert(
+        self, objects: Sequence[Custom], api_version: str, *, about: str, listed: bool = False
+    ) -> list[Custom]:
         """See Converter."""
         return [rewritten(obj, api_version) for obj in objects]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -50,16 +50,18 @@ class Hook:
         """See Converter: only what is there already."""
         return obj if obj.apiVersion == api_version else None
 
-    async def convert(self, objects: Sequence[Custom], api_version: str, *, about: str) -> list[Custom]:
+    async def convert(
+        self, objects: Sequence[Custom], api_version: str, *, about: str, listed: bool = False
+    ) -> list[Custom]:
         """See Converter."""
         if not self._version:
             raise ConversionError("no supported conversion review versions")
         found: list[Custom] = []
         for start in range(0, len(objects), BATCH):
-            found += await self._ask(objects[start : start + BATCH], api_version, about)
+            found += await self._ask(objects[start : start + BATCH], api_version, about, listed)
         return found
 
-    async def _ask(self, objects: Sequence[Custom], api_version: str, about: str) -> list[Custom]:
+    async def _ask(self, objects: Sequence[Custom], api_version: str, about: str, listed: bool) -> list[Custom]:
         uid = rand.uuid()
         request = {
             "uid": uid,
@@ -81,7 +83,7 @@ class Hook:
             raise ConversionError(f"{lead} returned {len(answers)} objects, expected {len(objects)}")
         try:
             return [
-                _checked(original, converted, api_version, index)
+                _checked(original, converted, api_version, _Place.at(index, listed))
                 for index, (original, converted) in enumerate(zip(objects, answers, strict=True))
             ]
         except _Refused as error:
@@ -111,20 +113,35 @@ def _objects(answer: dict[str, Any], uid: str, version: str) -> list[Any]:
     return objects if isinstance(objects, list) else []
 
 
-def _checked(original: Custom, converted: Any, api_version: str, index: int) -> Custom:
+class _Place(NamedTuple):
+    """How errors begin: about what an object is, about what identifies it, about its metadata."""
+
+    kind: str
+    identity: str
+    metadata: str
+
+    @classmethod
+    def at(cls, index: int, listed: bool) -> _Place:
+        """Of an object of a list, or of one that stands alone."""
+        if not listed:
+            return cls("invalid object at index 0", "invalid object", "invalid metadata")
+        place = f"invalid converted object at index {index}"
+        return cls(place, place, f"invalid metadata in object at index {index}")
+
+
+def _checked(original: Custom, converted: Any, api_version: str, place: _Place) -> Custom:
     """A converted object with the metadata that it must have. Raises _Refused."""
-    place = f"invalid converted object at index {index}"
     if not isinstance(converted, dict) or not isinstance(converted.get("kind"), str) or not converted["kind"]:
         shown = msgspec.json.encode(converted).decode()[:256]
-        raise _Refused(f"{place}: Object 'Kind' is missing in '{shown}'")
+        raise _Refused(f"{place.kind}: Object 'Kind' is missing in '{shown}'")
     got = converted.get("apiVersion") or ""
     if got != api_version:
-        raise _Refused(f"{place}: invalid groupVersion (expected {api_version}, received {got})")
+        raise _Refused(f"{place.kind}: invalid groupVersion (expected {api_version}, received {got})")
     if converted["kind"] != original.kind:
-        raise _Refused(f"{place}: invalid kind (expected {original.kind}, received {converted['kind']})")
+        raise _Refused(f"{place.kind}: invalid kind (expected {original.kind}, received {converted['kind']})")
     metadata = converted.get("metadata")
-    _same(original, metadata if isinstance(metadata, dict) else {}, place)
-    where = f"invalid metadata in object at index {index}"
+    _same(original, metadata if isinstance(metadata, dict) else {}, place.identity)
+    where = place.metadata
     if "metadata" not in converted:
         raise _Refused(f"{where}: missing metadata in converted object")
     if not isinstance(metadata, dict):

@@ -47,7 +47,7 @@ class Rendering:
             api_version = self.version.api_version if listed else items[waiting[0]].obj.apiVersion
             about = identity(api_version, names.listKind if listed else names.kind)
             objects = [self._as_stored(items[place].obj) for place in waiting]
-            converted = await self._converter.convert(objects, self.version.api_version, about=about)
+            converted = await self._converter.convert(objects, self.version.api_version, about=about, listed=listed)
             for place, obj in zip(waiting, converted, strict=True):
                 found[place] = self._finish(items[place], obj)
         return [item for item in found if item is not None]
