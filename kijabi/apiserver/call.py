@@ -38,10 +38,23 @@ class Chain(Protocol):
         ...
 
 
+class Lens(Protocol):
+    """A part of an object that a subresource writes in a form of its own: what admission sees of a scale."""
+
+    def view(self, obj: Any) -> Any:
+        """The part of an object, not shared with anybody."""
+        ...
+
+    def put(self, part: Any, obj: Any) -> None:
+        """Write the part back into the object, in place."""
+        ...
+
+
 class Call(msgspec.Struct, kw_only=True, eq=False):
     """A request that may proceed. `resource` is a subresource's parent, `sub` its declaration or None.
 
-    deadline: the loop's time when it ends, 0 for never. audit_annotations: what admission tells the audit log.
+    deadline: the loop's time when it ends, 0 for never. audit_annotations: what admission tells the audit log. lens:
+    where a subresource is a part of an object and not the whole.
     """
 
     request: Request
@@ -56,6 +69,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     warnings: list[str] = msgspec.field(default_factory=list)
     audit_annotations: dict[str, str] = msgspec.field(default_factory=dict)
     deadline: float = 0.0
+    lens: Lens | None = None
 
     def body(self, cls: type[T]) -> T:
         """The request body as `cls`: JSON, YAML or protobuf by Content-Type; fieldValidation is applied.

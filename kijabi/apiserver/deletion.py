@@ -120,11 +120,15 @@ class Deletion:
         raise status.server_timeout(cache.resource, "delete", 1)
 
     async def _admit(self, call: Call, old: Any, wanted: meta.DeleteOptions) -> None:
+        """Ask admission, unless a subresource deletes (eviction), for which it was asked already."""
+        if call.info.subresource:
+            return
         own = old.metadata
+        namespace = own.name if call.resource.qualified == "namespaces" else own.namespace
         attrs = Attributes(
-            user=call.user, resource=call.resource, operation="DELETE", namespace=own.namespace, name=own.name,
-            subresource=call.info.subresource, old=old, options=wanted, dry_run=bool(wanted.dryRun),
-            warnings=call.warnings,
+            user=call.user, resource=call.resource, operation="DELETE", namespace=namespace, name=own.name,
+            old=old, options=wanted, dry_run=bool(wanted.dryRun), warnings=call.warnings,
+            audit_annotations=call.audit_annotations, deadline=call.deadline,
         )  # fmt: skip
         await call.admission.mutate(attrs)
         await call.admission.validate(attrs)

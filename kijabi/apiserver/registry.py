@@ -174,8 +174,12 @@ class Registry:
         if not tended:
             await self.fields.updated(call, served, new, old)
         managed = new.metadata.managedFields
-        attrs = call.attributes("UPDATE", new, old)
+        lens = call.lens
+        seen = (new, old) if lens is None else (lens.view(new), lens.view(old))
+        attrs = call.attributes("UPDATE", *seen)
         await admission.mutate(attrs)
+        if lens is not None:
+            lens.put(attrs.object, new)
         guard(call, new.metadata, managed)
         warn_owners(call, new)
         metadata.begin_update(resource, new, old)

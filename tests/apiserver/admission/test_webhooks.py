@@ -89,6 +89,7 @@ async def test_mutation_in_order_of_name_with_defaults(world: World, server: Hoo
         review, {"op": "add", "path": "/spec/initContainers", "value": [container]}
     )
     await register(world, "Mutating", "pods", server.hook("pod.example.com", "/pod", resources=["pods"]))
+    await world.post("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
     made = await world.post("/api/v1/namespaces/default/pods", pod("p"))
     assert made.status == 201, made
     added = made.body["spec"]["initContainers"][0]
