@@ -12,7 +12,10 @@ from tests.apiserver.world import MERGE, World, configmap
 
 CMS = "/api/v1/namespaces/default/configmaps"
 READ = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
-PATCHED = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json"
+PATCHED = (
+    "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, "
+    "application/apply-patch+yaml"
+)
 UNKNOWN = "the body of the request was in an unknown format - accepted media types include: "
 LOST = "the object provided is unrecognized (must be of type ConfigMap): "
 UNREAD = f"{LOST}couldn't get version/kind; json parse error: "
