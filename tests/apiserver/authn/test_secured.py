@@ -80,6 +80,7 @@ async def test_a_day_of_a_cluster(tmp_path: Path) -> None:
         await grants(there)
         await tokens(there)
         await nodes(there)
+        await front_proxies(there)
 
 
 async def strangers(there: Cluster) -> None:
@@ -178,3 +179,34 @@ async def nodes(there: Cluster) -> None:
     assert (await there.ask("/openid/v1/jwks", headers=bearer))[0] == 200
     assert (await there.ask(token, n1, method="POST", body={"spec": {}}))[0] == 403
     assert (await there.ask(token, pki.node_identity("n2"), method="POST", body=wanted))[0] == 403
+
+
+async def front_proxies(there: Cluster) -> None:
+    keys, ca = there.keys, there.keys.ca.pair.cert
+    headers = [
+        ("X-Remote-User", "jane"), ("X-Remote-Group", "a, b"), ("X-Remote-Group", "c"), ("X-Remote-Uid", "7"),
+        ("X-Remote-Extra-Example.com%2FScope", "x"),
+    ]  # fmt: skip
+    review = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    proxy = pki.client_context(ca, keys.front_proxy_client())
+    code, answer = await there.ask(path, method="POST", headers=headers, body=review, context=proxy)
+    assert code == 201, answer
+    assert answer["status"]["userInfo"] == {
+        "username": "jane", "uid": "7", "groups": ["a, b", "c", "system:authenticated"],
+        "extra": {"example.com/scope": ["x"]},
+    }  # fmt: skip
+    # the certificate alone is nobody's, and one of another name or authority vouches for nobody
+    assert (await there.ask("/version", context=proxy))[0] == 401
+    other = keys.client("other-proxy", pki.Identity("mallory"), keys.front_proxy_ca)
+    assert (await there.ask("/version", headers=headers, context=pki.client_context(ca, other)))[0] == 401
+    code, answer = await there.ask(path, pki.ADMIN, method="POST", headers=headers, body=review)
+    assert answer["status"]["userInfo"]["username"] == "kubernetes-admin"
+    place = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+    async with asyncio.timeout(10):
+        while (found := await there.ask(place, pki.ADMIN))[0] != 200:  # noqa: ASYNC110  it is seen from outside only
+            await asyncio.sleep(0.01)
+    data = found[1]["data"]
+    assert data["requestheader-allowed-names"] == '["front-proxy-client"]'
+    assert data["requestheader-username-headers"] == '["X-Remote-User"]'
+    assert data["requestheader-client-ca-file"] == keys.front_proxy_ca.pair.cert.read_text()
