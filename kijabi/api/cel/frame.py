@@ -1,0 +1,49 @@
+"""One evaluation while it runs: the values of its variables and what it has cost.
+
+`evaluate.py` and `attributes.py` make closures over it, `environment.Program` makes one per evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kijabi.api.cel.costs import PER_CALL_LIMIT
+from kijabi.api.cel.errors import CelError, CostExceeded
+
+Run = Callable[["Frame"], Any]
+EXCEEDED = "operation cancelled: actual cost limit exceeded"
+
+
+class Frame:
+    """One evaluation: the values of its variables, and what it has cost so far."""
+
+    __slots__ = ("cost", "limit", "slots")
+
+    def __init__(self, slots: list[Any], limit: int = PER_CALL_LIMIT) -> None:
+        self.slots = slots
+        self.cost = 0
+        self.limit = limit
+
+    def check(self) -> None:
+        """Stop where the limit is exceeded."""
+        if self.cost > self.limit:
+            raise CostExceeded(EXCEEDED)
+
+
+class Failed:
+    """An error in the place of a variable's value: whoever reads it gets it raised."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: CelError) -> None:
+        self.error = error
+
+
+class Later:
+    """The value of a bound name, computed when it is first read."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Run) -> None:
+        self.run = run

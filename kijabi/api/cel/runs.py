@@ -1,0 +1,129 @@
+"""The closures that evaluation is made of, apart from the tree: calls, `&&`, what comprehensions go over.
+
+`evaluate.Planner` puts them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from kijabi.api.cel.errors import CelError, CostExceeded
+from kijabi.api.cel.frame import EXCEEDED, Frame, Later, Run
+from kijabi.api.cel.values import (
+    MISSING, Growing, GrowingMap, Optional, find, is_list, is_map, keys, shown, type_of,
+)  # fmt: skip
+
+
+def always(value: Any) -> Run:
+    """A constant."""
+    return lambda _: value
+
+
+def fixed(args: list[Run], call: Callable[..., Any], cost: int) -> Run:
+    """A call whose cost is known before."""
+    if len(args) == 1:
+        (only,) = args
+
+        def unary(frame: Frame) -> Any:
+            value = only(frame)
+            frame.cost += cost
+            return call(value)
+
+        return unary
+    if len(args) == 2:
+        left, right = args
+
+        def binary(frame: Frame) -> Any:
+            one, other = left(frame), right(frame)
+            frame.cost += cost
+            return call(one, other)
+
+        return binary
+
+    def run(frame: Frame) -> Any:
+        values = [one(frame) for one in args]
+        frame.cost += cost
+        frame.check()
+        return call(*values)
+
+    return run
+
+
+def dynamic(args: list[Run], call: Callable[..., Any], cost: Callable[[Any, Any], int]) -> Run:
+    """A call whose cost follows from its arguments and its result."""
+    def run(frame: Frame) -> Any:
+        values = [one(frame) for one in args]
+        result = call(*values)
+        frame.cost += cost(values, result)
+        if frame.cost > frame.limit:
+            raise CostExceeded(EXCEEDED)
+        return result
+
+    return run
+
+
+def junction(left: Run, right: Run, *, decisive: bool) -> Run:
+    """`&&` or `||`: one decisive side is enough, whatever the other is; else an error of either side remains."""
+
+    def run(frame: Frame) -> bool:
+        failure: CelError | None = None
+        for side in (left, right):
+            try:
+                value = side(frame)
+            except CelError as error:
+                failure = failure or error
+                continue
+            if value is decisive:
+                return decisive
+            if value.__class__ is not bool:
+                failure = failure or CelError("no such overload")
+        if failure is not None:
+            raise failure
+        return not decisive
+
+    return run
+
+
+def put(found: dict[Any, Any], key: Any, value: Any) -> None:
+    """Enter an optional value, or drop the key where there is none."""
+    if not isinstance(value, Optional):
+        raise CelError(f"cannot initialize optional entry '{shown(key)}' from non-optional value {shown(value)}")
+    if value.value is MISSING:
+        found.pop(key, None)
+    else:
+        found[key] = value.value
+
+
+def accumulator(start: Any) -> Any:
+    """What a fold starts with; an empty list or map is one that grows in place."""
+    if start.__class__ is list and not start:
+        return Growing()
+    return GrowingMap() if start.__class__ is dict and not start else start
+
+
+def items(items: Any) -> Iterable[Any]:
+    """What a fold with one variable goes over."""
+    if is_list(items):
+        return items  # type: ignore[no-any-return]
+    if is_map(items):
+        return keys(items)
+    raise CelError(f"got '{shown(items)}', expected iterable type")
+
+
+def pairs(items: Any) -> Iterable[tuple[Any, Any]]:
+    """What a fold with two variables goes over."""
+    if is_map(items):
+        return [(key, find(items, key)) for key in keys(items)]
+    if is_list(items):
+        return enumerate(items)
+    raise CelError(f"unsupported comprehension range type: {type_of(items).name}")
+
+
+def bound(start: Run, body: Run, slot: int) -> Run:
+    """A body with a name for a value that is computed when the name is first read."""
+    def run(frame: Frame) -> Any:
+        frame.slots[slot] = Later(start)
+        return body(frame)
+
+    return run
