@@ -151,11 +151,10 @@ class _Statuses:
 
     def _unseen(self, container: Container, old: ContainerStatus | None) -> ContainerStatus:
         """The runtime holds no such container: not made yet, or removed since."""
-        waiting = "PodInitializing" if self.pod.spec.initContainers else "ContainerCreating"
         status = ContainerStatus(
             name=container.name,
             image=container.image,
-            state=ContainerState(waiting=ContainerStateWaiting(reason=waiting)),
+            state=self._not_started(),
             volumeMounts=_mounts(container),
         )
         if old is None:
@@ -240,7 +239,12 @@ class _Statuses:
                     )
                 )
             case _:
-                return ContainerState(waiting=ContainerStateWaiting())
+                return self._not_started()  # made this moment: who watches must not see its reason flicker
+
+    def _not_started(self) -> ContainerState:
+        """Waiting for what has to come before it."""
+        reason = "PodInitializing" if self.pod.spec.initContainers else "ContainerCreating"
+        return ContainerState(waiting=ContainerStateWaiting(reason=reason))
 
     def _explain(self, container: Container, status: ContainerStatus, history: list[ContainerInfo], init: bool) -> None:
         """A container that will be started, but is not yet, waits; say why if that is known."""
