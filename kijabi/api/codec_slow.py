@@ -59,9 +59,10 @@ def clean(cls: type[Struct], data: bytes) -> tuple[dict[str, Any], list[str]]:
 
 
 def clean_custom(data: bytes) -> tuple[dict[str, Any], list[str]]:
-    """A custom object with its metadata cleaned, all else as it is, and the strict problems. BadRequest for other texts.
+    """A custom object with its metadata cleaned, all else as it is, and the strict problems.
 
-    Members that came twice are told of first, wherever they are, then what metadata does not know.
+    BadRequest for other texts. Members that came twice are told of first, wherever they are, then what metadata does
+    not know.
     """
     value, problem = _parse(data)
     if problem:
@@ -79,8 +80,9 @@ def clean_custom(data: bytes) -> tuple[dict[str, Any], list[str]]:
             cleaned.pop("metadata", None)
         for name in ("apiVersion", "kind"):
             if not isinstance(cleaned.setdefault(name, ""), str):
-                raise _Wrong(f".{name} accessor error: {_shown(cleaned[name])} is of the type {_go_value(cleaned[name])}, "
-                             "expected string")
+                found = cleaned[name]
+                kind = _go_value(found)
+                raise _Wrong(f".{name} accessor error: {_shown(found)} is of the type {kind}, expected string")
     except (_Wrong, ValueError) as error:
         raise BadRequest(str(error)) from None
     return cleaned, walk.problems

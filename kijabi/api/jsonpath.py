@@ -1,8 +1,8 @@
 """JSONPath as kubectl and custom resources write it: `.status.conditions[?(@.type=="Ready")].status`.
 
-Printer columns, selectable fields and the scale of custom resources name places in an object by it (`compile`, `find`).
-The dialect and its errors are those of k8s.io/client-go `util/jsonpath`, without its templates (range, end). Members that
-are missing are no error.
+Printer columns, selectable fields and the scale of custom resources name places in an object by it (`compile`,
+`find`). The dialect and its errors are those of k8s.io/client-go `util/jsonpath`, without its templates (range, end).
+Members that are missing are no error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Custom objects off request bodies: JSON or YAML, pruned, with what a strict reader minds.
 
-`call.Call.body` comes here for custom resources. Order and texts are upstream's: what came twice, what metadata does not
-know, then what the schema does not know (apiextensions-apiserver `pkg/apiserver` schemaCoercingDecoder).
+`call.Call.body` comes here for custom resources. Order and texts are upstream's: what came twice, what metadata does
+not know, then what the schema does not know (apiextensions-apiserver `pkg/apiserver` schemaCoercingDecoder).
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Place:
 
 
 def of(declared: Sequence[CustomResourceColumnDefinition]) -> tuple[Column, ...]:
-    """The columns of a table: the name, then those declared; without any, the age. A path that no one can read ends it."""
+    """The columns of a table: the name, then those declared, or the age. A path that no one can read ends it."""
     found = [NAME]
     for column in declared or (_AGE,):
         try:

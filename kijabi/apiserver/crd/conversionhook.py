@@ -23,7 +23,6 @@ from kijabi.apiserver.crd.conversion import ConversionError, identity
 from kijabi.apiserver.webhooks.client import WebhookError, Webhooks
 from kijabi.base import rand
 
-
 TIMEOUT = 30.0  # seconds for one request
 BATCH = 500  # objects of one request
 CONCURRENT = 8  # requests of one definition that are under way at once

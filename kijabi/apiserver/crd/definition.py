@@ -124,11 +124,9 @@ class Version:
         if self.declared.deprecationWarning is not None:
             return self.declared.deprecationWarning
         kind = self.definition.names.kind
-        better = sorted(
-            (each.name for each in self.definition.versions.values()
-             if each.declared.served and not each.declared.deprecated and version_order(each.name) < version_order(self.name)),
-            key=version_order,
-        )  # fmt: skip
+        usable = [each.name for each in self.definition.served if not each.declared.deprecated]
+        mine = version_order(self.name)
+        better = sorted((name for name in usable if version_order(name) < mine), key=version_order)
         instead = f"; use {self.definition.group}/{better[0]} {kind}" if better else ""
         return f"{self.api_version} {kind} is deprecated{instead}"
 

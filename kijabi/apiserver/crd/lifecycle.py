@@ -100,7 +100,7 @@ class Lifecycle:
         ]  # fmt: skip
 
     async def _set_status(self, name: str, uid: str, wanted: tuple[str, str, str, str] | None) -> bool:
-        """Settle the status and, if given, set a condition (type, status, reason, message); whether it is still there."""
+        """Settle the status and set a condition (type, status, reason, message); whether it is still there."""
         while True:
             await self._caches.fresh()
             item = self._cache.get(name)

@@ -64,7 +64,9 @@ def with_condition(
     return msgspec.structs.replace(status, conditions=tuple(conditions))
 
 
-def settled(crd: CustomResourceDefinition, others: Iterable[CustomResourceDefinition]) -> CustomResourceDefinitionStatus:
+def settled(
+    crd: CustomResourceDefinition, others: Iterable[CustomResourceDefinition]
+) -> CustomResourceDefinitionStatus:
     """The status that a definition should have, given the other definitions of its group; its own if it is right."""
     status = crd.status
     accepted = condition(status, NAMES_ACCEPTED)
@@ -141,7 +143,9 @@ def _usable(bundle: bytes) -> bool:
     return True
 
 
-def _structural(crd: CustomResourceDefinition, status: CustomResourceDefinitionStatus) -> CustomResourceDefinitionStatus:
+def _structural(
+    crd: CustomResourceDefinition, status: CustomResourceDefinitionStatus
+) -> CustomResourceDefinitionStatus:
     """Definitions that were stored long ago may still keep unknown fields."""
     if crd.spec.preserveUnknownFields:
         message = "spec.preserveUnknownFields: Invalid value: true: must be false"

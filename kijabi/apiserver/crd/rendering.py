@@ -1,8 +1,8 @@
 """What a stored custom object looks like in one version, and what is stored of one that comes in that version.
 
 `view.py` and, through it, the registry and the read path come here for every object. On the way out, an object is
-pruned and defaulted by the schema of the version that it was stored in, converted, and pruned again; on the way in, it is
-converted to the storage version and pruned by that (apiextensions documentation, "Versions in
+pruned and defaulted by the schema of the version that it was stored in, converted, and pruned again; on the way in, it
+is converted to the storage version and pruned by that (apiextensions documentation, "Versions in
 CustomResourceDefinitions"; the order of apiextensions-apiserver's storage codec).
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import msgspec
 
 from kijabi.api import codec
-from kijabi.api.apiextensions.defaulting import apply_defaults, copy
-from kijabi.api.apiextensions.prune import prune
+from kijabi.api.apiextensions.defaulting import apply_defaults
+from kijabi.api.apiextensions.prune import copy, prune
 from kijabi.api.custom import Custom
 from kijabi.apiserver.crd.conversion import ConversionError, Converter, identity
 from kijabi.apiserver.crd.definition import Version
@@ -39,7 +39,7 @@ class Rendering:
         return self._finish(item, shown) if shown is not None else None
 
     async def items(self, items: Sequence[Item], *, listed: bool = False) -> list[Item]:
-        """Stored items in this version, in order. listed: they are a list's, which only errors tell. ConversionError."""
+        """Stored items in this version, in order. listed: they are a list's, as errors tell. Raises ConversionError."""
         found: list[Item | None] = [self.at_once(item) for item in items]
         waiting = [place for place, item in enumerate(found) if item is None]
         if waiting:

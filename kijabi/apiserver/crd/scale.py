@@ -1,7 +1,7 @@
 """The scale of custom resources: which of their members are the size, the observed size and the selector.
 
-`subresources/scale.py` reads and writes scales through a CustomSize; `objects.py` asks for what is wrong with the members
-(apiextensions.k8s.io/v1 CustomResourceSubresourceScale).
+`subresources/scale.py` reads and writes scales through a CustomSize; `objects.py` asks for what is wrong with the
+members (apiextensions.k8s.io/v1 CustomResourceSubresourceScale).
 """
 
 from __future__ import annotations

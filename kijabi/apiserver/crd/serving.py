@@ -1,9 +1,9 @@
 """Serves what the stored CustomResourceDefinitions say: each change of one changes the routes, at once.
 
 `app.py` starts it when the caches are loaded and runs it as long as the server lives. It follows the definitions, makes
-Resources of them (`definition.py`) and a View for each served version, and puts these into the routes; discovery, OpenAPI
-and admission are told by the routes. The objects' caches are there already (`Caches.custom`). All of this happens
-between two requests, in the same step in which the definition becomes visible, so nobody sees a half of it.
+Resources of them (`definition.py`) and a View for each served version, and puts these into the routes; discovery,
+OpenAPI and admission are told by the routes. The objects' caches are there already (`Caches.custom`). All of this
+happens between two requests, in the same step in which the definition becomes visible, so nobody sees a half of it.
 """
 
 from __future__ import annotations

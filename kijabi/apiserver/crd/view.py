@@ -1,9 +1,9 @@
 """The objects of a custom resource as one version shows them: a cache beside that of the stored ones, kept level.
 
 Lists and watches of a version are answered from its View (`routes.View`), so history, selectors and forms work on what
-clients see. It is empty until somebody opens it. Then it takes what is stored, and follows: an event is applied at once,
-or, where a webhook must convert the object, in its turn, in the order in which things happened. When a conversion fails
-all watches end, whoever waits gets the error, and the next who asks begins anew.
+clients see. It is empty until somebody opens it. Then it takes what is stored, and follows: an event is applied at
+once, or, where a webhook must convert the object, in its turn, in the order in which things happened. When a conversion
+fails all watches end, whoever waits gets the error, and the next who asks begins anew.
 
     Closed → Filling → Level ↺ → Closed (a failure, or the stored objects were lost sight of)
 """

@@ -25,21 +25,32 @@ SCHEMA: dict[str, Any] = {
         },
         "status": {
             "type": "object",
-            "properties": {"replicas": {"type": "integer"}, "selector": {"type": "string"}, "phase": {"type": "string"}},
+            "properties": {
+                "replicas": {"type": "integer"},
+                "selector": {"type": "string"},
+                "phase": {"type": "string"},
+            },
         },
     },
 }
 
 
-def version(name: str = "v1", *, storage: bool = True, schema: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def version(
+    name: str = "v1", *, storage: bool = True, schema: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
     """One version of a definition."""
     props = SCHEMA if schema is None else schema
     return {"name": name, "served": True, "storage": storage, "schema": {"openAPIV3Schema": props}, **more}
 
 
 def definition(
-    plural: str = "widgets", kind: str = "Widget", *versions: dict[str, Any], scope: str = "Namespaced",
-    names: dict[str, Any] | None = None, group: str = GROUP, **spec: Any,
+    plural: str = "widgets",
+    kind: str = "Widget",
+    *versions: dict[str, Any],
+    scope: str = "Namespaced",
+    names: dict[str, Any] | None = None,
+    group: str = GROUP,
+    **spec: Any,
 ) -> dict[str, Any]:
     """A CustomResourceDefinition to create."""
     return {
@@ -49,7 +60,13 @@ def definition(
         "spec": {
             "group": group,
             "scope": scope,
-            "names": {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List", **(names or {})},
+            "names": {
+                "plural": plural,
+                "singular": kind.lower(),
+                "kind": kind,
+                "listKind": f"{kind}List",
+                **(names or {}),
+            },
             "versions": list(versions) or [version()],
             **spec,
         },

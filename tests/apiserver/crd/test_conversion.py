@@ -38,7 +38,11 @@ def convert(review: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer(review: dict[str, Any], converted: list[Any], **result: Any) -> dict[str, Any]:
-    response = {"uid": review["request"]["uid"], "convertedObjects": converted, "result": {"status": "Success", **result}}
+    response = {
+        "uid": review["request"]["uid"],
+        "convertedObjects": converted,
+        "result": {"status": "Success", **result},
+    }
     return {"kind": "ConversionReview", "apiVersion": review["apiVersion"], "response": response}
 
 
@@ -46,11 +50,12 @@ def hosts(server: HookServer, storage: str = "v1", review: tuple[str, ...] = ("v
     """The definition."""
     webhook = {"clientConfig": server.client("/convert"), "conversionReviewVersions": list(review)}
     return definition(
-        "hosts", "Host",
+        "hosts",
+        "Host",
         version("v1", storage=storage == "v1", schema=V1, selectableFields=[{"jsonPath": ".hostPort"}]),
         version("v2", storage=storage == "v2", schema=V2, selectableFields=[{"jsonPath": ".host"}]),
         conversion={"strategy": "Webhook", "webhook": webhook},
-    )  # fmt: skip
+    )
 
 
 def host(name: str, api_version: str = "v1", **content: Any) -> dict[str, Any]:
@@ -166,7 +171,10 @@ LEAD = f"conversion webhook for {GROUP}/v1, Kind=Host "
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        (lambda r: {"kind": "Pod", "apiVersion": "v1"}, "failed: expected webhook response of apiextensions.k8s.io/v1, Kind=C"),
+        (
+            lambda r: {"kind": "Pod", "apiVersion": "v1"},
+            "failed: expected webhook response of apiextensions.k8s.io/v1, Kind=C",
+        ),
         (lambda r: {"kind": "ConversionReview", "apiVersion": r["apiVersion"]}, "failed: no response provided"),
         (lambda r: answer({**r, "request": {"uid": "x"}}, []), "failed: expected response.uid="),
         (lambda r: answer(r, [], status="Failure", message="no"), "failed: no"),
@@ -180,7 +188,7 @@ LEAD = f"conversion webhook for {GROUP}/v1, Kind=Host "
         (_changed(metadata={"labels": {"a b": "c"}}), "returned invalid metadata: metadata.labels: Inv"),
         (_changed(metadata={"labels": {"a": 1}}), "returned invalid metadata: metadata.labels[a] must be"),
     ],
-)  # fmt: skip
+)
 async def test_webhooks_that_lie(world: World, server: HookServer, said: Any, message: str) -> None:
     await install(world, hosts(server))
     await world.post(ONE, host("a", hostPort="x:1"))

@@ -39,11 +39,19 @@ async def test_a_definition_is_established_and_served(world: World) -> None:
 
 async def test_discovery_tells_of_it(world: World) -> None:
     before = {group["name"] for group in (await world.get("/apis")).body["groups"]}
-    subs: dict[str, Any] = {"status": {}, "scale": {
-        "specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}}  # fmt: skip
+    subs: dict[str, Any] = {
+        "status": {},
+        "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
+    }
     await install(
         world,
-        definition("widgets", "Widget", version("v1beta1", storage=False), version("v1", subresources=subs), version("v2", storage=False)),
+        definition(
+            "widgets",
+            "Widget",
+            version("v1beta1", storage=False),
+            version("v1", subresources=subs),
+            version("v2", storage=False),
+        ),
     )
     groups = {group["name"]: group for group in (await world.get("/apis")).body["groups"]}
     assert groups.keys() - before == {GROUP}
@@ -128,7 +136,9 @@ async def test_a_restarted_server_serves_at_once_and_goes_on_deleting() -> None:
 
 
 async def test_a_deprecated_version_warns(world: World) -> None:
-    await install(world, definition("widgets", "Widget", version("v1beta1", storage=False, deprecated=True), version("v1")))
+    await install(
+        world, definition("widgets", "Widget", version("v1beta1", storage=False, deprecated=True), version("v1"))
+    )
     answer = await world.get(f"/apis/{GROUP}/v1beta1/widgets")
     assert answer.headers["Warning"] == '299 - "example.com/v1beta1 Widget is deprecated; use example.com/v1 Widget"'
 

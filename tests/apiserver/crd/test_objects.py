@@ -54,14 +54,34 @@ async def test_repeated_fields_are_told_of(world: World) -> None:
 @pytest.mark.parametrize(
     ("body", "code", "message"),
     [
-        ({"metadata": {"name": "a"}}, 400, "the object provided is unrecognized (must be of type Widget): Object 'Kind'"),
+        (
+            {"metadata": {"name": "a"}},
+            400,
+            "the object provided is unrecognized (must be of type Widget): Object 'Kind'",
+        ),
         (widget(api_version="example.com/v2"), 400, "the API version in the data (example.com/v2) does not match"),
-        (widget(kind="Gadget"), 422, 'Widget.example.com "a" is invalid: kind: Invalid value: "Gadget": must be Widget'),
-        ({**widget(), "metadata": {"name": "a", "labels": {"x": 1}}}, 400, 'Widget in version "v1" cannot be handled as a'),
-        ({**widget(), "spec": {"size": "x"}}, 422, "spec.size: Invalid value: \"string\": spec.size in body must be of type"),
-        ({**widget(), "metadata": {"name": "A_B"}}, 422, 'Widget.example.com "A_B" is invalid: metadata.name: Invalid value'),
+        (
+            widget(kind="Gadget"),
+            422,
+            'Widget.example.com "a" is invalid: kind: Invalid value: "Gadget": must be Widget',
+        ),
+        (
+            {**widget(), "metadata": {"name": "a", "labels": {"x": 1}}},
+            400,
+            'Widget in version "v1" cannot be handled as a',
+        ),
+        (
+            {**widget(), "spec": {"size": "x"}},
+            422,
+            'spec.size: Invalid value: "string": spec.size in body must be of type',
+        ),
+        (
+            {**widget(), "metadata": {"name": "A_B"}},
+            422,
+            'Widget.example.com "A_B" is invalid: metadata.name: Invalid value',
+        ),
     ],
-)  # fmt: skip
+)
 async def test_bad_bodies_get_upstreams_answers(world: World, body: Any, code: int, message: str) -> None:
     await install(world, definition())
     answer = await world.post(WIDGETS, body)
@@ -190,8 +210,12 @@ async def test_tables(world: World) -> None:
     await world.post(WIDGETS, widget(spec={"size": 4, "labels": {"b": "2", "a": "1"}}))
     table = (await world.get(WIDGETS, TABLE)).body
     assert [(each["name"], each["type"], each["priority"]) for each in table["columnDefinitions"]] == [
-        ("Name", "string", 0), ("Size", "integer", 0), ("Labels", "string", 1), ("Since", "date", 0), ("Gone", "string", 0)
-    ]  # fmt: skip
+        ("Name", "string", 0),
+        ("Size", "integer", 0),
+        ("Labels", "string", 1),
+        ("Since", "date", 0),
+        ("Gone", "string", 0),
+    ]
     assert table["columnDefinitions"][1]["description"] == (
         "Custom resource definition column (in JSONPath format): .spec.size"
     )
