@@ -58,7 +58,7 @@ def _published(resource: Resource, metadata: str, change: Change, old: bool) -> 
     if not resource.schema:
         return {"type": "object", **_extensions(resource)}
     found = _copy(resource.schema, change)
-    found.setdefault("properties", {})["metadata"] = {"description": texts.METADATA, "$ref": metadata}
+    found.setdefault("properties", {})["metadata"] = _metadata(metadata, old)
     _identify(found)
     _embed(found, metadata, old)
     return {**found, **_extensions(resource)}
@@ -122,6 +122,12 @@ def _relax_required(found: Schema) -> None:
             del found["required"]
 
 
+def _metadata(place: str, old: bool) -> Schema:
+    """A reference with a description; in version 3 it must not stand beside it."""
+    reference = {"$ref": place}
+    return {"description": texts.METADATA, **(reference if old else {"allOf": [reference]})}
+
+
 def _identify(found: Schema) -> None:
     properties = found["properties"]
     properties["apiVersion"] = {"description": texts.API_VERSION, "type": "string"}
@@ -137,7 +143,7 @@ def _embed(found: Schema, metadata: str, old: bool) -> None:
             _embed(found[key], metadata, old)
     if not found.get(EMBEDDED) or (old and found.get(PRESERVE)):
         return
-    found["properties"] = {**found.get("properties", {}), "metadata": {"description": texts.METADATA, "$ref": metadata}}
+    found["properties"] = {**found.get("properties", {}), "metadata": _metadata(metadata, old)}
     _identify(found)
     needed = found.get("required", [])
     found["required"] = [*needed, *(name for name in ("kind", "apiVersion") if name not in needed)]

@@ -85,7 +85,7 @@ def test_version_3_keeps_it(given: dict[str, Any], wanted: dict[str, Any]) -> No
 
 def test_every_object_has_what_every_object_has() -> None:
     found = custom.schema(resource({"type": "object", "properties": {"metadata": {"type": "object"}}}), META)
-    assert found["properties"]["metadata"]["$ref"] == META
+    assert found["properties"]["metadata"]["allOf"] == [{"$ref": META}]
     assert set(found["properties"]) == {"apiVersion", "kind", "metadata"}
     kinds = found["x-kubernetes-group-version-kind"]
     assert kinds == [{"group": "example.com", "version": "v1", "kind": "Foo"}]
