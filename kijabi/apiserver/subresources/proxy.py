@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.podoptions import NodeProxyOptions, PodProxyOptions, ServiceProxyOptions
 from kijabi.api.core.service import Service
 from kijabi.api.discovery.endpointslice import SERVICE_NAME, Endpoint, EndpointSlice
 from kijabi.api.gotext import quote as go_quote
@@ -30,6 +31,11 @@ from kijabi.client.transport import Response
 
 _CORS = frozenset(f"access-control-allow-{each}" for each in ("credentials", "headers", "methods", "origin"))
 _SAFE = "/:@!$&'()*+,;=~-._"
+
+
+_OPTIONS: dict[str, type[PodProxyOptions | ServiceProxyOptions | NodeProxyOptions]] = {
+    "pods": PodProxyOptions, "services": ServiceProxyOptions, "nodes": NodeProxyOptions,
+}  # fmt: skip
 
 
 class _Target(NamedTuple):
@@ -109,7 +115,7 @@ class Proxies:
 
     async def _forward(self, call: Call, address: Address) -> Answer:
         request, path = call.request, call.info.rest
-        await call.admit("CONNECT", None)
+        await call.admit("CONNECT", _OPTIONS[call.resource.plural](path=path))
         upgrade = is_upgrade(request)
         if not path and not upgrade and request.method in ("GET", "HEAD"):
             where = request.path + "/" + (f"?{urlencode(request.query)}" if request.query else "")

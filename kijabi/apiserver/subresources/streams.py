@@ -12,6 +12,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from kijabi.api.core.podoptions import PodAttachOptions, PodExecOptions, PodPortForwardOptions
+from kijabi.api.meta import TypeMeta
 from kijabi.api.status import bad_request, forbidden, generic, internal
 from kijabi.apiserver.attributes import Answer, Authorizer
 from kijabi.apiserver.call import Call
@@ -56,19 +58,24 @@ class Streams:
         await self._allow_create(call)
         pod = self._kubelets.pod(call.info.name, call.info.namespace)
         address = self._address(pod.spec.nodeName, call)
-        ports = ",".join(_ports(call.request))
-        query = [("port", ports)] if ports else []
+        ports = _ports(call.request)
+        options = PodPortForwardOptions(kind="PodPortForwardOptions", apiVersion="v1", ports=tuple(map(int, ports)))
+        await _admit(call, options)
+        query = [("port", ",".join(ports))] if ports else []
         return await self._upgrade(call, address, f"/portForward/{_path(call)}", query)
 
     async def _container(self, call: Call, kind: str) -> Answer:
         await self._allow_create(call)
         pod = self._kubelets.pod(call.info.name, call.info.namespace)
         request = call.request
-        container = container_of(pod, request.param("container"))
+        container_of(pod, request.param("container"))
         address = self._address(pod.spec.nodeName, call)
-        query = [(theirs, "1") for ours, theirs in _FLAGS if flag(request, ours)]
-        if kind == "exec":
-            query += [("command", each) for each in request.params("command")]
+        options = stream_options(request, kind)
+        await _admit(call, options)
+        container = container_of(pod, options.container)  # admission may have chosen another
+        query = [(theirs, "1") for ours, theirs in _FLAGS if getattr(options, ours)]
+        if isinstance(options, PodExecOptions):
+            query += [("command", each) for each in options.command]
         return await self._upgrade(call, address, f"/{kind}/{_path(call)}/{quote(container)}", query)
 
     async def _allow_create(self, call: Call) -> None:
@@ -86,9 +93,6 @@ class Streams:
 
     async def _upgrade(self, call: Call, address: Address, path: str, query: list[tuple[str, str]]) -> Answer:
         request = call.request
-        if not is_upgrade(request):
-            raise bad_request("Upgrade request required")
-        await call.admit("CONNECT", None)
         target = f"{path}?{urlencode(query)}" if query else path
         headers = [("Connection", "Upgrade"), *passed(request, _PASSED)]
         try:
@@ -101,6 +105,23 @@ class Streams:
             found.close()
             raise internal(f"invalid upgrade response: status code {found.status}")
         return await _refused(found)
+
+
+async def _admit(call: Call, options: TypeMeta) -> None:
+    """Ask admission about a connection, which it sees as its options."""
+    if not is_upgrade(call.request):
+        raise bad_request("Upgrade request required")
+    await call.admit("CONNECT", options)
+
+
+def stream_options(request: Request, kind: str) -> PodExecOptions | PodAttachOptions:
+    """What the query of an exec or attach says."""
+    flags = {ours: flag(request, ours) for ours, _ in _FLAGS}
+    container = request.param("container")
+    if kind == "attach":
+        return PodAttachOptions(kind="PodAttachOptions", apiVersion="v1", container=container, **flags)
+    command = request.params("command")
+    return PodExecOptions(kind="PodExecOptions", apiVersion="v1", container=container, command=command, **flags)
 
 
 async def _refused(found: Exchange) -> Response:

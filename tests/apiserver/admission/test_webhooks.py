@@ -382,3 +382,26 @@ async def test_connections_are_kept(world: World, server: HookServer) -> None:
     for number in range(5):
         assert (await world.post(MAPS, configmap(f"x{number}"))).status == 201
     assert len(server.connections) == 1
+
+
+async def test_attaching_can_be_denied(world: World, server: HookServer) -> None:
+    def answer(review: dict[str, Any]) -> dict[str, Any]:
+        options = review["request"]["object"]
+        return deny(review, "no attaching") if options["stdin"] and options["container"] == "c" else allow(review)
+
+    server.answers["/attach"] = answer
+    await register(world, "Validating", "v", server.hook("a.example.com", "/attach", "CONNECT", resources=["pods/attach"]))
+    await world.post("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    node = {"metadata": {"name": "n1"}, "status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}}
+    await world.post("/api/v1/nodes", node)
+    assert (await world.post("/api/v1/namespaces/default/pods", pod("p", nodeName="n1"))).status == 201
+    upgrade = {"connection": "Upgrade", "upgrade": "SPDY/3.1"}
+    path = "/api/v1/namespaces/default/pods/p/attach?container=c&stdin=true&stdout=true"
+    refused = await world.post(path, None, upgrade)
+    assert refused.message == 'admission webhook "a.example.com" denied the request: no attaching'
+    asked = server.asked[0][1]["request"]
+    assert asked["kind"] == {"group": "", "version": "v1", "kind": "PodAttachOptions"}
+    assert (asked["subResource"], asked["operation"], asked["name"]) == ("attach", "CONNECT", "p")
+    assert asked["object"] == {
+        "kind": "PodAttachOptions", "apiVersion": "v1", "stdin": True, "stdout": True, "container": "c",
+    }  # fmt: skip
