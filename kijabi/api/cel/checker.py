@@ -173,7 +173,7 @@ class Checker:
         return types.optional_of(result) if was_optional or optional else result
 
     def _field_of(self, at: int, struct: str, field: str) -> Type:
-        if not self._declared.has_struct(struct):
+        if not self._declared.has_struct(struct) and self._declared.named_type(struct) is None:
             self._issues.add(at, f"unexpected failed resolution of '{struct}'")
             return types.ERROR
         found = self._declared.field(struct, field)
@@ -265,14 +265,13 @@ class Checker:
     def _literal(self, node: Literal) -> None:
         self._typed(node, _LITERALS[node.value.__class__])
 
-    def _join(self, node: Node, before: Type | None, now: Type) -> Type:
-        """The common type of the entries of a literal: they must agree."""
+    def _join(self, before: Type | None, now: Type) -> Type:
+        """The common type of the entries of a literal; whether they may differ, `literals.py` says."""
         if before is None:
             return now
         if self._assignable(before, now):
             return types.most_general(before, now)
-        self._mismatch(node.at, before, now)
-        return types.ERROR
+        return types.DYN
 
     def _mismatch(self, at: int, expected: Type, found: Type) -> None:
         self._issues.add(at, f"expected type '{expected}' but found '{found}'")
@@ -288,7 +287,7 @@ class Checker:
         for index, element in enumerate(node.elements):
             self._check(element)
             found = self._optional_entry(element) if index in node.optional else self._type(element)
-            item = self._join(element, item, found)
+            item = self._join(item, found)
         self._typed(node, types.list_of(item or self._fresh()))
 
     def _map(self, node: MapNode) -> None:
@@ -296,10 +295,10 @@ class Checker:
         value: Type | None = None
         for entry in node.entries:
             self._check(entry.key)
-            key = self._join(entry.key, key, self._type(entry.key))
+            key = self._join(key, self._type(entry.key))
             self._check(entry.value)
             found = self._optional_entry(entry.value) if entry.optional else self._type(entry.value)
-            value = self._join(entry.value, value, found)
+            value = self._join(value, found)
         self._typed(node, types.map_of(key or self._fresh(), value or self._fresh()))
 
     def _struct(self, node: StructNode) -> None:

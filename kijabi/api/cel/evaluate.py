@@ -17,6 +17,7 @@ from kijabi.api.cel.costs import LIST_COST, MAP_COST, STRUCT_COST, cost_of
 from kijabi.api.cel.errors import CelCompileError, CelError, CostExceeded
 from kijabi.api.cel.frame import EXCEEDED, Failed, Frame, Later, Run
 from kijabi.api.cel.functions import Function
+from kijabi.api.cel.overloads import regexes
 from kijabi.api.cel.overloads.standard import OPERANDS
 from kijabi.api.cel.runs import always, bound, dynamic, fixed, junction, put
 from kijabi.api.cel.types import Type, is_dyn
@@ -140,6 +141,8 @@ class Planner:
                 goregex.compile(pattern)
             except goregex.RegexError as error:
                 raise CelProgramError(str(error)) from None
+            if node.function == "matches":
+                return dynamic([self.plan(one) for one in nodes], regexes.matches, cost_of("matches", ("matches",)))
         args = [self.plan(one) for one in nodes]
         call, cost = self.callable(node, nodes), cost_of(node.function, node.overloads)
         if not isinstance(cost, int):
@@ -186,7 +189,16 @@ class Planner:
         assert not isinstance(cost, int)
 
         def run(frame: Frame) -> bool:
-            one, other = left(frame), right(frame)
+            try:
+                one = left(frame)
+            except CelError as error:
+                frame.cost += cost((Failed(error), runs.attempt(right, frame)), None)
+                raise
+            try:
+                other = right(frame)
+            except CelError as error:
+                frame.cost += cost((one, Failed(error)), None)
+                raise
             kind = one.__class__
             if kind is other.__class__ and (kind is int or kind is bool):
                 frame.cost += 1
@@ -265,10 +277,9 @@ class Planner:
         optional = bool(node.optional)
 
         def run(frame: Frame) -> list[Any]:
+            frame.cost += LIST_COST
             if not optional:
-                values = [one(frame) for one in plain]
-                frame.cost += LIST_COST
-                return values
+                return [one(frame) for one in plain]
             values = []
             for one, may_lack in elements:
                 value = one(frame)
@@ -279,7 +290,6 @@ class Planner:
                         continue
                     value = value.value
                 values.append(value)
-            frame.cost += LIST_COST
             return values
 
         return run
@@ -292,6 +302,7 @@ class Planner:
 
         def run(frame: Frame) -> dict[Any, Any]:
             found: dict[Any, Any] = {}
+            frame.cost += MAP_COST
             for key_run, value_run, may_lack in entries:
                 key = map_key(key_run(frame))
                 value = value_run(frame)
@@ -301,7 +312,6 @@ class Planner:
                     found[key] = value
                 else:
                     put(found, key, value)
-            frame.cost += MAP_COST
             return found
 
         return run
@@ -312,13 +322,13 @@ class Planner:
 
         def run(frame: Frame) -> Any:
             found: dict[str, Any] = {}
+            frame.cost += STRUCT_COST
             for key, value_run, may_lack in fields:
                 value = value_run(frame)
                 if may_lack:
                     put(found, key, value)
                 else:
                     found[key] = value
-            frame.cost += STRUCT_COST
             return construct(name, found)
 
         return run

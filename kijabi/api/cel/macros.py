@@ -1,4 +1,4 @@
-"""Calls that are rewritten while parsing: `has`, `all`, `exists`, `existsOne`, `map`, `filter`, and what the libraries
+"""Calls that are rewritten while parsing: `has`, `all`, `exists`, `exists_one`, `map`, `filter`, and what the libraries
 add (two-variable forms, `optMap`, `sortBy`).
 
 The parser hands over the call's place, target and arguments, and takes the nodes that stand for them. The shapes are
@@ -207,7 +207,6 @@ STANDARD: Mapping[tuple[str, int, bool], Macro] = {
     ("all", 2, True): _all(1),
     ("exists", 2, True): _exists(1),
     ("exists_one", 2, True): _exists_one(1),
-    ("existsOne", 2, True): _exists_one(1),
     ("map", 2, True): _collect(1, _IDENTIFIER),
     ("map", 3, True): _collect(1, _IDENTIFIER),
     ("filter", 2, True): _filter,

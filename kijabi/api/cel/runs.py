@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from kijabi.api.cel.errors import CelError, CostExceeded
-from kijabi.api.cel.frame import EXCEEDED, Frame, Later, Run
+from kijabi.api.cel.frame import EXCEEDED, Failed, Frame, Later, Run
 from kijabi.api.cel.values import (
     MISSING, Growing, GrowingMap, Optional, find, is_list, is_map, keys, shown, type_of,
 )  # fmt: skip
@@ -21,40 +21,77 @@ def always(value: Any) -> Run:
 
 
 def fixed(args: list[Run], call: Callable[..., Any], cost: int) -> Run:
-    """A call whose cost is known before."""
+    """A call whose cost is known before. It is counted also where an argument fails, as all arguments are evaluated."""
     if len(args) == 1:
-        (only,) = args
-
-        def unary(frame: Frame) -> Any:
-            value = only(frame)
-            frame.cost += cost
-            return call(value)
-
-        return unary
+        return _unary(args[0], call, cost)
     if len(args) == 2:
-        left, right = args
-
-        def binary(frame: Frame) -> Any:
-            one, other = left(frame), right(frame)
-            frame.cost += cost
-            return call(one, other)
-
-        return binary
+        return _binary(args[0], args[1], call, cost)
 
     def run(frame: Frame) -> Any:
         values = [one(frame) for one in args]
         frame.cost += cost
-        frame.check()
+        if frame.cost > frame.limit:
+            raise CostExceeded(EXCEEDED)
         return call(*values)
 
     return run
 
 
+def _unary(only: Run, call: Callable[..., Any], cost: int) -> Run:
+    def run(frame: Frame) -> Any:
+        try:
+            value = only(frame)
+        except CelError:
+            frame.cost += cost
+            raise
+        frame.cost += cost
+        return call(value)
+
+    return run
+
+
+def _binary(left: Run, right: Run, call: Callable[..., Any], cost: int) -> Run:
+    def run(frame: Frame) -> Any:
+        try:
+            one = left(frame)
+        except CelError:
+            attempt(right, frame)
+            frame.cost += cost
+            raise
+        try:
+            other = right(frame)
+        except CelError:
+            frame.cost += cost
+            raise
+        frame.cost += cost
+        return call(one, other)
+
+    return run
+
+
+def attempt(run: Run, frame: Frame) -> Any:
+    """The value of an argument whose neighbour has failed: only its cost and its size still count."""
+    try:
+        return run(frame)
+    except CelError as error:
+        return Failed(error)
+
+
 def dynamic(args: list[Run], call: Callable[..., Any], cost: Callable[[Any, Any], int]) -> Run:
     """A call whose cost follows from its arguments and its result."""
+    few = len(args) <= 2
+
     def run(frame: Frame) -> Any:
-        values = [one(frame) for one in args]
-        result = call(*values)
+        values: list[Any] = []
+        try:
+            for one in args:
+                values.append(one(frame))
+            result = call(*values)
+        except CelError as error:
+            if few or len(values) == len(args):
+                values += [Failed(error), *(attempt(one, frame) for one in args[len(values) + 1 :])][: len(args) - len(values)]
+                frame.cost += cost(values, Failed(error))
+            raise
         frame.cost += cost(values, result)
         if frame.cost > frame.limit:
             raise CostExceeded(EXCEEDED)

@@ -140,7 +140,7 @@ def _double(value: Any, letter: str, precision: int) -> str:
     if letter == "f":
         return f"{value:,.{precision}f}"
     mantissa, _, exponent = f"{value:.{precision}e}".partition("e")
-    return f"{mantissa}\u202f×\u202f10{_raised(int(exponent))}"
+    return f"{mantissa}×10{_raised(int(exponent))}"
 
 
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
