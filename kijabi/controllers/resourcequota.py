@@ -84,9 +84,9 @@ class ResourceQuotas:
                     await self._settle(quota, await count.of(quota))
             except Conflict as conflict:
                 late = conflict  # somebody was charged meanwhile: count again
+                await self._announce(found)
                 continue
             return count.again
-        await self._announce(found)
         raise late
 
     async def _announce(self, found: Iterable[ResourceQuota]) -> None:

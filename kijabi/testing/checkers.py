@@ -17,6 +17,7 @@ from kijabi.api.core.podstatus import ContainerStatus
 from kijabi.api.core.service import Service
 from kijabi.api.meta import ObjectMeta, OwnerReference
 from kijabi.testing.history import Change, Checker, Ledger
+from kijabi.testing.quotas import QuotasKept
 
 CONTROLLERS = "system:kube-controller-manager"
 ADMIN = "kubernetes-admin"
@@ -417,4 +418,5 @@ def standard(running: Callable[[str, str], bool] = lambda node, uid: False) -> t
         PodAddressesUnique(running),
         ServiceAddressesUnique(),
         ObservedGenerations(),
+        QuotasKept(),
     )
