@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from kijabi.api.certificates import certificatesigningrequest
 from kijabi.api.resource import FieldError, Resource
 from kijabi.apiserver import podchanges
 
@@ -43,6 +44,8 @@ def prepare_for(resource: Resource, sub: str, new: Any, old: Any) -> None:
             (resource.prepare_status or partial(prepare_status, resource))(new, old)
         case "finalize":
             new.status = old.status
+        case "approval":
+            certificatesigningrequest.prepare_approval(new, old)
         case "ephemeralcontainers":
             podchanges.prepare_ephemeral(new, old)
         case "resize":

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
+import msgspec
 from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, NONE, column, human_duration
-from kijabi.api.meta import Object, Time
+from kijabi.api.meta import Object, Time, time_now
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Int32, Struct, Tag
 
@@ -57,6 +58,51 @@ class CertificateSigningRequest(Object):
     ] = field(default_factory=CertificateSigningRequestStatus)
 
 
+def prepare(new: CertificateSigningRequest, old: CertificateSigningRequest | None) -> None:
+    """What was asked for stays as it is; a changed mind is a new request."""
+    if old is not None:
+        new.spec = old.spec
+
+
+def prepare_approval(new: CertificateSigningRequest, old: CertificateSigningRequest) -> None:
+    """For a write of `approval`: the conditions, and no certificate."""
+    new.spec = old.spec
+    conditions = _timed(new.status.conditions, old.status.conditions)
+    new.status = msgspec.structs.replace(old.status, conditions=conditions)
+
+
+def prepare_status(new: CertificateSigningRequest, old: CertificateSigningRequest) -> None:
+    """For a write of `status`: not the spec, and the verdicts stay as they were given."""
+    new.spec = old.spec
+    conditions = list(new.status.conditions)
+    for verdict in ("Approved", "Denied"):
+        given = [each for each in old.status.conditions if each.type == verdict]
+        places = [i for i, each in enumerate(conditions) if each.type == verdict]
+        if len(given) == len(places):
+            for place, condition in zip(places, given, strict=True):
+                conditions[place] = condition
+    new.status = msgspec.structs.replace(new.status, conditions=_timed(tuple(conditions), old.status.conditions))
+
+
+def _timed(
+    conditions: tuple[CertificateSigningRequestCondition, ...], before: tuple[CertificateSigningRequestCondition, ...]
+) -> tuple[CertificateSigningRequestCondition, ...]:
+    """The conditions with the times that their writer left out; no transition where the status did not change."""
+    known = {each.type: each for each in before}
+    timed = []
+    for each in conditions:
+        old = known.get(each.type)
+        since = old.lastTransitionTime if old is not None and old.status == each.status else Time()
+        timed.append(
+            msgspec.structs.replace(
+                each,
+                lastTransitionTime=each.lastTransitionTime or since or time_now(),
+                lastUpdateTime=each.lastUpdateTime or time_now(),
+            )
+        )
+    return tuple(timed)
+
+
 def _condition(obj: CertificateSigningRequest) -> str:
     found = {each.type for each in obj.status.conditions}
     shown = "Denied" if "Denied" in found else "Approved" if "Approved" in found else "Pending"
@@ -101,5 +147,7 @@ RESOURCE = Resource(
         ),
     ),
     columns=COLUMNS,
+    prepare=prepare,
+    prepare_status=prepare_status,
     fields=(("spec.signerName", lambda csr: csr.spec.signerName),),
 )
