@@ -62,7 +62,7 @@ def test_definition(cluster: Cluster, space: str) -> None:
         assert not cluster.get(*here, "backups", "--field-selector=spec.target=other")["items"]
     finally:
         cluster.kubectl("delete", "-f", str(EXAMPLES / "crd" / "crd.yaml"))
-    assert "the server doesn't have a resource type" in refused(cluster, "get", "backups")
+    assert "NotFound" in refused(cluster, "get", "--raw", "/apis/example.com/v1/backups")
 
 
 def test_policy(cluster: Cluster, space: str) -> None:
