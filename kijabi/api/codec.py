@@ -264,8 +264,13 @@ def _owned(value: Any) -> Any:
     if isinstance(value, Struct):
         _own_all(value)
     elif isinstance(value, tuple):
-        return tuple([_owned(item) for item in value]) if value else value
+        return tuple([_owned_item(item) for item in value]) if value else value
     elif isinstance(value, dict):
         for key, item in value.items():
-            value[key] = _owned(item)
+            value[key] = _owned_item(item)
     return value
+
+
+def _owned_item(value: Any) -> Any:
+    """As `_owned`, of an item of a list or map, where null is a value."""
+    return _NULL if isinstance(value, msgspec.Raw) and value == _NULL else _owned(value)

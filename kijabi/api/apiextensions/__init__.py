@@ -3,7 +3,10 @@
 `customresourcedefinition.py` is the declaration, `jsonschema.py` the schema in it, `conversionreview.py` what a
 conversion webhook is asked.
 
-What a schema does to objects: `structural.py` compiles it once; `prune.py`, `defaulting.py` and `validation.py` are what
-the API server calls for every custom object. Behind the last stand `valuevalidation.py` (with `numberlimits.py` and
-`stringformats.py`), `embedded.py`, `listtypes.py` and, for updates, `ratcheting.py`.
+`definitionrules.py` has the rules of a definition, `schemarules.py` those of its schemas, with `structuralrules.py`,
+`defaultrules.py`, `celcontext.py` (what validation rules may cost), `fieldpath.py` and `goschema.py` behind them.
+
+What a schema does to objects: `structural.py` compiles it once; `prune.py`, `defaulting.py` and `validation.py` are
+what the API server calls for every custom object. Behind the last stand `valuevalidation.py` (with `numberlimits.py`
+and `stringformats.py`), `embedded.py`, `listtypes.py`, `celrules.py` and, for updates, `ratcheting.py`.
 """

@@ -3,8 +3,9 @@
 from typing import Annotated
 
 from msgspec import field
+from msgspec.structs import replace
 
-from kijabi.api.apiextensions import lifecycle
+from kijabi.api.apiextensions import definitionrules, lifecycle
 from kijabi.api.apiextensions.jsonschema import JSONSchemaProps
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
@@ -92,6 +93,11 @@ class ServiceReference(Struct):
     path: Annotated[str | None, Tag(3)] = None
     port: Annotated[Int32 | None, Tag(4)] = None
 
+    def set_defaults(self) -> None:
+        """The port of HTTPS."""
+        if self.port is None:
+            self.port = 443
+
 
 class WebhookClientConfig(Struct):
     """Either a URL or a service, and the CA bundle that its certificate must chain to."""
@@ -134,6 +140,15 @@ class CustomResourceDefinitionSpec(Struct):
     conversion: Annotated[CustomResourceConversion | None, Tag(9)] = None
     preserveUnknownFields: Annotated[bool, Tag(10)] = False
 
+    def set_defaults(self) -> None:
+        """The other names follow from the kind; objects of several versions differ in nothing but apiVersion."""
+        names = self.names
+        singular = names.singular or names.kind.lower()
+        plural_kind = names.listKind or (f"{names.kind}List" if names.kind else "")
+        self.names = replace(names, singular=singular, listKind=plural_kind)
+        if self.conversion is None:
+            self.conversion = CustomResourceConversion(strategy="None")
+
 
 class CustomResourceDefinitionCondition(Struct):
     """NamesAccepted, Established, Terminating and their like."""
@@ -173,6 +188,12 @@ class CustomResourceDefinition(Object):
         Tag(3),
     ] = field(default_factory=CustomResourceDefinitionStatus)
 
+    def set_defaults(self) -> None:
+        """What is stored now has been stored."""
+        if not self.status.storedVersions:
+            storage = tuple(version.name for version in self.spec.versions if version.storage)[:1]
+            self.status = replace(self.status, storedVersions=storage)
+
 
 RESOURCE = Resource(
     group="apiextensions.k8s.io",
@@ -194,5 +215,9 @@ RESOURCE = Resource(
     ),
     has_generation=True,
     prepare=lifecycle.prepare,
+    validate=definitionrules.validate,
+    validate_update=definitionrules.validate_update,
+    validate_status=definitionrules.validate_status,
+    update_alone=True,
     begin_delete=lifecycle.begin_delete,
 )

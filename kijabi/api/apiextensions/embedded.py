@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from kijabi.api import codec, validation
 from kijabi.api.formats import dns1035_label
-from kijabi.api.gotext import json_text
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.resource import FieldError
 from kijabi.base.errors import BadRequest
@@ -28,23 +27,34 @@ def coerce(value: Any, schema: Structural) -> list[str]:
     BadRequest if metadata is malformed, or a kind is no string.
     """
     unknown: list[str] = []
-    for path, found in _embedded(value, schema, ""):
+    wrong = _coerce(value, schema, "", unknown)
+    if wrong is not None:
+        raise BadRequest(str(wrong))
+    return unknown
+
+
+def malformed(value: Any, schema: Structural, path: str) -> FieldError | None:
+    """The first thing that `coerce` refuses, as an error of the field; the value is changed as there."""
+    return _coerce(value, schema, path, [])
+
+
+def _coerce(value: Any, schema: Structural, root: str, unknown: list[str]) -> FieldError | None:
+    for path, found in _embedded(value, schema, root):
+        at = f"{path}." if path else ""
         for name in ("apiVersion", "kind"):
             if name in found and not isinstance(found[name], str):
-                wrong = validation.invalid(f"{path}.{name}", found[name], "must be a string")
-                raise BadRequest(str(wrong))
+                return validation.invalid(f"{at}{name}", found[name], "must be a string")
         if "metadata" in found:
             try:
                 found["metadata"], problems = _typed(found["metadata"])
             except BadRequest as error:
-                shown = f"Invalid value: {json_text(found['metadata'])}: {error}"
-                raise BadRequest(f"{path}.metadata: {shown}") from None
+                return validation.invalid(f"{at}metadata", found["metadata"], str(error))
             unknown += [
-                f"{path}.metadata.{problem.removeprefix(_UNKNOWN).removesuffix(chr(34))}"
+                f"{at}metadata.{problem.removeprefix(_UNKNOWN).removesuffix(chr(34))}"
                 for problem in problems
                 if problem.startswith(_UNKNOWN)
             ]
-    return unknown
+    return None
 
 
 def _typed(metadata: Any) -> tuple[dict[str, Any], list[str]]:
@@ -88,9 +98,9 @@ def _embedded(value: Any, schema: Structural | None, path: str) -> Iterator[tupl
             yield from _embedded(item, schema.items, f"{path}[{index}]")
 
 
-def validate(value: Any, schema: Structural) -> list[FieldError]:
-    """Errors of the embedded objects in a custom object."""
-    return [error for path, found in _embedded(value, schema, "") for error in validate_object(found, path)]
+def validate(value: Any, schema: Structural, path: str = "") -> list[FieldError]:
+    """Errors of the embedded objects in a value at that path."""
+    return [error for at, found in _embedded(value, schema, path) for error in validate_object(found, at)]
 
 
 def validate_object(value: dict[str, Any], path: str) -> list[FieldError]:

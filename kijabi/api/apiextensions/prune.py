@@ -43,10 +43,16 @@ def prune(obj: dict[str, Any], schema: Structural) -> list[str]:
 
 def pruned_default(value: Any, schema: Structural) -> Any:
     """A default without what its schema does not know, as a copy."""
-    fresh = copy(value)
-    _prune(fresh, schema, "", [])
+    fresh = known_part(value, schema)
     if schema.embedded_below:
         embedded.drop_malformed(fresh, schema)
+    return fresh
+
+
+def known_part(value: Any, schema: Structural) -> Any:
+    """A copy of a value without what its schema does not know; metadata is left alone."""
+    fresh = copy(value)
+    _prune(fresh, schema, "", [])
     return fresh
 
 

@@ -43,6 +43,12 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     optionalOldSelf: bool | None = None
 
 
+def rule_props(rule: Rule) -> dict[str, Any]:
+    """A rule as JSON values."""
+    props: dict[str, Any] = msgspec.to_builtins(rule)
+    return props
+
+
 class Limits:
     """What a node says about values besides their structure. Most nodes say nothing and share NO_LIMITS."""
 
@@ -84,19 +90,22 @@ class Structural:
     types: the JSON types that a value may have; two for int-or-string, none where any will do. type: as the schema
     states it. additional: the schema of members that `properties` does not name; has_additional: whether
     `additionalProperties` is there, be it a boolean; allows_additional: whether such members may be.
-    default: MISSING if there is none. defaults: the members of `properties` with a default. deep: whether pruning and
-    defaulting must look into values at all. embedded_below, rules_below: whether an embedded resource or CEL rules are
-    at this node or below.
+    props: the node as JSON values. checks: its CEL rules once they are compiled, which `celrules.py` does when first
+    needed. default: MISSING if there is none. defaults: the members of `properties` with a default. deep: whether
+    pruning and defaulting must look into values at all. embedded_below, rules_below: whether an embedded resource or
+    CEL rules are at this node or below.
     """
 
     __slots__ = (
-        "additional", "allows_additional", "composed", "deep", "default", "defaults", "embedded", "embedded_below",
-        "format", "has_additional", "int_or_string", "items", "limits", "list_map_keys", "list_type", "map_type",
-        "nullable", "preserve", "properties", "rules", "rules_below", "type", "types",
+        "additional", "allows_additional", "checks", "composed", "deep", "default", "defaults", "embedded",
+        "embedded_below", "format", "has_additional", "int_or_string", "items", "limits", "list_map_keys", "list_type",
+        "map_type", "nullable", "preserve", "properties", "props", "rules", "rules_below", "type", "types",
     )  # fmt: skip
 
     def __init__(self, props: Mapping[str, Any]) -> None:
         _refuse_unsupported(props)
+        self.props = props
+        self.checks: Any = None
         self.type: str = props.get("type", "")
         self.int_or_string: bool = props.get("x-kubernetes-int-or-string", False)
         self.types = ("integer", "string") if self.int_or_string else (self.type,) if self.type else ()

@@ -1,7 +1,7 @@
 """Whether a schema is structural: its structure stands outside allOf, anyOf, oneOf and not, and is complete.
 
-`schemarules.py` calls `validate` on every schema of a CustomResourceDefinition (apiextensions documentation, "Specifying
-a structural schema"). Schemas are JSON values, as `JSONSchemaProps` writes them.
+`schemarules.py` calls `validate` on every schema of a CustomResourceDefinition (apiextensions documentation,
+"Specifying a structural schema"). Schemas are JSON values, as `JSONSchemaProps` writes them.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _meta(props: Props, level: str, path: str, errors: list[FieldError]) -> None
 
 
 def _values(props: Props, skip_any_of: bool, skip_first: bool, path: str, errors: list[FieldError]) -> None:
-    """skip_any_of: it is the pattern of int-or-string, where types may be nested. skip_first: so is that of allOf[0]."""
+    """skip_any_of: it is the pattern of int-or-string, where types may be nested; skip_first: that of allOf[0] is."""
     if not skip_any_of:
         for index, nested in enumerate(props.get("anyOf", ())):
             _nested(nested, False, f"{path}.anyOf[{index}]", errors)
@@ -150,7 +150,7 @@ def _nested(props: Props, skip_any_of: bool, path: str, errors: list[FieldError]
     if props.get("additionalProperties", False) is not False:
         errors.append(validation.forbidden(f"{path}.additionalProperties", "must be undefined to be structural"))
     for name, problem in _FORBIDDEN_NESTED:
-        if props.get(name):
+        if props.get(name) or (name == "default" and props.get(name) is not None):
             errors.append(validation.forbidden(f"{path}.{name}", f"{problem} to be structural"))
     if "metadata" in properties:
         detail = "must not be specified in a nested context"

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from kijabi.api import validation
-from kijabi.api.apiextensions import embedded, listtypes, valuevalidation
+from kijabi.api.apiextensions import celrules, embedded, listtypes, valuevalidation
+from kijabi.api.apiextensions.celrules import Meter
 from kijabi.api.apiextensions.ratcheting import Ratchet
 from kijabi.api.apiextensions.structural import MISSING, Structural
 from kijabi.api.resource import FieldError
@@ -67,4 +68,4 @@ def _rules(
         return []
     if any(error.reason in _BLOCKING for error in found):
         return [validation.invalid("<nil>", None, _NOT_CHECKED)]
-    return []
+    return celrules.validate(obj, old, schema, Meter(), ratchet=None if old is None else ratchet)
