@@ -9,7 +9,7 @@ the version that was judged.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from kijabi.api import codec
@@ -24,9 +24,10 @@ from kijabi.api.meta import Object, ObjectMeta, OwnerReference, PartialObjectMet
 from kijabi.api.resource import Resource
 from kijabi.base.errors import NotFound, ServiceUnavailable
 from kijabi.client.client import Client
-from kijabi.client.informer import Informer
 from kijabi.controllers.garbage.graph import FOREGROUND, ORPHAN, Graph, Identity, Item, item_of
 from kijabi.controllers.garbage.verdict import Owner, judge
+from kijabi.controllers.garbage.watching import Change, Watching
+from kijabi.controllers.kinds import Kinds
 from kijabi.controllers.runtime import Context, Source
 
 K = TypeVar("K")
@@ -47,21 +48,6 @@ UNSEEN = 30.0
 """Seconds after which to look again at an object whose owner exists but has not been seen by its informer."""
 
 
-def _bare(obj: PartialObjectMetadata) -> PartialObjectMetadata:
-    """Only what the graph needs is kept of an object that is watched for it alone."""
-    meta = obj.metadata
-    obj.metadata = ObjectMeta(
-        name=meta.name,
-        namespace=meta.namespace,
-        uid=meta.uid,
-        resourceVersion=meta.resourceVersion,
-        deletionTimestamp=meta.deletionTimestamp,
-        ownerReferences=meta.ownerReferences,
-        finalizers=meta.finalizers,
-    )
-    return obj
-
-
 class GarbageCollector:
     """The controller; a key is an object's uid."""
 
@@ -74,40 +60,46 @@ class GarbageCollector:
         self.graph = Graph()
         self.resources: dict[tuple[str, str], Resource] = {}
         self._clients: dict[tuple[str, str], Client] = {}
-        self._informers: list[tuple[Resource, Informer[Any]]] = []
         self._absent: OrderedDict[Identity, None] = OrderedDict()
         self._released: OrderedDict[str, None] = OrderedDict()  # uids of owners that orphaned their dependents
-        for resource in context.resources:
-            if (resource.group, resource.plural) not in IGNORED:
-                self._watch(context, resource)
+        kinds = Kinds(context.client, context.resources)
+        for resource in kinds:
+            self._meet(resource)
+        self._watching = Watching(context, kinds, SHARED, IGNORED)
+        context.background += [kinds.run, self._watching.run]
 
-    def _watch(self, context: Context, resource: Resource) -> None:
+    def _meet(self, resource: Resource) -> None:
         kind = (resource.group, resource.kind)
         self.resources[kind] = resource
-        client = self._clients[kind] = self.client.metadata_of(resource)
-        shared = SHARED.get((resource.group, resource.plural))
-        if shared is not None:
-            self._informers.append((resource, context.informers.of(shared)))
-            return
-        informer = Informer(client, PartialObjectMetadata, transform=_bare)
-        self._informers.append((resource, informer))
-        context.background.append(informer.run)
+        self._clients[kind] = self.client.metadata_of(resource)
 
     def sources(self) -> Sequence[Source]:
-        return tuple(Source(informer, self._keys_of(resource)) for resource, informer in self._informers)
+        return (Source(self._watching, lambda _, change: self._keys(change)),)
 
-    def _keys_of(self, resource: Resource) -> Callable[[Any, Any], Iterable[str]]:
-        def keys(old: Object | None, new: Object | None) -> Iterable[str]:
-            work: set[str] = set()
-            if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
-                work |= self._gone(item_of(resource.api_version, resource.kind, old.metadata))
-            if new is not None:
-                item = item_of(resource.api_version, resource.kind, new.metadata)
-                work |= self.graph.put(item)
-                self._report_foreign(item)
-            return work
+    def _keys(self, change: Change) -> Iterable[str]:
+        """What a change makes worth looking at."""
+        resource, old, new = change.resource, change.old, change.new
+        if old is None and new is None:
+            return self._of_kind(resource, gone=change.forgotten)
+        work: set[str] = set()
+        if change.forgotten and old is not None:
+            return self.graph.remove(old.metadata.uid)
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            work |= self._gone(item_of(resource.api_version, resource.kind, old.metadata))
+        if new is not None:
+            item = item_of(resource.api_version, resource.kind, new.metadata)
+            work |= self.graph.put(item)
+            self._report_foreign(item)
+        return work
 
-        return keys
+    def _of_kind(self, resource: Resource, gone: bool) -> Iterable[str]:
+        """A kind came or went; those that were waiting for it, because an owner of theirs is of that kind, go on."""
+        kind = (resource.group, resource.kind)
+        if gone:
+            self.resources.pop(kind, None)
+            return ()
+        self._meet(resource)
+        return self.graph.owned_by_kind(*kind)
 
     def _gone(self, item: Item) -> set[str]:
         work = self.graph.remove(item.uid)

@@ -81,6 +81,14 @@ class Graph:
         """Those that name an object as owner."""
         return (self.items[each] for each in sorted(self._dependents.get(uid, ())))
 
+    def owned_by_kind(self, group: str, kind: str) -> set[str]:
+        """The uids of those that name an owner of a kind."""
+        return {
+            item.uid
+            for item in self.items.values()
+            if any(ref.kind == kind and ref.apiVersion.rpartition("/")[0] == group for ref in item.owners)
+        }
+
     def put(self, item: Item) -> set[str]:
         """Add an item or replace it; the uids to look at."""
         before = self.items.get(item.uid)
