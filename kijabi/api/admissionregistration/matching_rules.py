@@ -18,6 +18,7 @@ from kijabi.api.admissionregistration.policyrules import (
     Rule,
     RuleWithOperations,
 )
+from kijabi.api.cel.types import Type
 from kijabi.api.formats import dns1035_label, dns_subdomain, path_segment_name, qualified_name
 from kijabi.api.gotext import quote
 from kijabi.api.resource import FieldError
@@ -193,10 +194,18 @@ def validate_conditions(path: str, conditions: Sequence[MatchCondition], *, para
     return errors
 
 
-def check_expression(path: str, compiler: Compiler, expression: str) -> list[FieldError]:
-    """An error if a condition does not compile or is no condition."""
+def check_expression(
+    path: str,
+    compiler: Compiler,
+    expression: str,
+    returns: tuple[Type, ...] = (BOOL,),
+    *,
+    authorizer: bool = True,
+    patches: bool = False,
+) -> list[FieldError]:
+    """An error if an expression does not compile, or gives something else than one of `returns`."""
     try:
-        compiler.compile(expression, (BOOL,))
+        compiler.compile(expression, returns, authorizer=authorizer, patches=patches)
     except ExpressionError as problem:
         return [invalid(path, expression, str(problem))]
     return []

@@ -7,7 +7,7 @@ from msgspec import field
 from kijabi.api.admissionregistration.policyrules import MatchCondition, MatchResources, ParamKind, Variable
 from kijabi.api.columns import AGE, NAME, UNSET, column, number
 from kijabi.api.meta import Object
-from kijabi.api.resource import Resource
+from kijabi.api.resource import FieldError, Resource
 from kijabi.api.struct import Struct, Tag
 
 
@@ -70,6 +70,14 @@ COLUMNS = (
 )
 
 
+def _validate(obj: MutatingAdmissionPolicy) -> list[FieldError]:
+    from kijabi.api.admissionregistration import (
+        policy_rules,  # it brings the expression language, which only the API server needs
+    )
+
+    return policy_rules.validate_mutating(obj)
+
+
 RESOURCE = Resource(
     group="admissionregistration.k8s.io",
     version="v1",
@@ -80,6 +88,7 @@ RESOURCE = Resource(
     singular="mutatingadmissionpolicy",
     categories=("api-extensions",),
     has_generation=True,
+    validate=_validate,
     columns=COLUMNS,
     update_needs_version=True,
 )

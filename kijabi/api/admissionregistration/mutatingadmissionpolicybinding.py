@@ -7,7 +7,7 @@ from msgspec import field
 from kijabi.api.admissionregistration.policyrules import MatchResources, ParamRef
 from kijabi.api.columns import AGE, NAME, UNSET, column, selector_text
 from kijabi.api.meta import Object
-from kijabi.api.resource import Resource
+from kijabi.api.resource import FieldError, Resource
 from kijabi.api.struct import Struct, Tag
 
 
@@ -45,6 +45,14 @@ COLUMNS = (
 )
 
 
+def _validate(obj: MutatingAdmissionPolicyBinding) -> list[FieldError]:
+    from kijabi.api.admissionregistration import (
+        policy_rules,  # it brings the expression language, which only the API server needs
+    )
+
+    return policy_rules.validate_mutating_binding(obj)
+
+
 RESOURCE = Resource(
     group="admissionregistration.k8s.io",
     version="v1",
@@ -55,6 +63,7 @@ RESOURCE = Resource(
     singular="mutatingadmissionpolicybinding",
     categories=("api-extensions",),
     has_generation=True,
+    validate=_validate,
     columns=COLUMNS,
     update_needs_version=True,
 )

@@ -7,7 +7,7 @@ from msgspec import field
 from kijabi.api.admissionregistration.policyrules import MatchCondition, MatchResources, ParamKind, Variable
 from kijabi.api.columns import AGE, NAME, UNSET, column, number
 from kijabi.api.meta import Condition, Object
-from kijabi.api.resource import Resource, Subresource
+from kijabi.api.resource import FieldError, Resource, Subresource
 from kijabi.api.struct import Int64, Struct, Tag
 
 
@@ -97,6 +97,20 @@ COLUMNS = (
 )
 
 
+def _validate(obj: ValidatingAdmissionPolicy) -> list[FieldError]:
+    from kijabi.api.admissionregistration import (
+        policy_rules,  # it brings the expression language, which only the API server needs
+    )
+
+    return policy_rules.validate_validating(obj)
+
+
+def _validate_status(new: ValidatingAdmissionPolicy, old: ValidatingAdmissionPolicy) -> list[FieldError]:
+    from kijabi.api.admissionregistration import policy_rules
+
+    return policy_rules.validate_status(new, old)
+
+
 RESOURCE = Resource(
     group="admissionregistration.k8s.io",
     version="v1",
@@ -115,6 +129,8 @@ RESOURCE = Resource(
         ),
     ),
     has_generation=True,
+    validate=_validate,
+    validate_status=_validate_status,
     columns=COLUMNS,
     update_needs_version=True,
 )

@@ -5,11 +5,10 @@ from typing import Annotated
 from msgspec import field
 
 from kijabi.api.admissionregistration.policyrules import MatchCondition, RuleWithOperations
-from kijabi.api.admissionregistration.webhook_rules import validate, warnings
 from kijabi.api.admissionregistration.webhookclient import WebhookClientConfig
 from kijabi.api.columns import AGE, NAME, number
 from kijabi.api.meta import LabelSelector, Object
-from kijabi.api.resource import Resource
+from kijabi.api.resource import FieldError, Resource
 from kijabi.api.struct import Int32, Struct, Tag, empty_list
 
 
@@ -63,6 +62,20 @@ class ValidatingWebhookConfiguration(Object):
 COLUMNS = (NAME, number("Webhooks", lambda obj: len(obj.webhooks), "How many there are."), AGE)
 
 
+def _validate(obj: ValidatingWebhookConfiguration) -> list[FieldError]:
+    from kijabi.api.admissionregistration import (
+        webhook_rules,  # it brings the expression language, which only the API server needs
+    )
+
+    return webhook_rules.validate(obj)
+
+
+def _warnings(obj: ValidatingWebhookConfiguration) -> list[str]:
+    from kijabi.api.admissionregistration import webhook_rules
+
+    return webhook_rules.warnings(obj)
+
+
 RESOURCE = Resource(
     group="admissionregistration.k8s.io",
     version="v1",
@@ -73,8 +86,8 @@ RESOURCE = Resource(
     singular="validatingwebhookconfiguration",
     categories=("api-extensions",),
     has_generation=True,
-    validate=validate,
-    warnings=warnings,
+    validate=_validate,
+    warnings=_warnings,
     columns=COLUMNS,
     update_needs_version=True,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -25,7 +25,6 @@ from kijabi.api.gotext import quote
 from kijabi.api.resource import Resource
 from kijabi.api.status import bad_request, forbidden, internal
 from kijabi.apiserver.admission import review
-from kijabi.apiserver.admission.conditions import Conditions
 from kijabi.apiserver.admission.forms import Form, Forms
 from kijabi.apiserver.admission.kinds import Kinds, Target
 from kijabi.apiserver.admission.matching import Candidates, Selectors
@@ -35,7 +34,10 @@ from kijabi.apiserver.attributes import Attributes, Authorizer, Operation, Reade
 from kijabi.apiserver.body import add_warning
 from kijabi.apiserver.webhooks.client import WebhookError, Webhooks
 from kijabi.base import rand
-from kijabi.base.errors import ApiError, BadRequest, KijabiError
+from kijabi.base.errors import ApiError, KijabiError
+
+if TYPE_CHECKING:
+    from kijabi.apiserver.admission.conditions import Conditions
 
 log = logging.getLogger(__name__)
 
@@ -104,11 +106,14 @@ class Hooks(Generic[W]):
             return False
         if hook.conditions is None:
             return True
-        form = await forms.get(target)
+        # The expression language is loaded when the first condition is there.
+        from kijabi.apiserver.admission.conditions import ConditionError
+        from kijabi.apiserver.admission.evaluation import Scope
+
         try:
-            return await hook.conditions.match(form, attrs, self._authorizer)
-        except BadRequest as problem:
-            raise forbidden(attrs.resource, attrs.name, problem.message) from None
+            return hook.conditions.match(Scope(await forms.get(target), attrs, self._authorizer))
+        except ConditionError as problem:
+            raise forbidden(attrs.resource, attrs.name, str(problem)) from None
 
     async def ask(self, hook: Hook[W], form: Form, attrs: Attributes, *, mutating: bool) -> Verdict:
         """Call a webhook; its verdict, warnings and audit annotations noted. Raises CallFailed, BadRequest."""
@@ -171,6 +176,13 @@ def _raw(obj: Any) -> Raw | None:
     return None if obj is None else Raw(codec.encode(obj))
 
 
+def _conditions(spec: MutatingWebhook | ValidatingWebhook) -> Conditions:
+    from kijabi.api.admissionregistration.expressions import Compiler
+    from kijabi.apiserver.admission.conditions import Conditions
+
+    return Conditions(spec.matchConditions, spec.failurePolicy, Compiler())
+
+
 def _compile(configuration: Configuration) -> Iterable[Hook[Any]]:
     name = configuration.metadata.name
     count: dict[str, int] = {}
@@ -181,5 +193,5 @@ def _compile(configuration: Configuration) -> Iterable[Hook[Any]]:
             configuration=name,
             spec=spec,
             selectors=Selectors.of(spec.namespaceSelector, spec.objectSelector),
-            conditions=Conditions.of(spec.matchConditions, spec.failurePolicy) if spec.matchConditions else None,
+            conditions=_conditions(spec) if spec.matchConditions else None,
         )

@@ -405,3 +405,34 @@ async def test_attaching_can_be_denied(world: World, server: HookServer) -> None
     assert asked["object"] == {
         "kind": "PodAttachOptions", "apiVersion": "v1", "stdin": True, "stdout": True, "container": "c",
     }  # fmt: skip
+
+
+async def test_match_conditions(world: World, server: HookServer) -> None:
+    server.answers["/deny"] = lambda review: deny(review, "no")
+
+    def conditions(*expressions: str) -> list[dict[str, str]]:
+        return [{"name": f"c{number}", "expression": each} for number, each in enumerate(expressions)]
+
+    hook = server.hook(
+        "c.example.com", "/deny",
+        matchConditions=conditions("object.metadata.name != 'skip-me'", "request.userInfo.username != 'nobody'"),
+    )  # fmt: skip
+    await register(world, "Validating", "v", hook)
+    assert (await world.post(MAPS, configmap("x"))).status == 400
+    assert (await world.post(MAPS, configmap("skip-me"))).status == 201
+    hook["matchConditions"] = conditions("object.data.missing == 'x'")
+    await register(world, "Validating", "w", {**hook, "name": "d.example.com"})
+    refused = await world.post(MAPS, configmap("skip-me-too", data={"a": "b"}))
+    assert refused.status == 403
+    assert refused.message == (
+        'configmaps "skip-me-too" is forbidden: expression \'object.data.missing == \'x\'\' resulted in error: '
+        "no such key: missing"
+    )
+
+
+async def test_bad_match_conditions(world: World, server: HookServer) -> None:
+    hook = server.hook("c.example.com", "/x", matchConditions=[{"name": "bad", "expression": "... [] bad expression"}])
+    refused = await world.post(f"{GROUP}/validatingwebhookconfigurations", {"metadata": {"name": "v"}, "webhooks": [hook]})
+    assert refused.status == 422
+    assert "compilation failed" in refused.message
+    assert refused.body["details"]["causes"][0]["field"] == "webhooks[0].matchConditions[0].expression"

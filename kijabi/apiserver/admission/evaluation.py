@@ -1,0 +1,168 @@
+"""Evaluates the expressions of webhooks and policies for one write: their variables, and what their errors say.
+
+`conditions.py` and the policies hand in programs of `api/admissionregistration/expressions.py`. Nothing here waits: the
+objects are at hand, and permissions are decided from memory. Source: k8s.io/apiserver `pkg/admission/plugin/cel`
+(activation.go, composition.go).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any, TypeVar
+
+from kijabi.api import codec
+from kijabi.api.admissionregistration.expressions import ExpressionError
+from kijabi.api.cel.environment import Budget, Program
+from kijabi.api.cel.errors import CelError, CostExceeded
+from kijabi.api.cel.overloads import authorizer as permissions
+from kijabi.api.cel.values import MISSING, Mapper
+from kijabi.api.core.namespace import Namespace
+from kijabi.api.gotext import quote
+from kijabi.apiserver.admission import review
+from kijabi.apiserver.admission.forms import Form
+from kijabi.apiserver.attributes import Attributes, Authorizer, Decision, RequestInfo, UserInfo
+
+T = TypeVar("T")
+
+_HIDDEN = ("managedFields", "ownerReferences", "selfLink")
+
+Compiled = Program | ExpressionError
+
+
+class EvaluationError(Exception):
+    """An expression has no value; the text is upstream's."""
+
+
+class OutOfBudget(EvaluationError):
+    """Too much was computed: nothing more will be."""
+
+    def __init__(self) -> None:
+        super().__init__("validation failed due to running out of cost budget, no further validation rules will be run")
+
+
+class Scope:
+    """The variables of one write for one webhook or policy. params: the parameter object, as JSON values."""
+
+    def __init__(
+        self,
+        form: Form,
+        attrs: Attributes,
+        authorizer: Authorizer,
+        *,
+        namespace: Namespace | None = None,
+        params: Any = None,
+        variables: Mapping[str, Compiled] | None = None,
+    ) -> None:
+        ask = permissions.Authorizer(lambda question: _ask(authorizer, attrs.user, question))
+        resource = attrs.resource
+        self._variables = variables or {}
+        self._bindings: dict[str, Any] = {
+            "object": form.document,
+            "oldObject": form.old_document,
+            "request": review.request(attrs, form.target),
+            "namespaceObject": _shown(namespace),
+            "params": params,
+            "authorizer": ask,
+            "authorizer.requestResource": permissions.ResourceCheck(
+                ask, resource.group, resource.plural, attrs.subresource, attrs.namespace, attrs.name
+            ),
+        }
+
+    def batch(self, limit: int | Budget) -> Batch:
+        """A run of expressions that share their variables' values and a budget."""
+        return Batch(self._bindings, self._variables, limit if isinstance(limit, Budget) else Budget(limit))
+
+
+class Batch:
+    """Expressions that are evaluated together."""
+
+    def __init__(self, bindings: Mapping[str, Any], variables: Mapping[str, Compiled], budget: Budget) -> None:
+        self.budget = budget
+        self._bindings = dict(bindings)
+        self._bindings["variables"] = _Variables(variables, self._bindings, budget)
+
+    def evaluate(self, program: Compiled, expression: str) -> Any:
+        """The value of an expression. Raises EvaluationError, OutOfBudget."""
+        if isinstance(program, ExpressionError):
+            raise EvaluationError(f"compilation error: {program}")
+        try:
+            return program.evaluate(self._bindings, self.budget)
+        except (CelError, CostExceeded) as problem:
+            if isinstance(problem, CostExceeded) and problem.budget:
+                raise OutOfBudget from None
+            raise EvaluationError(f"expression '{expression}' resulted in error: {problem.message}") from None
+
+
+class _Variables(Mapper):
+    """The variables of a policy, each computed when an expression first reads it."""
+
+    __slots__ = ("_bindings", "_budget", "_known", "_programs")
+
+    def __init__(self, programs: Mapping[str, Compiled], bindings: Mapping[str, Any], budget: Budget) -> None:
+        self._programs = programs
+        self._bindings = bindings
+        self._budget = budget
+        self._known: dict[str, Any] = {}
+
+    def keys(self) -> Iterator[Any]:
+        """See Mapper."""
+        return iter(self._programs)
+
+    def find(self, key: Any) -> Any:
+        """See Mapper."""
+        if key not in self._known:
+            self._known[key] = self._compute(key)
+        found = self._known[key]
+        if isinstance(found, CelError):
+            raise found
+        return found
+
+    def _compute(self, name: Any) -> Any:
+        program = self._programs.get(name)
+        if program is None:
+            return MISSING
+        if isinstance(program, ExpressionError):
+            return CelError(f"composited variable {quote(name)} fails to compile: {program}")
+        try:
+            return program.evaluate(self._bindings, self._budget)
+        except CostExceeded as problem:
+            if problem.budget:
+                raise
+            return CelError(f"composited variable {quote(name)} fails to evaluate: {problem.message}")
+        except CelError as problem:
+            return CelError(f"composited variable {quote(name)} fails to evaluate: {problem.message}")
+
+
+def _shown(namespace: Namespace | None) -> dict[str, Any] | None:
+    """What expressions may see of a namespace."""
+    if namespace is None:
+        return None
+    found = codec.to_builtins(namespace)
+    metadata = {key: value for key, value in found.get("metadata", {}).items() if key not in _HIDDEN}
+    return {"metadata": metadata, "spec": found.get("spec", {}), "status": found.get("status", {})}
+
+
+def _ask(authorizer: Authorizer, user: UserInfo, question: permissions.Question) -> permissions.Decision:
+    """Whether the user, or a service account, may do a thing."""
+    if question.account is not None:
+        space, name = question.account
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{space}")
+        user = UserInfo(f"system:serviceaccount:{space}:{name}", groups=groups)
+    wanted = RequestInfo(
+        verb=question.verb, path=question.path, is_resource=not question.path, group=question.group, version="*",
+        resource=question.resource, subresource=question.subresource, namespace=question.namespace,
+        name=question.name, field_selector=question.field_selector, label_selector=question.label_selector,
+    )  # fmt: skip
+    found: Decision = at_once(authorizer.authorize(user, wanted))
+    return permissions.Decision(found.allowed, found.reason)
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits: authorisers decide from the watch caches."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    work.close()
+    raise RuntimeError("a permission could not be decided at once")
