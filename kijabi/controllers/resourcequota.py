@@ -169,9 +169,10 @@ class _Count:
 
 
 def _keys_of_quota(old: ResourceQuota | None, new: ResourceQuota | None) -> Iterable[str]:
-    """A quota that is new, was changed, or does not say yet what is used of it."""
+    """A quota that is new, was changed, or whose status somebody else has changed."""
     if new is None or (old is not None and old.spec == new.spec and new.status.hard == new.spec.hard):
-        return ()
+        lost = old is not None and new is not None and old.status.used.keys() - new.status.used.keys()
+        return namespace_of(new) if lost else ()
     return namespace_of(new)
 
 

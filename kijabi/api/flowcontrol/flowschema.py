@@ -104,6 +104,10 @@ class FlowSchemaSpec(Struct):
     distinguisherMethod: Annotated[FlowDistinguisherMethod | None, Tag(3)] = None
     rules: Annotated[tuple[PolicyRulesWithSubjects, ...], Tag(4, listType="atomic")] = ()
 
+    def set_defaults(self) -> None:
+        """In the middle of the others."""
+        self.matchingPrecedence = self.matchingPrecedence or 1000
+
 
 class FlowSchemaCondition(Struct):
     """Dangling, when the priority level does not exist."""

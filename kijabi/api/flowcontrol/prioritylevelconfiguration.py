@@ -18,6 +18,11 @@ class QueuingConfiguration(Struct):
     handSize: Annotated[Int32, Tag(2)] = field(default_factory=int)
     queueLengthLimit: Annotated[Int32, Tag(3)] = field(default_factory=int)
 
+    def set_defaults(self) -> None:
+        """64 queues of 50, of which a flow is dealt 8."""
+        self.queues, self.handSize = self.queues or 64, self.handSize or 8
+        self.queueLengthLimit = self.queueLengthLimit or 50
+
 
 class LimitResponse(Struct):
     """What to do beyond the limit: queue or reject."""
@@ -34,12 +39,22 @@ class LimitedPriorityLevelConfiguration(Struct):
     lendablePercent: Annotated[Int32 | None, Tag(3)] = None
     borrowingLimitPercent: Annotated[Int32 | None, Tag(4)] = None
 
+    def set_defaults(self) -> None:
+        """30 shares, of which nothing is lent."""
+        self.nominalConcurrencyShares = 30 if self.nominalConcurrencyShares is None else self.nominalConcurrencyShares
+        self.lendablePercent = self.lendablePercent or 0
+
 
 class ExemptPriorityLevelConfiguration(Struct):
     """The share that an exempt level takes into account; it is never limited."""
 
     nominalConcurrencyShares: Annotated[Int32 | None, Tag(1)] = None
     lendablePercent: Annotated[Int32 | None, Tag(2)] = None
+
+    def set_defaults(self) -> None:
+        """Nothing is set aside for it."""
+        self.nominalConcurrencyShares = self.nominalConcurrencyShares or 0
+        self.lendablePercent = self.lendablePercent or 0
 
 
 class PriorityLevelConfigurationSpec(Struct):
