@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 
 from kijabi.api import catalog, codec
+from kijabi.api.custom import Custom
 from kijabi.api.meta import DeleteOptions, ListMeta, Object, Preconditions
 from kijabi.api.resource import Resource
 from kijabi.api.struct import Struct
@@ -104,17 +105,29 @@ class Client:
         *,
         user_agent: str = "kijabi",
         timeout: float = TIMEOUT,
-        metadata_of: Resource | None = None,
+        only: Resource | None = None,
+        metadata: bool = False,
     ) -> None:
+        """only: every call is about this resource, whatever the class. metadata: answers are to bring no more."""
         self.transport = transport
         self._timeout = timeout
-        self._headers = {"user-agent": user_agent, "accept": METADATA if metadata_of is not None else JSON}
-        self._only = metadata_of
+        self._headers = {"user-agent": user_agent, "accept": METADATA if metadata else JSON}
+        self._only = only
+        self._list_accept = METADATA_LIST if metadata else JSON
+
+    def of(self, resource: Resource) -> Client:
+        """A client of one resource that the catalog need not have, to be called with the resource's type.
+
+        For custom resources that is `Custom`: `await client.of(widgets).get(Custom, "a", "default")`, and
+        `Informer(client.of(widgets), Custom)`. `discovery.find` gives the Resource; a program that knows its own may as
+        well write `Resource(group="example.com", version="v1", kind="Widget", plural="widgets", type=Custom)`.
+        """
+        return Client(self.transport, user_agent=self._headers["user-agent"], timeout=self._timeout, only=resource)
 
     def metadata_of(self, resource: Resource) -> Client:
         """A client of one resource, of the catalog or not, to be called with PartialObjectMetadata."""
         agent = self._headers["user-agent"]
-        return Client(self.transport, user_agent=agent, timeout=self._timeout, metadata_of=resource)
+        return Client(self.transport, user_agent=agent, timeout=self._timeout, only=resource, metadata=True)
 
     def _resource(self, cls: type[Struct]) -> Resource:
         return self._only if self._only is not None else catalog.by_type(cls)
@@ -148,7 +161,7 @@ class Client:
             limit=str(limit) if limit else "",
             **{"continue": cont},
         )
-        accept = METADATA_LIST if self._only is not None else JSON
+        accept = self._list_accept
         answer = await self._call("GET", resource_path(resource, namespace), query=query, accept=accept)
         found = frames.decode(_List, answer.body)
         items = tuple(self._fill(codec.decode(cls, bytes(raw)), resource) for raw in found.items or ())
@@ -159,7 +172,7 @@ class Client:
         """Create it in the namespace of its metadata; the stored object. Raises AlreadyExists, Invalid."""
         resource = self._resource(type(obj))
         path = resource_path(resource, obj.metadata.namespace)
-        return self._decode(type(obj), resource, await self._send("POST", path, obj))
+        return self._decode(type(obj), resource, await self._send("POST", path, resource, obj))
 
     async def update(self, obj: T) -> T:
         """Replace it; raises Conflict if its resourceVersion is not the newest."""
@@ -172,7 +185,7 @@ class Client:
     async def _put(self, obj: T, sub: str) -> T:
         resource = self._resource(type(obj))
         path = resource_path(resource, obj.metadata.namespace, obj.metadata.name, sub)
-        return self._decode(type(obj), resource, await self._send("PUT", path, obj))
+        return self._decode(type(obj), resource, await self._send("PUT", path, resource, obj))
 
     async def patch(
         self,
@@ -225,7 +238,7 @@ class Client:
         """Delete what the selectors match in a namespace."""
         path = resource_path(self._resource(cls), namespace)
         query = _query(labelSelector=labels, fieldSelector=fields)
-        accept = METADATA_LIST if self._only is not None else JSON  # the answer is the list of what was deleted
+        accept = self._list_accept  # the answer is the list of what was deleted
         body = _delete_options(grace, propagation, "", "")
         await self._call("DELETE", path, query=query, body=body, accept=accept)
 
@@ -297,7 +310,11 @@ class Client:
             raise frames.failure(answer.status, answer.body)
         return answer
 
-    async def _send(self, method: str, path: str, obj: Object) -> Response:
+    async def _send(self, method: str, path: str, resource: Resource, obj: Object) -> Response:
+        if isinstance(obj, Custom) and not obj.kind:
+            obj = Custom(
+                apiVersion=resource.api_version, kind=resource.kind, metadata=obj.metadata, content=obj.content
+            )
         return await self._call(method, path, body=codec.encode(obj))
 
     async def _call(

@@ -21,7 +21,7 @@ from kijabi.api.resource import Resource
 from kijabi.base import clock
 from kijabi.base.errors import ApiError, Conflict, ConnectionLost, MethodNotAllowed, NotFound, ServiceUnavailable
 from kijabi.controllers import pods as podlib
-from kijabi.controllers.discovery import discover
+from kijabi.controllers.discovery import discovered
 from kijabi.controllers.runtime import Context, Source
 from kijabi.controllers.sources import NAMESPACE, namespaces, pods
 
@@ -176,10 +176,17 @@ class Namespaces:
         """Delete everything: pods first, and nothing else as long as there are pods (KEP-5080)."""
         content = Content()
         try:
-            resources = [one for one in await discover(self.client, "delete", "list") if one.namespaced]
+            found = await discovered(self.client, "delete", "list")
         except (ApiError, ConnectionLost) as error:
             content.undiscovered = str(error)
             return content
+        if found.stale:
+            listed = ", ".join(f"{each}: stale GroupVersion discovery: {each}" for each in found.stale)
+            content.undiscovered = (
+                f"Discovery failed for some groups, {len(found.stale)} failing: "
+                f"unable to retrieve the complete list of server APIs: {listed}"
+            )
+        resources = [one for one in found.resources if one.namespaced]
         resources.sort(key=lambda one: (one.group, one.plural) != ("", "pods"))
         for resource in resources:
             await self._empty_of(resource, namespace, content)
