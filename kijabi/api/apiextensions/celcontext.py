@@ -12,7 +12,7 @@ from typing import Any
 
 from kijabi.api import validation
 from kijabi.api.apiextensions import goschema, structural
-from kijabi.api.apiextensions.celrules import CompiledRule, Compiler
+from kijabi.api.apiextensions.celrules import SELF_TYPE, CompiledRule, Compiler
 from kijabi.api.cel import types
 from kijabi.api.cel.environment import Program
 from kijabi.api.cel.estimates import estimate_cost
@@ -100,7 +100,7 @@ class Context:
             self._declared = self._from_parent()
             if self._declared is None:
                 root = self._parent is None or bool(self._props.get("x-kubernetes-embedded-resource"))
-                self._declared = types.from_schema(self._props, root=root)
+                self._declared = types.from_schema(self._props, name=SELF_TYPE, root=root)
         return self._declared
 
     def _from_parent(self) -> Declared | None:
@@ -149,7 +149,7 @@ class Context:
         if compiled.message_error:
             errors.append(validation.invalid(f"{path}.messageExpression", shown, compiled.message_error))
         elif compiled.message is not None:
-            cost = estimate_cost(compiled.message).max
+            cost = estimate_cost(compiled.message, declared).max
             if cost > RULE_LIMIT and not suppress_cost:
                 detail = _too_expensive("estimated messageExpression cost", cost, RULE_LIMIT)
                 errors.append(validation.forbidden(f"{path}.messageExpression", detail))
@@ -168,7 +168,7 @@ class Context:
         if program is None:
             return 0
         times = types.MAX_REQUEST // (declared.min_size + 1) if self._times is None else self._times
-        return min(estimate_cost(program).max * times, _MOST)
+        return min(estimate_cost(program, declared).max * times, _MOST)
 
 
 def root(props: Props) -> Context:

@@ -25,6 +25,8 @@ from kijabi.api.cel.values import NONE, Optional
 from kijabi.api.gotext import quote
 from kijabi.api.resource import FieldError
 
+# What the type of `self` is called in errors. It must be no name that an expression could say, such as `self.spec`.
+SELF_TYPE = "selfType"
 _TOO_EXPENSIVE = "no further validation rules will be run due to call cost exceeds limit"
 _OUT_OF_BUDGET = "running out of cost budget, no further validation rules will be run"
 
@@ -150,7 +152,7 @@ def member_type(declared: Declared | None, name: str, child: Structural) -> tupl
     """The declared type of a member, and whether its rules are left out because expressions cannot see it."""
     escaped = types.escape(name)
     if escaped is None:
-        below = types.from_schema(child.props, root=child.embedded)
+        below = types.from_schema(child.props, name=SELF_TYPE, root=child.embedded)
         return below, below is None
     field = declared.fields.get(escaped) if declared is not None and declared.fields is not None else None
     return (None, True) if field is None else (field.type, False)
@@ -188,7 +190,7 @@ def validate(
     """
     if schema.checks is None:
         root = not path or schema.embedded
-        schema.checks = _tree(schema, types.from_schema(schema.props, root=root))
+        schema.checks = _tree(schema, types.from_schema(schema.props, name=SELF_TYPE, root=root))
     tree: _Tree | None = schema.checks
     if tree is None or value is None:
         return []
