@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from kijabi.base.errors import ConfigError
-from kijabi.testing.conformance.results import CONFORMANCE, sig
+from kijabi.testing.conformance.results import CONFORMANCE, FAILED, PASSED, SKIPPED, Outcome, sig
 
 SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 # The head of a finished test's report: `• [2.853 seconds]`, `• [FAILED] [20.4 seconds]`, `S [SKIPPED] [0.01 seconds]`.
@@ -106,7 +106,7 @@ class Progress:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.done = self.failed = 0
+        self.ended: list[Outcome] = []  # for a run that is broken off, which ginkgo gives no report of
         self._head: re.Match[str] | None = None
 
     def feed(self, line: str) -> str | None:
@@ -114,9 +114,10 @@ class Progress:
         head, self._head = self._head, FINISHED.match(line)
         if head is None or CONFORMANCE not in line:
             return None
-        self.done += 1
-        state = (head["state"] or "PASSED").lower()
-        self.failed += state not in ("passed", "skipped")
+        state = (head["state"] or PASSED).lower()
         test = line.partition(CONFORMANCE)[0].replace("[It] ", "") + CONFORMANCE  # the mark of where it failed
-        failed = f", {self.failed} failed" if self.failed else ""
-        return f"[{self.done}/{self.total}{failed}] {state} {float(head['seconds']):.0f} s  {test}"
+        result = state if state in (PASSED, SKIPPED) else FAILED
+        self.ended.append(Outcome(test, result, float(head["seconds"]), "" if result == PASSED else state))
+        failed = sum(one.result == FAILED for one in self.ended)
+        counts = f"{len(self.ended)}/{self.total}{f', {failed} failed' if failed else ''}"
+        return f"[{counts}] {state} {float(head['seconds']):.0f} s  {test}"

@@ -55,7 +55,7 @@ AGNHOST_GROUP = (
 )
 
 
-def _agnhost(name: str, packages: tuple[str, ...] = ()) -> Recipe:
+def _agnhost(name: str, packages: tuple[str, ...] = (), files: dict[str, str] | None = None) -> Recipe:
     return Recipe(
         name=name,
         packages=packages,
@@ -63,7 +63,7 @@ def _agnhost(name: str, packages: tuple[str, ...] = ()) -> Recipe:
         cmd=("pause",),
         ports=(80, 8080, 8081, 9376, 5000),
         directories=("uploads", "home/user"),
-        files={"agnhost-2": "-> agnhost", "etc/passwd": AGNHOST_PASSWD, "etc/group": AGNHOST_GROUP},
+        files={"agnhost-2": "-> agnhost", "etc/passwd": AGNHOST_PASSWD, "etc/group": AGNHOST_GROUP, **(files or {})},
     )
 
 
@@ -83,7 +83,7 @@ NETWORK_TOOLS = ("bind9-dnsutils", "curl", "netcat-openbsd", "iproute2", "iperf"
 IMAGES = (
     TestImage(
         names=("Agnhost", "AgnhostPrev"),
-        recipe=_agnhost("agnhost", NETWORK_TOOLS),
+        recipe=_agnhost("agnhost", NETWORK_TOOLS, {"usr/bin/nc": "-> nc.openbsd"}),
         programs={"agnhost": AGNHOST},
         copies=AGNHOST_FILES,
     ),
@@ -92,10 +92,15 @@ IMAGES = (
     _demo("Nautilus"),
     TestImage(
         names=("BusyBox",),
-        # Not the static one: its wget -T dies in the resolver, which glibc loads at run time. And another shell: Debian's
-        # busybox drops variables from the environment that are no names in a shell script, upstream's passes them on.
+        # Not the static one: its wget -T dies in the resolver, which glibc loads at run time. And a second shell in the
+        # search path: Debian's busybox drops variables that a shell cannot name, upstream's newer one passes them on.
         recipe=Recipe(
-            name="busybox", packages=("busybox", "bash"), tools="busybox", cmd=("sh",), files={"usr/bin/sh": "-> bash"}
+            name="busybox",
+            packages=("busybox", "bash"),
+            tools="busybox",
+            cmd=("sh",),
+            directories=("usr/local/bin",),
+            files={"usr/local/bin/sh": "-> /usr/bin/bash"},
         ),
         programs={"usr/bin/hostname": Program("hostname", "./test/images/busybox")},
     ),

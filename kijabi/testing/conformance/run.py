@@ -1,7 +1,7 @@
 """A cluster for the tests, the tests on it, and the cluster away again.
 
 The command line in `__main__.py` calls it. The cluster is one of `kijabi up` with two nodes, a data directory and a
-port of its own, so another cluster on this machine is not in the way; `--kubeconfig` names one that runs already instead.
+port of its own, so another cluster on this machine is not in the way; `--kubeconfig` names a running one instead.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kijabi.base import clock
@@ -27,7 +27,6 @@ from kijabi.testing.images.build import Built
 PORT = 16443
 NODES = 2
 PARALLEL_IMPORTS = 2
-GRACE = 120.0  # seconds that ginkgo has to clean up and report after Ctrl-C
 
 
 def programs(builder: Builder, kubeconfig: Path, output: Path) -> runner.Files:
@@ -100,8 +99,9 @@ def _keep_logs(directory: Path, target: Path) -> None:
 
 
 def suite(files: runner.Files, tests: Sequence[str], procs: int, say: Say) -> list[results.Outcome]:
-    """Run tests on a cluster; what ginkgo said of each. Ctrl-C ends it early, with what is known by then.
+    """Run tests on a cluster; what ginkgo said of each.
 
+    Ctrl-C ends it early, with what is known by then; each further one leaves out more of ginkgo's cleaning up.
     Raises ConfigError where ginkgo itself could not run. Its full output is in `output/log.txt`.
     """
     command = runner.command(files, tests, procs)
@@ -115,9 +115,11 @@ def suite(files: runner.Files, tests: Sequence[str], procs: int, say: Say) -> li
             kept.write(line)
             if (told := progress.feed(line.rstrip("\n"))) is not None:
                 say(told)
-    if not report.exists():
+    if report.exists():
+        return results.outcomes(report.read_bytes())
+    if not progress.ended:
         raise ConfigError(f"ginkgo ended with {process.returncode} and no report: {log.read_text()[-2000:]}")
-    return results.outcomes(report.read_bytes())
+    return progress.ended
 
 
 @contextmanager
@@ -137,11 +139,10 @@ def _interruptible(command: Sequence[str], directory: Path) -> Iterator[subproce
         before = {number: signal.signal(number, lambda *_: process.send_signal(signal.SIGINT)) for number in SIGNALS}
         try:
             yield process
-            process.wait(GRACE)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            if process.poll() is None:
+            with suppress(ProcessLookupError):  # of its own processes some live on where it was killed
                 os.killpg(process.pid, signal.SIGKILL)
 
 
