@@ -25,6 +25,7 @@ from kijabi.controllers.runtime import Context, Controller
 from kijabi.controllers.serviceaccount import ServiceAccounts
 from kijabi.controllers.statefulset.controller import StatefulSets
 from kijabi.controllers.tainteviction import TaintEviction
+from kijabi.controllers.volumeprotection import AttributesProtection, ClaimProtection, VolumeProtection
 from kijabi.controllers.ttlafterfinished import FinishedJobs
 
 CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
@@ -46,6 +47,9 @@ CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     EndpointsController,
     Namespaces,
     ResourceQuotas,
+    ClaimProtection,
+    VolumeProtection,
+    AttributesProtection,
     GarbageCollector,
     PodCollector,
     ClusterRoleAggregation,

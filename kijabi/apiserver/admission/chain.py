@@ -29,6 +29,7 @@ from kijabi.apiserver.admission.priority import Priority
 from kijabi.apiserver.admission.resourcequota import ResourceQuotas
 from kijabi.apiserver.admission.runtimeclass import RuntimeClasses
 from kijabi.apiserver.admission.serviceaccount import ServiceAccountAdmission
+from kijabi.apiserver.admission.storageprotection import StorageObjectInUseProtection
 from kijabi.apiserver.admission.tolerations import DefaultTolerationSeconds
 from kijabi.apiserver.admission.validatingwebhook import ValidatingAdmissionWebhook
 from kijabi.apiserver.attributes import Admission, Attributes, Authorizer, Operation, Reader
@@ -49,6 +50,7 @@ def plugins(reader: Reader, rbac: Rbac, authorizer: Authorizer) -> tuple[Admissi
         Priority(reader),
         DefaultTolerationSeconds(),
         DefaultStorageClass(reader),
+        StorageObjectInUseProtection(),
         PersistentVolumeClaimResize(reader),
         RuntimeClasses(reader),
         CertificateApproval(authorizer),
