@@ -41,6 +41,7 @@ KUBERNETES: tuple[Library, ...] = (
 )  # fmt: skip
 # With `jsonpatch.escapeKey`, `Object{…}` and `JSONPatch{…}`, for MutatingAdmissionPolicy.
 MUTATION: tuple[Library, ...] = (*KUBERNETES, mutations.LIBRARY)
+_UNFORESEEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _TOO_DEEP = f"expression recursion limit exceeded: {MAX_DEPTH}"
 
 _NAMED_TYPES: dict[str, Type] = {
@@ -178,6 +179,9 @@ class Program:
         except CelError:
             budget.spend(frame.cost)
             raise
+        except _UNFORESEEN as error:  # upstream answers a panic in a function in the same way
+            budget.spend(frame.cost)
+            raise CelError(f"internal error: {error}") from error
         frame.check()
         budget.spend(frame.cost)
         return value

@@ -52,7 +52,7 @@ def tokens(text: str, issues: Issues) -> list[Token]:
         match = _WORDS.match(text, at)
         if match is None:
             stop = _unreadable(text, at)
-            issues.add(at, f"Syntax error: token recognition error at: '{_shown(text[at:stop])}'")
+            issues.add(at, f"Syntax error: token recognition error at: '{shown(text[at:stop])}'")
             at = stop
             continue
         kind, word = match.lastgroup or "", match.group()
@@ -91,7 +91,8 @@ def _unreadable(text: str, at: int) -> int:
     return stop
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """A word in an error message."""
     return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 

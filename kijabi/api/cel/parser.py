@@ -2,7 +2,8 @@
 
 The lexer gives the words, `macros.py` expands the calls that are macros, the checker takes the tree. Limits are those
 of cel-go: 100,000 characters, 250 levels of nesting, where a chain (`a.b.c`, `a + b + c`) counts as nested. Texts of
-errors are those of upstream's generated parser; after the first word that does not fit, parsing ends.
+errors are those of upstream's generated parser. It goes on after a word too many or too few, as that does, and gives up
+at what does not fit at all.
 """
 
 from __future__ import annotations
@@ -29,15 +30,16 @@ _OPERATORS = {  # function, strength, rule of the grammar whose depth is counted
     "+": ("_+_", 4, "calc"), "-": ("_-_", 4, "calc"),
     "*": ("_*_", 5, "calc"), "/": ("_/_", 5, "calc"), "%": ("_%_", 5, "calc"),
 }  # fmt: skip
-_START = (
-    "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"
-)
-
-
-def _after(closing: str) -> str:
-    """What upstream says it expects behind a complete item."""
-    comma = "" if closing in ("':'", "']' ") else "',', "
-    return f"{{'==', '!=', 'in', '<', '<=', '>=', '>', '&&', '||', '[', {closing}, '.', {comma}'-', '?', '+', '*', '/', '%'}}"
+_LITERAL_START = "'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"
+_START = "{'[', '{', '(', '.', '-', '!', " + _LITERAL_START
+_ARGUMENT = "{'[', '{', '(', ')', '.', '-', '!', " + _LITERAL_START
+_INDEX = "{'[', '{', '(', '.', '-', '!', '?', " + _LITERAL_START
+_ELEMENT = "{'[', ']', '{', '(', '.', ',', '-', '!', '?', " + _LITERAL_START
+_KEY = "{'[', '{', '}', '(', '.', ',', '-', '!', '?', " + _LITERAL_START
+_FIELD = "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}"
+_BEGINNINGS = frozenset((
+    "[", "{", "(", ".", "-", "!", "true", "false", "null", "float", "int", "uint", "string", "bytes", "ident",
+))  # fmt: skip
 
 
 class _Stop(Exception):
@@ -72,6 +74,8 @@ class _Parser:
         self.next = 0
         self.macros = macros
         self.issues = issues
+        self.nesting = 0
+        self.recovering = False
         self.levels = {"expr": 0, "relation": 0, "calc": 0, "member": 0}
 
     # Words
@@ -83,19 +87,52 @@ class _Parser:
     def take(self) -> Token:
         token = self.tokens[self.next]
         self.next += token.kind != "end"
+        self.recovering = False
         return token
 
     def accept(self, kind: str) -> Token | None:
         return self.take() if self.tokens[self.next].kind == kind else None
 
-    def expect(self, kind: str, expecting: str) -> Token:
-        return self.accept(kind) or self.unexpected(expecting)
+    def report(self, message: str) -> None:
+        """Note a syntax error at this word, unless no word has fitted since the last one."""
+        if not self.recovering:
+            self.recovering = True
+            self.issues.add(self.token.at, f"Syntax error: {message}")
+
+    def shown(self) -> str:
+        return lexer.shown(self.token.text)
+
+    def expect(self, kind: str, expecting: str = "", *, then: frozenset[str] = frozenset()) -> Token:
+        """A word that must come here. One too many is skipped, one too few is made up where the next may follow (`then`)."""
+        found = self.accept(kind)
+        if found is not None:
+            return found
+        expecting = expecting or f"'{kind}'"
+        token = self.token
+        if self.tokens[min(self.next + 1, len(self.tokens) - 1)].kind == kind and token.kind != "end":
+            self.report(f"extraneous input '{self.shown()}' expecting {expecting}")
+            self.take()
+            return self.take()
+        if token.kind in then and (token.kind != "end" or self.nesting == 1):
+            self.report(f"missing '{kind}' at '{self.shown()}'")
+            return Token(kind, kind, token.at)
+        return self.unexpected(expecting)
 
     def unexpected(self, expecting: str) -> NoReturn:
-        token = self.token
-        shown = lexer._shown(token.text)
-        self.issues.add(token.at, f"Syntax error: mismatched input '{shown}' expecting {expecting}")
+        self.report(f"mismatched input '{self.shown()}' expecting {expecting}")
         raise _Stop
+
+    def close(self, kind: str, *, many: bool = False) -> None:
+        """The bracket behind the last item."""
+        if many and self.token.kind != kind:
+            after = self.tokens[min(self.next + 1, len(self.tokens) - 1)].kind
+            wanted = f"{{'{kind}', ','}}"
+            if after != kind or self.token.kind == "end":
+                self.unexpected(wanted)
+            self.report(f"extraneous input '{self.shown()}' expecting {wanted}")
+            self.take()
+        self.expect(kind, then=frozenset(("end",)))
+        self.nesting -= 1
 
     def problem(self, at: int, message: str) -> Node:
         self.issues.add(at, message)
@@ -115,22 +152,35 @@ class _Parser:
         if self.token.kind != "end":
             token = self.token
             word = "extraneous" if self.tokens[self.next + 1].kind == "end" else "mismatched"
-            shown = lexer._shown(token.text)
-            self.issues.add(token.at, f"Syntax error: {word} input '{shown}' expecting <EOF>")
+            self.report(f"{word} input '{lexer.shown(token.text)}' expecting <EOF>")
             raise _Stop
         return tree
 
-    def expression(self) -> Node:
-        """`or ? or : expression`."""
+    def expression(self, expecting: str = _START) -> Node:
+        """`or ? or : expression`. expecting: what upstream says where none begins here."""
         self.deepen("expr")
+        if self.token.kind not in _BEGINNINGS:
+            self.begin(expecting)
         tree = self.binary(1)
         if mark := self.accept("?"):
             chosen = self.binary(1)
-            self.expect(":", _after("':'"))
+            self.expect(":", then=_BEGINNINGS)
             tree = self.call(mark.at, "_?_:_", [tree, chosen, self.expression()])
         for rule in ("expr", "relation", "calc"):
             self.levels[rule] -= 1
         return tree
+
+    def begin(self, expecting: str) -> None:
+        """Skip a word that stands before an expression, or give up."""
+        token = self.token
+        if token.kind != "end" and self.tokens[self.next + 1].kind in _BEGINNINGS:
+            self.report(f"extraneous input '{self.shown()}' expecting {expecting}")
+            self.take()
+            self.recovering = True
+            return
+        self.report(f"mismatched input '{self.shown()}' expecting {expecting}")
+        if token.kind not in _OPERATORS:
+            raise _Stop
 
     def binary(self, weakest: int) -> Node:
         """Operators of this strength and stronger, each applied from the left (precedence climbing)."""
@@ -173,6 +223,7 @@ class _Parser:
         if sign.kind == "!" or (sign.kind == "-" and self.tokens[self.next + 1].kind not in ("int", "float")):
             while self.accept(sign.kind):
                 signs += 1
+            self.after_signs(sign)
         before = self.levels["member"]
         self.deepen("member")
         tree = self.primary()
@@ -182,50 +233,71 @@ class _Parser:
                 tree = self.after_dot(tree, dot)
             elif bracket := self.accept("["):
                 self.deepen("member")
+                self.nesting += 1
                 function = "_[?_]" if self.accept("?") else "_[_]"
-                index = self.expression()
-                self.expect("]", _after("']'"))
+                index = self.expression(_INDEX if function == "_[_]" else _START)
+                self.close("]")
                 tree = self.call(bracket.at, function, [tree, index])
             else:
                 break
         self.levels["member"] = before
         return self.call(sign.at, "!_" if sign.kind == "!" else "-_", [tree]) if signs % 2 else tree
 
-    def after_dot(self, operand: Node, dot: Token) -> Node:
-        optional = self.accept("?")
-        if self.token.kind == "escaped":
-            return self.problem(dot.at, "unsupported syntax: '`'") if self.take() else operand
-        if self.token.kind != "ident":
-            self.no_name(optional is not None)
-        name = self.take()
-        if optional is None and (open_ := self.accept("(")):
-            args = self.arguments()
-            return self.call(open_.at, name.text, args, operand)
-        if optional is not None:
-            return Call(at=dot.at, function="_?._", args=[operand, Literal(at=name.at, value=name.text)])
-        return Select(at=dot.at, operand=operand, field=name.text)
+    def after_signs(self, sign: Token) -> None:
+        """What may not stand behind `!` or `-`."""
+        token = self.token
+        if token.kind == "end" and sign.kind == "!":
+            self.report(f"extraneous input '<EOF>' expecting {_START}")
+            raise _Stop
+        if sign.kind == "-" and token.kind == "end":
+            self.report("no viable alternative at input '-'")
+            self.recovering = False
+            self.unexpected(_START)
+        if sign.kind == "-" and token.kind == "!":
+            self.report("no viable alternative at input '-!'")
+            raise _Stop
+        if sign.kind == "!" and token.kind == "-" and self.tokens[self.next + 1].kind not in ("int", "float"):
+            self.take()
+            self.report(f"no viable alternative at input '-{'' if self.token.kind == 'end' else self.shown()}'")
+            raise _Stop
 
-    def no_name(self, optional: bool) -> NoReturn:
+    def after_dot(self, operand: Node, dot: Token) -> Node:
+        optional = self.accept("?") is not None
+        if self.token.kind not in ("ident", "escaped"):
+            return self.no_name(operand, optional)
+        name = self.take()
+        field = name.text if name.kind == "ident" else name.text[1:-1]
+        if not optional and name.kind == "ident" and (open_ := self.accept("(")):
+            return self.call(open_.at, field, self.arguments(), operand)
+        if optional:
+            return Call(at=dot.at, function="_?._", args=[operand, Literal(at=name.at, value=field)])
+        return Select(at=dot.at, operand=operand, field=field)
+
+    def no_name(self, operand: Node, optional: bool) -> Node:
+        """A dot without a name behind it: an operator may still go on."""
         token = self.token
         if optional:
-            self.unexpected("{IDENTIFIER, ESC_IDENTIFIER}")
-        dotted = f".{token.text}"
-        if token.kind in ("true", "false", "null"):
-            self.issues.add(token.at, f"Syntax error: mismatched input '{dotted[1:]}' expecting IDENTIFIER")
+            self.report(f"mismatched input '{self.shown()}' expecting {{IDENTIFIER, ESC_IDENTIFIER}}")
+            self.issues.add(token.at, "unsupported ident kind")
+        elif token.kind in ("true", "false", "null"):
+            self.report(f"mismatched input '{token.text}' expecting IDENTIFIER")
         else:
-            self.issues.add(token.at, f"Syntax error: no viable alternative at input '{lexer._shown(dotted)}'")
+            self.report(f"no viable alternative at input '.{'' if token.kind == 'end' else self.shown()}'")
+        if token.kind in _OPERATORS:
+            return operand
         raise _Stop
 
     def arguments(self) -> list[Node]:
+        self.nesting += 1
         args: list[Node] = []
-        if self.accept(")"):
-            return args
-        if self.token.kind in ("end", "]", "}", ",", ":"):
-            self.unexpected(_START.replace("'(', '.'", "'(', ')', '.'"))
-        args.append(self.expression())
-        while self.accept(","):
-            args.append(self.expression())
-        self.expect(")", _after("')'"))
+        if self.token.kind not in (")", *_BEGINNINGS) and self.tokens[min(self.next + 1, len(self.tokens) - 1)].kind == ")":
+            self.report(f"extraneous input '{self.shown()}' expecting {_ARGUMENT}")
+            self.take()
+        if self.token.kind != ")":
+            args.append(self.expression(_ARGUMENT))
+            while self.accept(","):
+                args.append(self.expression())
+        self.close(")")
         return args
 
     def primary(self) -> Node:
@@ -235,8 +307,9 @@ class _Parser:
             return self.name()
         if kind == "(":
             self.take()
+            self.nesting += 1
             tree = self.expression()
-            self.expect(")", _after("')'"))
+            self.close(")")
             return tree
         if kind == "[":
             return self.list()
@@ -245,7 +318,10 @@ class _Parser:
             return MapNode(at=token.at, entries=self.entries())
         reader = _LITERALS.get(kind)
         if reader is None and kind != "-":
-            self.unexpected(_START)
+            self.begin(_START)
+            if self.token.kind in _OPERATORS and self.token.kind != "-":
+                return Literal(at=token.at, value=None)
+            return self.primary()
         self.take()
         try:
             if kind == "-":
@@ -263,7 +339,8 @@ class _Parser:
         start = self.token
         leading = "." if self.accept(".") else ""
         if self.token.kind != "ident":
-            self.unexpected("IDENTIFIER")
+            self.report(f"no viable alternative at input '.{'' if self.token.kind == 'end' else self.shown()}'")
+            raise _Stop
         token = self.take()
         if (brace := self.brace()) is not None:
             names = [token.text]
@@ -289,55 +366,54 @@ class _Parser:
 
     def list(self) -> Node:
         at = self.take().at
+        self.nesting += 1
         elements: list[Node] = []
         optional: set[int] = set()
-        while not self.accept("]"):
-            if elements and not self.accept(","):
-                self.unexpected(_after("']'"))
-            if self.accept("]"):
-                break
-            if not elements and self.accept(","):
-                self.expect("]", "']'")
-                break
+        while self.more(elements, "]"):
             if self.accept("?"):
                 optional.add(len(elements))
-            elif self.token.kind == "end":
-                self.unexpected(_START.replace("'[', '{', '('", "'[', ']', '{', '('").replace("'-', '!'", "',', '-', '!', '?'"))
-            elements.append(self.expression())
+            elements.append(self.expression(_START if elements else _ELEMENT))
         return ListNode(at=at, elements=elements, optional=frozenset(optional))
+
+    def more(self, before: list[Any], closing: str) -> bool:
+        """Whether another item follows those before; takes the comma, or the closing bracket."""
+        if self.token.kind == closing:
+            self.close(closing)
+            return False
+        if not before:
+            if self.token.kind == "," and self.accept(","):
+                self.close(closing)
+                return False
+            return True
+        if not self.accept(","):
+            self.close(closing, many=True)
+            return False
+        if self.token.kind in _BEGINNINGS or self.token.kind in ("?", "escaped"):
+            return True
+        self.close(closing)
+        return False
 
     def entries(self) -> list[Entry]:
         """What stands in the braces of a map."""
+        self.nesting += 1
         found: list[Entry] = []
-        while not self.accept("}"):
-            if found and not self.accept(","):
-                self.unexpected(_after("'}'"))
-            if self.accept("}"):
-                break
-            if not found and self.accept(","):
-                self.expect("}", "'}'")
-                break
+        while self.more(found, "}"):
             optional = self.accept("?") is not None
-            key = self.expression()
-            colon = self.expect(":", _after("':'"))
+            key = self.expression(_START if found else _KEY)
+            colon = self.expect(":", then=_BEGINNINGS)
             found.append(Entry(colon.at, key, self.expression(), optional))
         return found
 
     def fields(self) -> list[Entry]:
         """What stands in the braces of an object."""
+        self.nesting += 1
         found: list[Entry] = []
-        while not self.accept("}"):
-            if found and not self.accept(","):
-                self.unexpected(_after("'}'"))
-            if self.accept("}"):
-                break
-            if not found and self.accept(","):
-                self.expect("}", "'}'")
-                break
+        while self.more(found, "}"):
             optional = self.accept("?") is not None
-            name = self.expect("ident", "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}")
-            colon = self.expect(":", "':'")
-            found.append(Entry(colon.at, name.text, self.expression(), optional))
+            name = self.accept("escaped") or self.expect("ident", _FIELD)
+            field = name.text if name.kind == "ident" else name.text[1:-1]
+            colon = self.expect(":", then=_BEGINNINGS)
+            found.append(Entry(colon.at, field, self.expression(), optional))
         return found
 
     def call(self, at: int, function: str, args: list[Node], target: Node | None = None) -> Node:

@@ -26,9 +26,19 @@ def _slice(items: Any, start: int, end: int) -> list[Any]:
     return [items[index] for index in range(start, end)]
 
 
-def _flatten(items: Any, depth: int = 1) -> list[Any]:
+def _flatten_once(items: Any) -> list[Any]:
     if not is_list(items):
-        raise CelError(f"no such overload: {type_of(items).name}.flatten()")
+        raise CelError(f"no such overload: {type_of(items)}.flatten()")
+    return _flatten(items, 1)
+
+
+def _flatten_deep(items: Any, depth: Any) -> list[Any]:
+    if not is_list(items) or depth.__class__ is not int:
+        raise CelError(f"no such overload: {type_of(items)}.flatten({type_of(depth)})")
+    return _flatten(items, depth)
+
+
+def _flatten(items: Any, depth: int) -> list[Any]:
     if depth < 0:
         raise CelError("level must be non-negative")
     found: list[Any] = []
@@ -143,8 +153,8 @@ def _includes(target: Any, value: Any) -> bool:
 
 LIBRARY = (
     Overload("list_slice", "list(T).slice(int, int) -> list(T)", _slice),
-    Overload("list_flatten", "list(list(T)).flatten() -> list(T)", _flatten, guarded=False),
-    Overload("list_flatten_int", "list(dyn).flatten(int) -> list(dyn)", _flatten, guarded=False),
+    Overload("list_flatten", "list(list(T)).flatten() -> list(T)", _flatten_once, guarded=False),
+    Overload("list_flatten_int", "list(dyn).flatten(int) -> list(dyn)", _flatten_deep, guarded=False),
     *(Overload(f"list_{_LONG.get(t, t)}_sort", f"list({t}).sort() -> list({t})", _sorted) for t in _COMPARABLE),
     *(
         Overload(f"list_{_LONG.get(t, t)}_sortByAssociatedKeys", f"list(T).@sortByAssociatedKeys(list({t})) -> list(T)", _sorted_by)

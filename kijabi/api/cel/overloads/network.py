@@ -159,7 +159,10 @@ def _is_cidr(text: str) -> bool:
 
 
 def _contains_ip(network: Cidr, other: Ip | str) -> bool:
-    address = (parse_ip(other) if isinstance(other, str) else other).address
+    try:
+        address = (parse_ip(other) if isinstance(other, str) else other).address
+    except CelError:
+        raise CelError("no such overload") from None
     return network.contains(address, address.max_prefixlen)
 
 
