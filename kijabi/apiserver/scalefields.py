@@ -6,7 +6,6 @@ the managed fields of the workload behind it. The mapping between the two is pur
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from operator import eq
 from typing import Any
 
@@ -25,7 +24,6 @@ from kijabi.apiserver.managedfields import FieldManager, apply
 from kijabi.apiserver.routes import Served
 
 _SCOPE = Scope(VERSION, "scale")
-PathOf = Callable[[Served], Path | None]
 
 
 def replicas_path(served: Served) -> Path | None:
@@ -37,17 +35,16 @@ def replicas_path(served: Served) -> Path | None:
 
 
 class ScaleFields:
-    """The managers of workloads' replicas. path_of: where a resource keeps them."""
+    """The managers of workloads' replicas."""
 
-    def __init__(self, fields: FieldManager, path_of: PathOf = replicas_path) -> None:
+    def __init__(self, fields: FieldManager) -> None:
         self.fields = fields
-        self.path_of = path_of
 
     def _paths(self, served: Served) -> Paths:
         """The path in each version of a resource."""
         plural, group = served.resource.plural, served.resource.group
         return {
-            other.resource.api_version: self.path_of(other)
+            other.resource.api_version: replicas_path(other)
             for (name, _), resources in self.fields.routes.versions.items()
             if name == group and (other := resources.get(plural)) is not None and other.cache is served.cache
         }
@@ -56,11 +53,10 @@ class ScaleFields:
         """The workload's managed fields after its scale was written."""
         paths, before = self._paths(served), managers.stored(workload.metadata.managedFields)
         managed = to_scale(before, paths)
-        if before:
+        if managed:  # of a field that nobody tracks, an update does not begin to
             changes = compare(_schema(), _bare(old), _bare(new), eq)
             name = managers.name_of(call.options.field_manager, call.request.headers.get("user-agent", ""))
-            if managed or changes:
-                managed = updater.update(managed, _SCOPE, name, changes, {}, meta.time_now())
+            managed = updater.update(managed, _SCOPE, name, changes, {}, meta.time_now())
         return managers.write(to_parent(before, managed, paths, served.resource.api_version))
 
     async def applied(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api import defaults
 from kijabi.api.apps.workload_rules import at_most_all, count_or_percent, not_fewer, number_of, validate_workload
 from kijabi.api.columns import AGE, NAME, column, containers_of, label_text, number, selector_text
 from kijabi.api.core.pod_warnings import template_warnings
@@ -107,6 +108,13 @@ COLUMNS = (
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
+def default(obj: DaemonSet) -> None:
+    """The usual defaults, and a count that stands for the field of old: so its writers are seen to own it."""
+    defaults.apply(obj)
+    if TEMPLATE_GENERATION not in obj.metadata.annotations:
+        obj.metadata.annotations = {**obj.metadata.annotations, TEMPLATE_GENERATION: "0"}
+
+
 def prepare(new: DaemonSet, old: DaemonSet | None) -> None:
     """Count the changes of the template."""
     if old is None:
@@ -186,6 +194,7 @@ RESOURCE = Resource(
     subresources=(Subresource(name="status", kind="DaemonSet", verbs=("get", "patch", "update"), type=DaemonSet),),
     has_generation=True,
     columns=COLUMNS,
+    defaults=default,
     prepare=prepare,
     validate=validate,
     validate_update=validate_update,
