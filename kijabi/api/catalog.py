@@ -62,6 +62,7 @@ from kijabi.api.dra import deviceclass, devicetaintrule, resourceclaim, resource
 from kijabi.api.events import event as events_event
 from kijabi.api.flowcontrol import flowschema, prioritylevelconfiguration
 from kijabi.api.meta import DeleteOptions, PartialObjectMetadata, Status, TypeMeta
+from kijabi.api.metrics import nodemetrics, nodemetrics_v1beta1, podmetrics, podmetrics_v1beta1
 from kijabi.api.networking import ingress, ingressclass, ipaddress, networkpolicy, servicecidr
 from kijabi.api.node import runtimeclass
 from kijabi.api.options import CreateOptions, GetOptions, ListOptions, PatchOptions, UpdateOptions
@@ -155,6 +156,10 @@ RESOURCES: tuple[Resource, ...] = (
     flowschema.RESOURCE,
     prioritylevelconfiguration.RESOURCE,
     storageversionmigration.RESOURCE,
+    nodemetrics.RESOURCE,
+    podmetrics.RESOURCE,
+    nodemetrics_v1beta1.RESOURCE,
+    podmetrics_v1beta1.RESOURCE,
 )
 
 # Kinds that are no resource of their own: bodies of subresources, options and answers.

@@ -43,6 +43,7 @@ from kijabi.apiserver.openapi.serving import OpenApi
 from kijabi.apiserver.plain import Page, Plain
 from kijabi.apiserver.reading import Reading
 from kijabi.apiserver.registry import Registry
+from kijabi.apiserver.resourcemetrics.serving import ResourceMetrics
 from kijabi.apiserver.routes import Routes, is_stored
 from kijabi.apiserver.server import ApiServer
 from kijabi.apiserver.storage import Storage
@@ -82,13 +83,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Security(NamedTuple):
-    """Who may do what: the parts that decide. open_, front_proxy: how aggregated API servers are reached, and our
-    certificate there; trust: what they are told about whom to believe."""
+    """Who may do what: the parts that decide; how kubelets are reached. open_, front_proxy: how aggregated API servers
+    are reached, and our certificate there; trust: what they are told about whom to believe."""
 
     authenticator: Authenticator
     authorizer: Authorizer
     admission: Chain
     handlers: Mapping[tuple[str, str], Handler]
+    kubelets: Kubelets
     pages: Mapping[str, Page] = {}
     open_: Dial = dial
     front_proxy: ClientPair = lambda: None
@@ -118,7 +120,7 @@ def open_to_all(caches: Caches, open_: Dial = dial) -> Security:
         ("serviceaccounts", "token"): tokens.create,
         **stream_handlers(kubelets, authorizer),
     }
-    return Security(Anybody(), authorizer, Chain(plugins(caches, rbac, authorizer)), handlers, open_=open_)
+    return Security(Anybody(), authorizer, Chain(plugins(caches, rbac, authorizer)), handlers, kubelets, open_=open_)
 
 
 def stream_handlers(kubelets: Kubelets, authorizer: Authorizer) -> dict[tuple[str, str], Handler]:
@@ -174,6 +176,7 @@ def secured(caches: Caches, settings: Settings, files: Files) -> Security:
         authorizer,
         Chain(plugins(caches, rbac, authorizer)),
         handlers,
+        kubelets,
         {
             oidc.CONFIGURATION_PATH: lambda: oidc.configuration(settings.issuer, server),
             oidc.KEYS_PATH: lambda: oidc.key_set(keys),
@@ -202,6 +205,7 @@ class App:
         self.api: ApiServer
         self.aggregator: Aggregator
         self._trust: Mapping[str, str] = {}
+        self._measures: ResourceMetrics
         self._customs: CustomResources
         self._follow = asyncio.Event()  # whether `start` has made what `run` runs
 
@@ -228,6 +232,7 @@ class App:
         self.aggregator = Aggregator(self.storage, self.discovery, self.openapi, backends)
         self.aggregator.start()
         self._trust = security.trust
+        self._measures = ResourceMetrics(security.kubelets)
         self._follow.set()
         reading = Reading(self.store, self.caches)
         self.api = ApiServer(
@@ -238,7 +243,7 @@ class App:
             authorizer=security.authorizer,
             admission=security.admission,
             plain=plain,
-            handlers={**security.handlers, **self._handlers(registry, reading)},
+            handlers={**security.handlers, **self._handlers(registry, reading), **self._measures.handlers()},
             metrics=self.metrics,
             aggregator=self.aggregator,
         )
@@ -287,9 +292,11 @@ class App:
                 expiry = tasks.create_task(Expiry(self.storage).run(), name="event expiry")
                 customs = tasks.create_task(self._run_customs(), name="custom resources")
                 aggregation = tasks.create_task(self._aggregate(), name="aggregation")
+                measures = tasks.create_task(self._measure(), name="resource metrics")
                 await self.caches.run()
                 expiry.cancel()
                 aggregation.cancel()
+                measures.cancel()
                 customs.cancel()
         finally:
             self.webhooks.close()
@@ -301,6 +308,10 @@ class App:
     async def _aggregate(self) -> None:
         await self._follow.wait()
         await self.aggregator.run(self._trust)
+
+    async def _measure(self) -> None:
+        await self._follow.wait()
+        await self._measures.run()
 
 
 def tune_memory() -> None:

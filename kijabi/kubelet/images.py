@@ -14,13 +14,13 @@ import msgspec
 from kijabi.api.core.container import Container
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.secret import Secret
+from kijabi.api.gotext import duration
 from kijabi.base import clock
 from kijabi.base.errors import ConnectionLost, KijabiError
 from kijabi.kubelet import backoff, credentials
 from kijabi.kubelet.backoff import Backoff
 from kijabi.kubelet.reports import Reports
 from kijabi.kubelet.runtime.interface import Image, ImageAuth, Runtime, RuntimeFailure
-from kijabi.kubelet.times import go_duration
 
 PARALLEL_PULLS = 4
 BACKOFFS_KEPT = 1000
@@ -109,8 +109,8 @@ class Images:
             self.pulling.discard(full)
         self._failures.pop(key, None)
         message = (
-            f'Successfully pulled image "{container.image}" in {go_duration(ended - began)} '
-            f"({go_duration(ended - asked)} including waiting). Image size: {image.size} bytes."
+            f'Successfully pulled image "{container.image}" in {duration(ended - began)} '
+            f"({duration(ended - asked)} including waiting). Image size: {image.size} bytes."
         )
         self._reports.container(pod, container.name, "Normal", "Pulled", message)
         return image

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kijabi.api.meta import Time
 from kijabi.base import clock
 from kijabi.kubelet.loop import Kubelet
 from kijabi.kubelet.runtime.interface import ContainerUsage
@@ -14,6 +15,19 @@ from kijabi.kubelet.times import time_at
 
 # A sample younger than this is not replaced, so that two readers do not spoil each other's rates.
 LEAST_INTERVAL = 5.0
+
+
+# What /metrics/resource tells, with the kind of each figure.
+_FIGURES = (
+    ("container_cpu_usage_seconds_total", "counter"),
+    ("container_memory_working_set_bytes", "gauge"),
+    ("container_start_time_seconds", "gauge"),
+    ("node_cpu_usage_seconds_total", "counter"),
+    ("node_memory_working_set_bytes", "gauge"),
+    ("pod_cpu_usage_seconds_total", "counter"),
+    ("pod_memory_working_set_bytes", "gauge"),
+    ("resource_scrape_error", "gauge"),
+)
 
 
 class Stats:
@@ -60,20 +74,30 @@ class Stats:
         return {"node": node, "pods": [pod for pod in pods if pod["containers"]]}
 
     async def resource_metrics(self) -> str:
-        """/metrics/resource: what metrics-server reads. Raises RuntimeFailure, ConnectionLost."""
+        """/metrics/resource: what metrics servers read (KEP-727). Raises RuntimeFailure, ConnectionLost."""
+        now = clock.wall()
         summary = await self.summary()
-        lines = []
+        stamp = round(now * 1000)
+        rows: dict[str, list[str]] = {name: [] for name, _ in _FIGURES}
         for pod in summary["pods"]:
             ref = pod["podRef"]
+            place = f'namespace="{ref["namespace"]}",pod="{ref["name"]}"'
             for each in pod["containers"]:
-                labels = f'container="{each["name"]}",namespace="{ref["namespace"]}",pod="{ref["name"]}"'
-                cpu = each["cpu"]["usageCoreNanoSeconds"] / 1e9
-                lines.append(f"container_cpu_usage_seconds_total{{{labels}}} {cpu:.6f}")
-                memory = each["memory"]["workingSetBytes"]
-                lines.append(f"container_memory_working_set_bytes{{{labels}}} {memory}")
+                labels = f'{{container="{each["name"]}",{place}}}'
+                rows["container_cpu_usage_seconds_total"].append(f"{labels} {_seconds(each)} {stamp}")
+                rows["container_memory_working_set_bytes"].append(f"{labels} {_working_set(each)} {stamp}")
+                started = Time(each["startTime"]).timestamp()
+                rows["container_start_time_seconds"].append(f"{labels} {started:.3f}")
+            rows["pod_cpu_usage_seconds_total"].append(f"{{{place}}} {_seconds(pod)} {stamp}")
+            rows["pod_memory_working_set_bytes"].append(f"{{{place}}} {_working_set(pod)} {stamp}")
         node = summary["node"]
-        lines.append(f"node_cpu_usage_seconds_total {node['cpu']['usageCoreNanoSeconds'] / 1e9:.6f}")
-        lines.append(f"node_memory_working_set_bytes {node['memory']['workingSetBytes']}")
+        rows["node_cpu_usage_seconds_total"].append(f" {_seconds(node)} {stamp}")
+        rows["node_memory_working_set_bytes"].append(f" {_working_set(node)} {stamp}")
+        rows["resource_scrape_error"].append(" 0")
+        lines = []
+        for name, kind in _FIGURES:
+            lines.append(f"# TYPE {name} {kind}")
+            lines += [name + row for row in rows[name]]
         return "\n".join(lines) + "\n"
 
     def metrics(self) -> str:
@@ -155,3 +179,12 @@ class Stats:
             },
             "rootfs": {"time": stamp, "usedBytes": each.rootfs_bytes},
         }
+
+
+def _seconds(used: dict[str, Any]) -> str:
+    """Core seconds."""
+    return f"{used['cpu']['usageCoreNanoSeconds'] / 1e9:.6f}"
+
+
+def _working_set(used: dict[str, Any]) -> int:
+    return int(used["memory"]["workingSetBytes"])

@@ -24,6 +24,7 @@ from kijabi.api.core.security import (
     SecurityContext,
     Sysctl,
 )
+from kijabi.api.gotext import duration
 from kijabi.api.meta import ObjectMeta, Time
 from kijabi.kubelet import backoff, collect, configs, credentials, nodestatus, pressure, resources, security
 from kijabi.kubelet.admission import admit
@@ -34,7 +35,6 @@ from kijabi.kubelet.nodestatus import Found, Pressure
 from kijabi.kubelet.orphans import pod_from_view
 from kijabi.kubelet.problems import ConfigProblem
 from kijabi.kubelet.runtime.interface import Image, RuntimeInfo
-from kijabi.kubelet.times import go_duration
 from kijabi.kubelet.view import container_annotations
 from tests.kubelet.things import amounts, box, c, info, needs, pod, view
 
@@ -280,7 +280,7 @@ def test_back_off() -> None:
     assert delays == [10, 20, 40, 80, 160, 300, 300, 300]
     assert backoff.raised(entry, 1700.0, 1700.0).delay == 10
     assert [backoff.text(s) for s in (10, 80, 300)] == ["10s", "1m20s", "5m0s"]
-    assert [go_duration(s) for s in (0, 0.153, 1.25, 63.2, 3723)] == ["0s", "153ms", "1.25s", "1m3.2s", "1h2m3s"]
+    assert [duration(s) for s in (0, 0.153, 1.25, 63.2, 3723)] == ["0s", "153ms", "1.25s", "1m3.2s", "1h2m3s"]
 
 
 def test_dead_containers() -> None:

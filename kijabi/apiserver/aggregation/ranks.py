@@ -52,6 +52,7 @@ _VERSIONS = {
     ("autoscaling", "v2"): 30,
     ("resource.k8s.io", "v1"): 21,
     ("flowcontrol.apiserver.k8s.io", "v1"): 21,
+    ("metrics.k8s.io", "v1"): 200,
     ("metrics.k8s.io", "v1beta1"): METRICS.version,
 }
 _ALPHA, _BETA, _STABLE = 1, 9, 15  # where upstream's list says nothing else

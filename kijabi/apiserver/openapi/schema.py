@@ -30,6 +30,7 @@ _HOMES = {
     "dra": "io.k8s.api.resource",
     "apiextensions": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
     "apiregistration": "io.k8s.kube-aggregator.pkg.apis.apiregistration",
+    "metrics": "io.k8s.metrics.pkg.apis.metrics",
 }
 _PLAIN: dict[str, dict[str, Any]] = {
     "string": {"type": "string"},
