@@ -270,7 +270,9 @@ def _expressions(
     if run.budget.remaining <= 0:
         run.errors.append(validation.invalid(at, kind, f"validation failed due to {_OUT_OF_BUDGET}"))
         raise _Stopped
-    plain = {"self": value} if old is None else {"self": value, "oldSelf": old}
+    # As upstream, oldSelf is there, for messages too, if any of the rules compares with it.
+    compares = old is not None and any(compiled.uses_old_self for compiled in tree.rules)
+    plain = {"self": value, "oldSelf": old} if compares else {"self": value}
     for compiled in tree.rules:
         rule = compiled.rule
         if compiled.error:
