@@ -19,6 +19,7 @@ from kijabi.api.resource import Resource
 from kijabi.api.status import not_found
 from kijabi.api.storage.csidriver import CSIDriver
 from kijabi.apiserver.admission.plugin import Plugin, refuse
+from kijabi.apiserver.admission.podcertificates import check_request
 from kijabi.apiserver.attributes import Attributes, Authorizer, Operation, Reader, RequestInfo
 from kijabi.apiserver.authz.node import LEASES, MIRROR, node_name, references
 
@@ -49,6 +50,7 @@ _HANDLED = frozenset(
         ("storage.k8s.io", "csinodes"),
         ("resource.k8s.io", "resourceslices"),
         ("certificates.k8s.io", "certificatesigningrequests"),
+        ("certificates.k8s.io", "podcertificaterequests"),
     )
 )
 
@@ -99,6 +101,8 @@ class NodeRestriction(Plugin):
                 _own_slice(node, attrs)
             case ("certificatesigningrequests", _):
                 _own_request(node, attrs)
+            case ("podcertificaterequests", _):
+                await check_request(node, attrs, self._reader, self._authorizer)
 
     def _existing(self, attrs: Attributes, name: str) -> Pod:
         pod = self._reader.get(Pod, name, attrs.namespace)
@@ -234,6 +238,10 @@ def _pod_status(node: str, attrs: Attributes) -> None:
         raise refuse(attrs, f"node {quote(node)} cannot update labels through pod status")
     if old.status.resourceClaimStatuses != new.status.resourceClaimStatuses:
         raise refuse(attrs, f"node {quote(node)} cannot update resource claim statues")
+    if old.status.extendedResourceClaimStatus != new.status.extendedResourceClaimStatus:
+        raise refuse(attrs, f"node {quote(node)} cannot update extended resource claim status")
+    if old.status.nodeAllocatableResourceClaimStatuses != new.status.nodeAllocatableResourceClaimStatuses:
+        raise refuse(attrs, f"node {quote(node)} cannot update node allocatable resource claim statuses")
 
 
 def _own_node(node: str, attrs: Attributes) -> None:
@@ -306,6 +314,8 @@ def _own_name(node: str, attrs: Attributes, kind: str) -> None:
 
 
 def _own_slice(node: str, attrs: Attributes) -> None:
+    if attrs.operation == "UPDATE":
+        return
     spec = (attrs.object if attrs.operation == "CREATE" else attrs.old).spec
     if (spec.nodeName or "") != node:
         verb = "create" if attrs.operation == "CREATE" else "delete"

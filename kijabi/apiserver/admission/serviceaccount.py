@@ -83,6 +83,8 @@ class ServiceAccountAdmission(Plugin):
         """See Admission."""
         pod: Pod = attrs.object
         if MIRROR in (pod.metadata.annotations or {}):
+            if attrs.operation == "CREATE":
+                _check_mirror(attrs, pod)
             return
         if not pod.spec.serviceAccountName:
             where = f"{attrs.namespace}/{pod.metadata.name}"
