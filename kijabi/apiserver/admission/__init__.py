@@ -1,8 +1,15 @@
 """May this object be written like that? A tour of admission.
 
 The registry puts every write through `chain.py`: all plug-ins may change the object, then it is validated,
-then all may refuse it. Plug-ins, in upstream's order: `namespacelifecycle.py` (nothing new in a namespace
-that goes), `serviceaccount.py` (every pod has one, with its token), `noderestriction.py` (a kubelet writes
-only what is its own), `nodetaint.py` (a new node takes no pods yet), `priority.py`, `tolerations.py`; and,
-last, `authz/escalation.py`. A plug-in is one file (see `plugin.py`) and one line in `chain.plugins`.
+then all may refuse it. A plug-in is one file (see `plugin.py`) and one line in `chain.plugins`, which has upstream's
+order and all that is on by default there:
+
+- of namespaces: `namespacelifecycle.py` (nothing new where all goes), `limitranger.py`, `resourcequota.py` (last of all,
+  charged with the write), `podsecurity.py` with its checks.
+- of pods: `serviceaccount.py`, `priority.py`, `tolerations.py`, `runtimeclass.py`, `podtopologylabels.py`, `podresize.py`
+  and `nodefeatures.py`.
+- of nodes: `noderestriction.py` with `podcertificates.py` (a kubelet writes only what is its own), `nodetaint.py`.
+- of storage and networks: `defaultclasses.py`, `storageprotection.py`, `claimresize.py`.
+- of rights: `certificates.py`, and `authz/escalation.py`.
+- what users bring: webhooks and policies, `chain.dynamic`.
 """

@@ -18,8 +18,10 @@ from kijabi.apiserver.admission.claimresize import PersistentVolumeClaimResize
 from kijabi.apiserver.admission.defaultclasses import DefaultIngressClass, DefaultStorageClass
 from kijabi.apiserver.admission.kinds import Kinds
 from kijabi.apiserver.admission.limitranger import LimitRanger
+from kijabi.apiserver.admission.mutatingpolicy import MutatingPolicies, Schemas
 from kijabi.apiserver.admission.mutatingwebhook import MutatingAdmissionWebhook
 from kijabi.apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from kijabi.apiserver.admission.nodefeatures import NodeDeclaredFeatures
 from kijabi.apiserver.admission.noderestriction import NodeRestriction
 from kijabi.apiserver.admission.nodetaint import TaintNodesByCondition
 from kijabi.apiserver.admission.podresize import PodResizeValidator
@@ -31,6 +33,7 @@ from kijabi.apiserver.admission.runtimeclass import RuntimeClasses
 from kijabi.apiserver.admission.serviceaccount import ServiceAccountAdmission
 from kijabi.apiserver.admission.storageprotection import StorageObjectInUseProtection
 from kijabi.apiserver.admission.tolerations import DefaultTolerationSeconds
+from kijabi.apiserver.admission.validatingpolicy import ValidatingPolicies
 from kijabi.apiserver.admission.validatingwebhook import ValidatingAdmissionWebhook
 from kijabi.apiserver.attributes import Admission, Attributes, Authorizer, Operation, Reader
 from kijabi.apiserver.authz.escalation import EscalationCheck
@@ -59,16 +62,21 @@ def plugins(reader: Reader, rbac: Rbac, authorizer: Authorizer) -> tuple[Admissi
         CertificateSubjectRestriction(),
         DefaultIngressClass(reader),
         PodTopologyLabels(reader),
+        NodeDeclaredFeatures(reader),
         PodResizeValidator(reader),
         EscalationCheck(rbac, authorizer),
         ResourceQuotas(reader),
     )
 
 
-def dynamic(reader: Reader, kinds: Kinds, webhooks: Webhooks, authorizer: Authorizer) -> tuple[Admission, ...]:
-    """The plug-ins that do what users' configurations say, in upstream's order."""
+def dynamic(
+    reader: Reader, kinds: Kinds, webhooks: Webhooks, authorizer: Authorizer, schemas: Schemas
+) -> tuple[Admission, ...]:
+    """The plug-ins that do what users' configurations say, in upstream's order. schemas: how objects merge."""
     return (
+        MutatingPolicies(reader, kinds, authorizer, schemas),
         MutatingAdmissionWebhook(reader, kinds, webhooks, authorizer),
+        ValidatingPolicies(reader, kinds, authorizer),
         ValidatingAdmissionWebhook(reader, kinds, webhooks, authorizer),
     )
 
