@@ -13,8 +13,20 @@ from typing import TYPE_CHECKING, Any
 from kijabi.api.cel.ast import Call, Ident, Literal, Node, Select
 from kijabi.api.cel.errors import CelError
 from kijabi.api.cel.frame import Frame, Run
+from kijabi.api.cel.runs import always
 from kijabi.api.cel.values import (
-    MAX_INT, MIN_INT, MISSING, NONE, Mapper, Optional, Uint, find, is_list, is_map, shown, type_of,
+    MAX_INT,
+    MIN_INT,
+    MISSING,
+    NONE,
+    Mapper,
+    Optional,
+    Uint,
+    find,
+    is_list,
+    is_map,
+    shown,
+    type_of,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -22,11 +34,13 @@ if TYPE_CHECKING:
 
 
 class _Step:
-    """One step. key: a constant, or `run` computes it. optional: absence is no error. test: only whether it is there."""
+    """One step. key: a constant, or `run` gives it. optional: absence is no error. test: only whether it is there."""
 
     __slots__ = ("key", "optional", "run", "test")
 
-    def __init__(self, key: Any = MISSING, run: Run | None = None, *, optional: bool = False, test: bool = False) -> None:
+    def __init__(
+        self, key: Any = MISSING, run: Run | None = None, *, optional: bool = False, test: bool = False
+    ) -> None:
         self.key = key
         self.run = run
         self.optional = optional
@@ -137,7 +151,7 @@ def _fields(start: Run, own: int, names: list[str]) -> Run:
                 found = value.find(name)
             else:
                 frame.cost += index - len(names)
-                return _steps(lambda _, value=value: value, 0, [_Step(one) for one in names[index:]])(frame)
+                return _steps(always(value), 0, [_Step(one) for one in names[index:]])(frame)
             if found is MISSING:
                 frame.cost += index + 1 - len(names)
                 raise CelError(f"no such key: {name}")

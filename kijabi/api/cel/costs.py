@@ -1,4 +1,4 @@
-"""What a call costs when it has run: the language's rule for the function, in units of about fifty nanoseconds upstream.
+"""What a call costs when it has run: the rule of its function, in units of about fifty nanoseconds upstream.
 
 The planner asks `cost_of` once per call and gets a number, or what computes it from the arguments and the result. The
 numbers are part of the API, because limits are stated in them: cel-go's `interpreter/runtimecost.go`, its list and set
@@ -61,7 +61,8 @@ def _items_of_second(args: Sequence[Any], _: Any) -> int:
     return size_of(args[1])
 
 
-def _match(args: Sequence[Any], _: Any) -> int:
+def match_cost(args: Sequence[Any], _: Any) -> int:
+    """The cost of matching the first argument with the pattern that is the second."""
     return ceil((1.0 + size_of(args[0])) * STRING_FACTOR) * ceil(size_of(args[1]) * REGEX_FACTOR)
 
 
@@ -150,7 +151,7 @@ _BY_FUNCTION: dict[str, Cost] = {
     "check": AUTHORIZER_CHECK, "fieldSelector": _selector, "labelSelector": _selector, "url": _scan_first,
     "lowerAscii": _scan_first, "upperAscii": _scan_first, "substring": _scan_first, "trim": _scan_first,
     "jsonpatch.escapeKey": _scan_first, "replace": _scan_first_twice, "split": _scan_first_twice,
-    "join": _scan_result_twice, "find": _match, "findAll": _match, "cidr": _scan_first, "isIP": _scan_first,
+    "join": _scan_result_twice, "find": match_cost, "findAll": match_cost, "cidr": _scan_first, "isIP": _scan_first,
     "isCIDR": _scan_first, "ip": _ip, "ip.isCanonical": _scan_first_twice, "containsIP": _contains_ip,
     "containsCIDR": _contains_cidr, "quantity": _scan_first, "isQuantity": _scan_first, "semver": _scan_first,
     "isSemver": _scan_first, "validate": _format_check, "_==_": _equals,
@@ -161,7 +162,7 @@ _BY_OVERLOAD: dict[str, Cost] = {
     "starts_with_string": _scan_second, "ends_with_string": _scan_second, "string_to_bytes": _scan_first,
     "bytes_to_string": _scan_first, "strings_quote": _scan_first, "string_format": _scan_first,
     "in_list": _items_of_second, "equals": _scan_smaller, "not_equals": _scan_smaller, "add_string": _scan_both,
-    "add_bytes": _scan_both, "matches": _match, "matches_string": _match, "contains_string": _contains,
+    "add_bytes": _scan_both, "matches": match_cost, "matches_string": match_cost, "contains_string": _contains,
     **{f"{word}_{kind}": _scan_smaller for word in ("less", "less_equals", "greater", "greater_equals")
        for kind in ("string", "bytes")},
 }  # fmt: skip

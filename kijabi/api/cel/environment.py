@@ -27,7 +27,18 @@ from kijabi.api.cel.frame import EXCEEDED, Frame, Run
 from kijabi.api.cel.functions import NAMED, Function, Overload, gather
 from kijabi.api.cel.macros import STANDARD
 from kijabi.api.cel.overloads import (
-    authorizer, collections, formats, lists, mutations, network, quantities, regexes, semvers, standard, strings, urls,
+    authorizer,
+    collections,
+    formats,
+    lists,
+    mutations,
+    network,
+    quantities,
+    regexes,
+    semvers,
+    standard,
+    strings,
+    urls,
 )  # fmt: skip
 from kijabi.api.cel.parser import MAX_DEPTH, parse
 from kijabi.api.cel.typed import read
@@ -92,8 +103,8 @@ class Environment:
         """Parse, check and plan an expression.
 
         result: the type, or the types, that it must have. CelSyntaxError and CelTypeError, both CelCompileError, carry
-        cel-go's text; for a wrong result it is Kubernetes' (`must evaluate to bool but got string`); CelProgramError for
-        a constant that cannot work.
+        cel-go's text; for a wrong result it is Kubernetes' (`must evaluate to bool but got string`); CelProgramError
+        for a constant that cannot work.
         """
         issues = Issues(Source(expression))
         tree = parse(expression, STANDARD, issues)
@@ -141,7 +152,9 @@ class Environment:
 class Program:
     """A compiled expression. result: its type; variables: the names of variables that it refers to."""
 
-    def __init__(self, environment: Environment, text: str, tree: Node, result: Type, variables: frozenset[str]) -> None:
+    def __init__(
+        self, environment: Environment, text: str, tree: Node, result: Type, variables: frozenset[str]
+    ) -> None:
         self.text = text
         self.tree = tree
         self.result = result
@@ -161,7 +174,7 @@ class Program:
     def evaluate(self, bindings: Mapping[str, Any], budget: Budget) -> Any:
         """The value of the expression.
 
-        bindings: JSON values (`{"self": {…}}`), read as the variables' types say; an `Optional` for an optional variable;
+        bindings: JSON values (`{"self": {…}}`), read as the variables' types say; an `Optional` for an optional one;
         what a library or the caller brings for the others. Its cost is taken from the budget also when it fails.
         CelError: the data made it fail. CostExceeded: this expression's limit, or with `.budget` the budget.
         """

@@ -62,7 +62,7 @@ class Source:
         self._starts = [0, *(index + 1 for index, char in enumerate(text) if char == "\n")]
 
     def place(self, offset: int) -> tuple[int, int]:
-        """Line and column of a character; the end of an empty text is in front of its first column, as upstream has it."""
+        """Line and column of a character; the end of an empty text is in front of its first column, as upstream."""
         if not self.text:
             return 1, -1
         line = bisect_right(self._starts, offset)

@@ -189,7 +189,7 @@ class _Coster:
             return Estimate(ONE.plus(of_args))
         return Estimate(found.cost.plus(of_args), found.size)
 
-    def list(self, node: ListNode) -> Range:
+    def list_(self, node: ListNode) -> Range:
         total, item = NOTHING, Range(MOST if node.elements else 0, 0)
         for element in node.elements:
             total = total.plus(self.cost(element))
@@ -197,7 +197,7 @@ class _Coster:
         self.entries[id(node)] = ("list", ONE, item)
         return total.plus(fixed(LIST_COST))
 
-    def map(self, node: MapNode) -> Range:
+    def map_(self, node: MapNode) -> Range:
         total = NOTHING
         key = value = Range(MOST if node.entries else 0, 0)
         for entry in node.entries:
@@ -270,7 +270,7 @@ def _is_scalar(one: Type) -> bool:
     return one.kind == "opaque" and one.name == "optional_type" and _is_scalar(one.parameters[0])
 
 
-# The language's own functions: (coster, node, target, arguments, their costs) to an estimate without the arguments' cost.
+# The language's own functions: coster, node, target, arguments and their costs to an estimate without those costs.
 
 _Special = Callable[[_Coster, Call, Argument | None, list[Argument], list[Range]], Estimate | None]
 
@@ -365,6 +365,6 @@ _FUNCTIONS: dict[str, _Special] = {
        for kind in ("string", "bytes")},
 }  # fmt: skip
 _RULES: dict[type, Callable[[_Coster, Any], Range]] = {
-    Literal: _Coster.literal, Ident: _Coster.ident, Select: _Coster.select, Call: _Coster.call, ListNode: _Coster.list,
-    MapNode: _Coster.map, StructNode: _Coster.struct, Fold: _Coster.fold,
+    Literal: _Coster.literal, Ident: _Coster.ident, Select: _Coster.select, Call: _Coster.call, ListNode: _Coster.list_,
+    MapNode: _Coster.map_, StructNode: _Coster.struct, Fold: _Coster.fold,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 from kijabi.api import goregex
 from kijabi.api.cel import attributes, runs
 from kijabi.api.cel.ast import Call, Fold, Ident, ListNode, Literal, MapNode, Node, Select, StructNode
-from kijabi.api.cel.costs import LIST_COST, MAP_COST, STRUCT_COST, cost_of
+from kijabi.api.cel.costs import LIST_COST, MAP_COST, STRUCT_COST, cost_of, match_cost
 from kijabi.api.cel.errors import CelCompileError, CelError, CostExceeded
 from kijabi.api.cel.frame import EXCEEDED, Failed, Frame, Later, Run
 from kijabi.api.cel.functions import Function
@@ -22,7 +22,16 @@ from kijabi.api.cel.overloads.standard import OPERANDS
 from kijabi.api.cel.runs import always, bound, dynamic, fixed, junction, put
 from kijabi.api.cel.types import Type, is_dyn
 from kijabi.api.cel.values import (
-    MISSING, Optional, equal, is_list, is_map, map_key, shown, type_of,
+    MISSING,
+    Growing,
+    GrowingMap,
+    Optional,
+    equal,
+    is_list,
+    is_map,
+    map_key,
+    shown,
+    type_of,
 )  # fmt: skip
 
 Construct = Callable[[str, dict[str, Any]], Any]
@@ -91,10 +100,7 @@ class Planner:
                 values = [self.constant(element) for element in node.elements]
                 return _UNKNOWN if node.optional or any(one is _UNKNOWN for one in values) else values
             case MapNode():
-                entries = [(self.constant(one.key), self.constant(one.value)) for one in node.entries if not one.optional]
-                if len(entries) < len(node.entries) or any(key is _UNKNOWN or value is _UNKNOWN for key, value in entries):
-                    return _UNKNOWN
-                return {map_key(key): value for key, value in entries}
+                return self._constant_map(node)
             case Call(function=name, args=[only], target=None) if name in _CONVERSIONS and node.overloads:
                 value = self.constant(only)
                 if value is _UNKNOWN:
@@ -106,6 +112,15 @@ class Planner:
             case Call(function="@in", args=[_, within], overloads=("in_list",)) if self.constant(within) == []:
                 return False
         return _UNKNOWN
+
+    def _constant_map(self, node: MapNode) -> Any:
+        found: dict[Any, Any] = {}
+        for entry in node.entries:
+            key, value = self.constant(entry.key), self.constant(entry.value)
+            if entry.optional or key is _UNKNOWN or value is _UNKNOWN or is_list(key) or is_map(key):
+                return _UNKNOWN
+            found[map_key(key)] = value
+        return found
 
     def _literal(self, node: Literal) -> Run:
         return always(node.value)
@@ -142,7 +157,7 @@ class Planner:
             except goregex.RegexError as error:
                 raise CelProgramError(str(error)) from None
             if node.function == "matches":
-                return dynamic([self.plan(one) for one in nodes], regexes.matches, cost_of("matches", ("matches",)))
+                return dynamic([self.plan(one) for one in nodes], regexes.matches, match_cost)
         args = [self.plan(one) for one in nodes]
         call, cost = self.callable(node, nodes), cost_of(node.function, node.overloads)
         if not isinstance(cost, int):
@@ -285,7 +300,8 @@ class Planner:
                 value = one(frame)
                 if may_lack:
                     if not isinstance(value, Optional):
-                        raise CelError(f"cannot initialize optional list element from non-optional value {shown(value)}")
+                        message = f"cannot initialize optional list element from non-optional value {shown(value)}"
+                        raise CelError(message)
                     if value.value is MISSING:
                         continue
                     value = value.value
@@ -376,9 +392,9 @@ class Planner:
                 if frame.cost > frame.limit:
                     raise CostExceeded(EXCEEDED)
             value = result(frame)
-            if value.__class__ is runs.Growing:
+            if value.__class__ is Growing:
                 return list(value)
-            return dict(value) if value.__class__ is runs.GrowingMap else value
+            return dict(value) if value.__class__ is GrowingMap else value
 
         return run
 

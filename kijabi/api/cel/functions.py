@@ -26,7 +26,7 @@ _SCALARS: dict[str, Type] = {
     "dyn": types.DYN, "int": types.INT, "null": types.NULL, "string": types.STRING, "timestamp": types.TIMESTAMP,
     "uint": types.UINT,
 }  # fmt: skip
-# The types that libraries bring. Those of the network are opaque, the others structs without fields, as upstream has it.
+# The types that libraries bring. Those of the network are opaque, the others structs without fields, as upstream.
 NAMED: dict[str, Type] = {
     "IP": types.opaque("net.IP"), "CIDR": types.opaque("net.CIDR"), "URL": types.struct("kubernetes.URL"),
     "Quantity": types.struct("kubernetes.Quantity"), "Semver": types.struct("kubernetes.Semver"),

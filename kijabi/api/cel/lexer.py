@@ -14,7 +14,7 @@ from kijabi.api.cel.values import Uint
 
 
 class Token(NamedTuple):
-    """One word. kind: `ident`, `int`, `uint`, `float`, `string`, `bytes`, `escaped`, `end`, or the text of an operator."""
+    """One word. kind: `ident`, `int`, `uint`, `float`, `string`, `bytes`, `escaped`, `end`, or an operator's text."""
 
     kind: str
     text: str

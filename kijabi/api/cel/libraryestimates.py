@@ -17,8 +17,8 @@ _REQUIREMENT = 50.0
 _ADDRESS = Range(4, 16)  # bytes
 _STRUCTS = frozenset((
     "kubernetes.Quantity", "kubernetes.authorization.Authorizer", "kubernetes.authorization.PathCheck",
-    "kubernetes.authorization.GroupCheck", "kubernetes.authorization.ResourceCheck", "kubernetes.authorization.Decision",
-    "kubernetes.Semver",
+    "kubernetes.authorization.GroupCheck", "kubernetes.authorization.ResourceCheck",
+    "kubernetes.authorization.Decision", "kubernetes.Semver",
 ))  # fmt: skip
 _Estimator = Callable[[str, Argument | None, list[Argument]], Estimate | None]
 
@@ -69,7 +69,7 @@ def _lists(overload: str, target: Argument | None, args: list[Argument]) -> Esti
         return _allocated(1, target.known())
     if overload == "list_distinct":
         return _squared(target, 2)
-    if overload.endswith("_sort") or overload.endswith("_sortByAssociatedKeys"):
+    if overload.endswith(("_sort", "_sortByAssociatedKeys")):
         texts = overload.startswith(("list_string_", "list_bytes_"))
         return _squared(args[0] if args else target, 2 + (STRING_FACTOR if texts else 0))
     return None

@@ -14,6 +14,7 @@ from kijabi.api.cel.ast import Call, Entry, Fold, ListNode, Literal, MapNode, No
 from kijabi.api.cel.errors import CelError, Issues
 from kijabi.api.cel.overloads.textformat import WRONG, clauses
 from kijabi.api.cel.types import Type, unwrap_optional
+from kijabi.api.cel.values import MAX_SECONDS, MIN_SECONDS
 
 _FORMATTABLE = frozenset((
     "list", "map", "int", "uint", "double", "bool", "string", "timestamp", "bytes", "duration", "type", "null",
@@ -71,10 +72,9 @@ def _arguments(node: Call, issues: Issues) -> None:
         _format(node, issues)
     if name not in ("duration", "timestamp", "matches") or not node.args or not isinstance(node.args[0], Literal):
         return
-    text = node.args[0].value
-    if isinstance(text, str) and not _good(name, text):
-        issues.add(node.args[0].at, f"invalid {name} argument")
-    elif name == "timestamp" and text.__class__ is int and not -62135596800 <= text <= 253402300799:
+    value = node.args[0].value
+    early_or_late = name == "timestamp" and value.__class__ is int and not MIN_SECONDS <= value <= MAX_SECONDS
+    if early_or_late or (isinstance(value, str) and not _good(name, value)):
         issues.add(node.args[0].at, f"invalid {name} argument")
 
 

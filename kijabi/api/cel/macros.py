@@ -62,7 +62,9 @@ def _call(at: int, function: str, *args: Node, target: Node | None = None) -> Ca
     return Call(at=at, function=function, args=list(args), target=target)
 
 
-def _fold(at: int, target: Node | None, names: list[str], start: Node, condition: Node, step: Node, result: Node) -> Fold:
+def _fold(
+    at: int, target: Node | None, names: list[str], start: Node, condition: Node, step: Node, result: Node
+) -> Fold:
     assert target is not None
     second = names[1] if len(names) == 2 else ""
     return Fold(

@@ -26,7 +26,8 @@ _RESERVED = frozenset((
 _OPERATORS = {  # function, strength, rule of the grammar whose depth is counted
     "||": ("_||_", 1, ""), "&&": ("_&&_", 2, ""),
     "<": ("_<_", 3, "relation"), "<=": ("_<=_", 3, "relation"), ">=": ("_>=_", 3, "relation"),
-    ">": ("_>_", 3, "relation"), "==": ("_==_", 3, "relation"), "!=": ("_!=_", 3, "relation"), "in": ("@in", 3, "relation"),
+    ">": ("_>_", 3, "relation"), "==": ("_==_", 3, "relation"), "!=": ("_!=_", 3, "relation"),
+    "in": ("@in", 3, "relation"),
     "+": ("_+_", 4, "calc"), "-": ("_-_", 4, "calc"),
     "*": ("_*_", 5, "calc"), "/": ("_/_", 5, "calc"), "%": ("_%_", 5, "calc"),
 }  # fmt: skip
@@ -84,6 +85,11 @@ class _Parser:
     def token(self) -> Token:
         return self.tokens[self.next]
 
+    @property
+    def ahead(self) -> str:
+        """The kind of the word behind this one."""
+        return self.tokens[min(self.next + 1, len(self.tokens) - 1)].kind
+
     def take(self) -> Token:
         token = self.tokens[self.next]
         self.next += token.kind != "end"
@@ -103,13 +109,13 @@ class _Parser:
         return lexer.shown(self.token.text)
 
     def expect(self, kind: str, expecting: str = "", *, then: frozenset[str] = frozenset()) -> Token:
-        """A word that must come here. One too many is skipped, one too few is made up where the next may follow (`then`)."""
+        """A word that must come here. One too many is skipped; a missing one is made up where the next may follow."""
         found = self.accept(kind)
         if found is not None:
             return found
         expecting = expecting or f"'{kind}'"
         token = self.token
-        if self.tokens[min(self.next + 1, len(self.tokens) - 1)].kind == kind and token.kind != "end":
+        if self.ahead == kind and token.kind != "end":
             self.report(f"extraneous input '{self.shown()}' expecting {expecting}")
             self.take()
             return self.take()
@@ -125,9 +131,8 @@ class _Parser:
     def close(self, kind: str, *, many: bool = False) -> None:
         """The bracket behind the last item."""
         if many and self.token.kind != kind:
-            after = self.tokens[min(self.next + 1, len(self.tokens) - 1)].kind
             wanted = f"{{'{kind}', ','}}"
-            if after != kind or self.token.kind == "end":
+            if self.ahead != kind or self.token.kind == "end":
                 self.unexpected(wanted)
             self.report(f"extraneous input '{self.shown()}' expecting {wanted}")
             self.take()
@@ -290,7 +295,7 @@ class _Parser:
     def arguments(self) -> list[Node]:
         self.nesting += 1
         args: list[Node] = []
-        if self.token.kind not in (")", *_BEGINNINGS) and self.tokens[min(self.next + 1, len(self.tokens) - 1)].kind == ")":
+        if self.token.kind not in (")", *_BEGINNINGS) and self.ahead == ")":
             self.report(f"extraneous input '{self.shown()}' expecting {_ARGUMENT}")
             self.take()
         if self.token.kind != ")":
@@ -312,7 +317,7 @@ class _Parser:
             self.close(")")
             return tree
         if kind == "[":
-            return self.list()
+            return self.list_()
         if kind == "{":
             self.take()
             return MapNode(at=token.at, entries=self.entries())
@@ -364,7 +369,7 @@ class _Parser:
             ahead += 2
         return ahead if self.tokens[ahead].kind == "{" else None
 
-    def list(self) -> Node:
+    def list_(self) -> Node:
         at = self.take().at
         self.nesting += 1
         elements: list[Node] = []

@@ -11,7 +11,16 @@ from typing import Any
 from kijabi.api.cel.errors import CelError, CostExceeded
 from kijabi.api.cel.frame import EXCEEDED, Failed, Frame, Later, Run
 from kijabi.api.cel.values import (
-    MISSING, Growing, GrowingMap, Optional, find, is_list, is_map, keys, shown, type_of,
+    MISSING,
+    Growing,
+    GrowingMap,
+    Optional,
+    find,
+    is_list,
+    is_map,
+    keys,
+    shown,
+    type_of,
 )  # fmt: skip
 
 
@@ -89,7 +98,8 @@ def dynamic(args: list[Run], call: Callable[..., Any], cost: Callable[[Any, Any]
             result = call(*values)
         except CelError as error:
             if few or len(values) == len(args):
-                values += [Failed(error), *(attempt(one, frame) for one in args[len(values) + 1 :])][: len(args) - len(values)]
+                if len(values) < len(args):
+                    values += [Failed(error), *(attempt(one, frame) for one in args[len(values) + 1 :])]
                 frame.cost += cost(values, Failed(error))
             raise
         frame.cost += cost(values, result)
@@ -107,12 +117,12 @@ def junction(left: Run, right: Run, *, decisive: bool) -> Run:
         failure: CelError | None = None
         for side in (left, right):
             try:
-                value = side(frame)
+                value: Any = side(frame)
             except CelError as error:
                 failure = failure or error
                 continue
             if value is decisive:
-                return decisive
+                return bool(value)
             if value.__class__ is not bool:
                 failure = failure or CelError("no such overload")
         if failure is not None:

@@ -1,6 +1,6 @@
 """Moments and spans of time as text, and what can be asked of them: Go's `time` package, as far as expressions see it.
 
-The conversions of the standard library and the values of schemas with a time format use it. Pure arithmetic on integers;
+The conversions of the standard library and the values of schemas with a time format use it. Arithmetic on integers;
 only a named time zone asks the machine's database.
 """
 
@@ -12,7 +12,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kijabi.api.cel.errors import CelError
 from kijabi.api.cel.values import (
-    MAX_INT, MAX_SECONDS, MIN_INT, MIN_SECONDS, SECOND, Duration, Timestamp, plain, shortest,
+    MAX_INT,
+    MAX_SECONDS,
+    MIN_INT,
+    MIN_SECONDS,
+    SECOND,
+    Duration,
+    Timestamp,
+    plain,
+    shortest,
 )  # fmt: skip
 
 _RFC3339 = re.compile(

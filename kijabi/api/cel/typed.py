@@ -1,8 +1,8 @@
 """JSON values seen through a schema: what `self` and everything reached from it are.
 
-`read` turns a JSON value into a value of the language as its `Declared` type says: times and bytes are parsed from their
-text, whole numbers of type number become doubles, objects and lists become views that do the same for what is in them,
-when it is asked for. Lists of type `set` and `map` compare and add regardless of order. As k8s.io/apiserver
+`read` turns a JSON value into a value of the language as its `Declared` type says: times and bytes are parsed from
+their text, whole numbers of type number become doubles, objects and lists become views that do the same for what is in
+them, when it is asked for. Lists of type `set` and `map` compare and add regardless of order. As k8s.io/apiserver
 `pkg/cel/common` has it; nothing is copied.
 """
 
@@ -66,7 +66,7 @@ class ObjectValue(Mapper):
                     return False
                 continue
             key = types.escape(name) or name
-            mine, found = self.find(key), find(other, key)
+            mine, found = self.find(key), _theirs(other, key)
             if (mine is MISSING) != (found is MISSING):
                 return False
             if mine is not MISSING and not equal(mine, found):
@@ -97,6 +97,9 @@ class MapValue(Mapper):
         value = self.raw.get(key, MISSING)
         assert self.declared.element is not None
         return MISSING if value is MISSING else read(value, self.declared.element)
+
+    def equals(self, other: Any) -> bool:
+        return len(self) == len(other) and all(equal(self.find(key), _theirs(other, key)) for key in self.raw)
 
 
 class ListValue(Lister):
@@ -174,7 +177,25 @@ def _equal_in_kind(one: Lister, other: Any, declared: Declared) -> bool:
                 return False
             seen.add(key)
         return len(seen) == len(known)
-    return all(map(equal, one, other))
+    return all(equal(item, _at(other, index)) for index, item in enumerate(one))
+
+
+def _theirs(other: Any, key: str) -> Any:
+    """A value of the other side; one that its schema cannot read is equal to nothing."""
+    try:
+        return find(other, key)
+    except CelError:
+        return _UNREADABLE
+
+
+def _at(other: Any, index: int) -> Any:
+    try:
+        return other[index]
+    except CelError:
+        return _UNREADABLE
+
+
+_UNREADABLE = object()
 
 
 def _set_key(item: Any) -> Any:
@@ -186,9 +207,13 @@ def _set_key(item: Any) -> Any:
 def _map_key(item: Any, declared: Declared) -> Any:
     found = []
     for name in declared.list_keys:
-        value = find(item, types.escape(name) or name) if is_map(item) else MISSING
+        value = item.raw.get(name) if isinstance(item, ObjectValue) else _find(item, types.escape(name) or name)
         found.append(None if value is MISSING or is_list(value) or is_map(value) else (value.__class__ is bool, value))
     return tuple(found)
+
+
+def _find(item: Any, name: str) -> Any:
+    return find(item, name) if is_map(item) else MISSING
 
 
 def _united(one: Any, other: Any) -> list[Any]:
@@ -238,7 +263,7 @@ def _array(value: Any, declared: Declared) -> Any:
 def _text(value: Any) -> str:
     if value.__class__ is not str:
         raise CelError(f"invalid data, expected string, got {_go_name(value)}")
-    return value  # type: ignore[no-any-return]
+    return str(value)
 
 
 def _string(value: Any, _: Declared) -> Any:
@@ -323,7 +348,10 @@ _READERS: dict[str, Callable[[Any, Declared], Any]] = {
     "date-time": _date_time, "byte": _bytes, "number": _number, "integer": _integer, "boolean": _boolean,
     "int-or-string": _int_or_string, "plain": lambda value, _: value,
 }  # fmt: skip
-_GO_NAMES = {bool: "bool", int: "int64", float: "float64", str: "string", dict: "map[string]interface {}", list: "[]interface {}"}
+_GO_NAMES = {
+    bool: "bool", int: "int64", float: "float64", str: "string", dict: "map[string]interface {}",
+    list: "[]interface {}",
+}  # fmt: skip
 
 
 def _go_name(value: Any) -> str:

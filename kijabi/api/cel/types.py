@@ -38,7 +38,7 @@ class Type:
         self.kind = kind
         self.name = name
         self.parameters = parameters
-        self.open = kind == "param" or any(inner.open for inner in parameters)
+        self.open: bool = kind == "param" or any(inner.open for inner in parameters)
         self._hash = hash((kind, name, parameters))
 
     def __eq__(self, other: object) -> bool:
@@ -171,7 +171,8 @@ def _agree(bindings: Bindings, given: Type, wanted: Type) -> bool:
     if mine == "type":
         return theirs == "type"
     if mine in ("opaque", "list", "map"):
-        return mine == theirs and given.name == wanted.name and _lists_agree(bindings, given.parameters, wanted.parameters)
+        same = mine == theirs and given.name == wanted.name
+        return same and _lists_agree(bindings, given.parameters, wanted.parameters)
     return given == wanted
 
 
@@ -280,7 +281,8 @@ class Declared(Type):
     """
 
     __slots__ = (
-        "element", "fields", "form", "key", "list_keys", "list_type", "max_elements", "min_size", "nullable", "properties",
+        "element", "fields", "form", "key", "list_keys", "list_type", "max_elements", "min_size", "nullable",
+        "properties",
     )  # fmt: skip
 
     def __init__(self, base: Type, form: str = "plain", *, max_elements: int = 0, min_size: int = 1) -> None:
@@ -397,7 +399,7 @@ def _object(schema: Mapping[str, Any], name: str, root: bool) -> Declared | None
         properties = {"kind": {"type": "string"}, "apiVersion": {"type": "string"}} | properties
         given = properties.get("metadata") or {}
         properties["metadata"] = _META if not given.get("properties") else {
-            **given, "properties": _META["properties"] | given["properties"],  # type: ignore[operator]
+            **given, "properties": _META["properties"] | given["properties"],
         }  # fmt: skip
     required = frozenset(schema.get("required") or ())
     found = Declared(struct(name), "object")

@@ -252,7 +252,7 @@ def compare_numbers(one: Any, other: Any) -> int:
             return -_compare_double(other, one)
         if other.__class__ is not float:
             return _compare_double(one, other)
-    return (one > other) - (one < other)
+    return int(one > other) - int(one < other)
 
 
 def _compare_double(double: float, number: int) -> int:

@@ -44,7 +44,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     def cel_equals(self, other: Any) -> bool:
         """Whether the answer is the same."""
-        return self == other
+        return bool(self == other)
 
 
 Ask = Callable[[Question], Decision]
@@ -59,7 +59,7 @@ class Authorizer(msgspec.Struct, frozen=True):
 
     def cel_equals(self, other: Any) -> bool:
         """Whether it asks for the same."""
-        return self == other
+        return bool(self == other)
 
 
 class PathCheck(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ class PathCheck(msgspec.Struct, frozen=True):
 
     def cel_equals(self, other: Any) -> bool:
         """Whether it is the same check."""
-        return self == other
+        return bool(self == other)
 
 
 class GroupCheck(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ class GroupCheck(msgspec.Struct, frozen=True):
 
     def cel_equals(self, other: Any) -> bool:
         """Whether it is the same check."""
-        return self == other
+        return bool(self == other)
 
 
 class ResourceCheck(msgspec.Struct, frozen=True):
@@ -101,7 +101,7 @@ class ResourceCheck(msgspec.Struct, frozen=True):
 
     def cel_equals(self, other: Any) -> bool:
         """Whether it is the same check."""
-        return self == other
+        return bool(self == other)
 
 
 def _path(one: Authorizer, path: str) -> PathCheck:
@@ -139,6 +139,8 @@ def _check_resource(one: ResourceCheck, verb: str) -> Decision:
     ))  # fmt: skip
 
 
+_FIELDS, _LABELS = _with("field_selector"), _with("label_selector")
+
 LIBRARY = (
     Overload("authorizer_path", "Authorizer.path(string) -> PathCheck", _path),
     Overload("authorizer_group", "Authorizer.group(string) -> GroupCheck", GroupCheck),
@@ -147,8 +149,8 @@ LIBRARY = (
     Overload("resourcecheck_subresource", "ResourceCheck.subresource(string) -> ResourceCheck", _with("subresource")),
     Overload("resourcecheck_namespace", "ResourceCheck.namespace(string) -> ResourceCheck", _with("namespace")),
     Overload("resourcecheck_name", "ResourceCheck.name(string) -> ResourceCheck", _with("name")),
-    Overload("authorizer_fieldselector", "ResourceCheck.fieldSelector(string) -> ResourceCheck", _with("field_selector")),
-    Overload("authorizer_labelselector", "ResourceCheck.labelSelector(string) -> ResourceCheck", _with("label_selector")),
+    Overload("authorizer_fieldselector", "ResourceCheck.fieldSelector(string) -> ResourceCheck", _FIELDS),
+    Overload("authorizer_labelselector", "ResourceCheck.labelSelector(string) -> ResourceCheck", _LABELS),
     Overload("pathcheck_check", "PathCheck.check(string) -> Decision", _check_path),
     Overload("resourcecheck_check", "ResourceCheck.check(string) -> Decision", _check_resource),
     Overload("decision_errored", "Decision.errored() -> bool", lambda one: bool(one.error)),

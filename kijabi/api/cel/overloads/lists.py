@@ -157,7 +157,11 @@ LIBRARY = (
     Overload("list_flatten_int", "list(dyn).flatten(int) -> list(dyn)", _flatten_deep, guarded=False),
     *(Overload(f"list_{_LONG.get(t, t)}_sort", f"list({t}).sort() -> list({t})", _sorted) for t in _COMPARABLE),
     *(
-        Overload(f"list_{_LONG.get(t, t)}_sortByAssociatedKeys", f"list(T).@sortByAssociatedKeys(list({t})) -> list(T)", _sorted_by)
+        Overload(
+            f"list_{_LONG.get(t, t)}_sortByAssociatedKeys",
+            f"list(T).@sortByAssociatedKeys(list({t})) -> list(T)",
+            _sorted_by,
+        )
         for t in _COMPARABLE
     ),
     Overload("lists_range", "lists.range(int) -> list(int)", _range),

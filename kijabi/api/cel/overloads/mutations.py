@@ -1,8 +1,8 @@
 """What expressions of MutatingAdmissionPolicy make: `Object{spec: Object.spec{…}}` and `JSONPatch{op: …}`.
 
-The environment with `MUTATION` libraries knows the types; evaluation gives an `ObjectPatch`, or `JsonPatch`es in a list.
-Admission turns them into JSON with `to_json` and checks the names of types with `check_names` (k8s.io/apiserver
-`pkg/cel/mutation`).
+The environment with `MUTATION` libraries knows the types; evaluation gives an `ObjectPatch`, or a list of
+`JsonPatch`es. Admission turns them into JSON with `to_json` and checks the names of types with `check_names`
+(k8s.io/apiserver `pkg/cel/mutation`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,20 @@ from kijabi.api.cel.errors import CelError
 from kijabi.api.cel.functions import Overload
 from kijabi.api.cel.types import Type
 from kijabi.api.cel.values import (
-    MISSING, Duration, Lister, Mapper, Optional, Timestamp, Uint, equal, find, is_list, is_map, keys, shown, type_of,
+    MISSING,
+    Duration,
+    Lister,
+    Mapper,
+    Optional,
+    Timestamp,
+    Uint,
+    equal,
+    find,
+    is_list,
+    is_map,
+    keys,
+    shown,
+    type_of,
 )  # fmt: skip
 
 OBJECT, JSON_PATCH = "Object", "JSONPatch"

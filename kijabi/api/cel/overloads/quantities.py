@@ -64,6 +64,10 @@ def _subtracted(one: QuantityValue, other: QuantityValue | int) -> QuantityValue
     return QuantityValue(one.amount.minus(amount))
 
 
+def _compared(one: QuantityValue, other: QuantityValue) -> int:
+    return one.amount.cmp(other.amount)
+
+
 def _sign(one: QuantityValue) -> int:
     exact = one.amount.exact()
     return (exact > Decimal(0)) - (exact < Decimal(0))
@@ -73,9 +77,9 @@ LIBRARY = (
     Overload("string_to_quantity", "quantity(string) -> Quantity", _quantity),
     Overload("is_quantity_string", "isQuantity(string) -> bool", _is_quantity),
     Overload("quantity_sign", "sign(Quantity) -> int", _sign),
-    Overload("quantity_is_greater_than", "Quantity.isGreaterThan(Quantity) -> bool", lambda a, b: a.amount.cmp(b.amount) > 0),
-    Overload("quantity_is_less_than", "Quantity.isLessThan(Quantity) -> bool", lambda a, b: a.amount.cmp(b.amount) < 0),
-    Overload("quantity_compare_to", "Quantity.compareTo(Quantity) -> int", lambda a, b: a.amount.cmp(b.amount)),
+    Overload("quantity_is_greater_than", "Quantity.isGreaterThan(Quantity) -> bool", lambda a, b: _compared(a, b) > 0),
+    Overload("quantity_is_less_than", "Quantity.isLessThan(Quantity) -> bool", lambda a, b: _compared(a, b) < 0),
+    Overload("quantity_compare_to", "Quantity.compareTo(Quantity) -> int", _compared),
     Overload("quantity_get_float", "Quantity.asApproximateFloat() -> double", lambda one: float(one.amount.exact())),
     Overload("quantity_get_int", "Quantity.asInteger() -> int", _as_integer),
     Overload("quantity_is_integer", "Quantity.isInteger() -> bool", _is_integer),

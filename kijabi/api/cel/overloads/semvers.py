@@ -35,7 +35,7 @@ class Semver:
     def compare(self, other: Semver) -> int:
         """-1, 0 or 1 in the order of versions; one without a release part comes last."""
         mine, theirs = self._rank(), other._rank()
-        return (mine > theirs) - (mine < theirs)
+        return int(mine > theirs) - int(mine < theirs)
 
     def _rank(self) -> Any:
         parts = [(0, int(part), "") if _DIGITS.fullmatch(part) else (1, 0, part) for part in self.release]

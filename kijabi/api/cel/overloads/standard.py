@@ -15,8 +15,23 @@ from kijabi.api.cel.errors import CelError
 from kijabi.api.cel.functions import Impl, Overload
 from kijabi.api.cel.overloads import regexes
 from kijabi.api.cel.values import (
-    MAX_INT, MAX_UINT, MIN_INT, SECOND, Duration, Growing, Lister, Timestamp, Uint, compare, concat, equal, find,
-    go_float, is_list, is_map, type_of,
+    MAX_INT,
+    MAX_UINT,
+    MIN_INT,
+    SECOND,
+    Duration,
+    Growing,
+    Lister,
+    Timestamp,
+    Uint,
+    compare,
+    concat,
+    equal,
+    find,
+    go_float,
+    is_list,
+    is_map,
+    type_of,
 )  # fmt: skip
 
 _MAX_DOUBLE = float(2**63)
@@ -82,17 +97,26 @@ def add_lists(one: Any, other: Any) -> Any:
     return concat(one, other)
 
 
-def _moment(nanos: int, offset: int) -> Timestamp:
+def _later(moment: Timestamp, by: int) -> Timestamp:
+    nanos = moment.nanos + by
     times.checked_seconds(nanos // SECOND)
-    return Timestamp(nanos, offset)
+    return Timestamp(nanos, moment.offset)
+
+
+def _span_sum(one: Duration, other: Duration) -> Duration:
+    return Duration(int64(one.nanos + other.nanos))
+
+
+def _span_between(one: Any, other: Any) -> Duration:
+    return Duration(int64(one.nanos - other.nanos))
 
 
 _ARITHMETIC = (
     Overload("add_bytes", "_+_(bytes, bytes) -> bytes", lambda a, b: a + b),
     Overload("add_double", "_+_(double, double) -> double", lambda a, b: a + b),
-    Overload("add_duration_duration", "_+_(duration, duration) -> duration", lambda a, b: Duration(int64(a.nanos + b.nanos))),
-    Overload("add_duration_timestamp", "_+_(duration, timestamp) -> timestamp", lambda a, b: _moment(a.nanos + b.nanos, b.offset)),
-    Overload("add_timestamp_duration", "_+_(timestamp, duration) -> timestamp", lambda a, b: _moment(a.nanos + b.nanos, a.offset)),
+    Overload("add_duration_duration", "_+_(duration, duration) -> duration", _span_sum),
+    Overload("add_duration_timestamp", "_+_(duration, timestamp) -> timestamp", lambda a, b: _later(b, a.nanos)),
+    Overload("add_timestamp_duration", "_+_(timestamp, duration) -> timestamp", lambda a, b: _later(a, b.nanos)),
     Overload("add_int64", "_+_(int, int) -> int", lambda a, b: int64(a + b)),
     Overload("add_list", "_+_(list(A), list(A)) -> list(A)", add_lists),
     Overload("add_string", "_+_(string, string) -> string", lambda a, b: a + b),
@@ -108,10 +132,10 @@ _ARITHMETIC = (
     Overload("negate_double", "-_(double) -> double", lambda a: -a),
     Overload("negate_int64", "-_(int) -> int", lambda a: int64(-a)),
     Overload("subtract_double", "_-_(double, double) -> double", lambda a, b: a - b),
-    Overload("subtract_duration_duration", "_-_(duration, duration) -> duration", lambda a, b: Duration(int64(a.nanos - b.nanos))),
+    Overload("subtract_duration_duration", "_-_(duration, duration) -> duration", _span_between),
     Overload("subtract_int64", "_-_(int, int) -> int", lambda a, b: int64(a - b)),
-    Overload("subtract_timestamp_duration", "_-_(timestamp, duration) -> timestamp", lambda a, b: _moment(a.nanos - b.nanos, a.offset)),
-    Overload("subtract_timestamp_timestamp", "_-_(timestamp, timestamp) -> duration", lambda a, b: Duration(int64(a.nanos - b.nanos))),
+    Overload("subtract_timestamp_duration", "_-_(timestamp, duration) -> timestamp", lambda a, b: _later(a, -b.nanos)),
+    Overload("subtract_timestamp_timestamp", "_-_(timestamp, timestamp) -> duration", _span_between),
     Overload("subtract_uint64", "_-_(uint, uint) -> uint", lambda a, b: uint64(a - b)),
 )  # fmt: skip
 
@@ -120,7 +144,8 @@ _ORDERS: tuple[tuple[str, str, Impl], ...] = (
     ("_>_", "greater", lambda a, b: compare(a, b) > 0), ("_>=_", "greater_equals", lambda a, b: compare(a, b) >= 0),
 )  # fmt: skip
 _ORDERED = (
-    ("bool", "bool", "bool"), ("int64", "int", "int"), ("int64_double", "int", "double"), ("int64_uint64", "int", "uint"),
+    ("bool", "bool", "bool"), ("int64", "int", "int"), ("int64_double", "int", "double"),
+    ("int64_uint64", "int", "uint"),
     ("uint64", "uint", "uint"), ("uint64_double", "uint", "double"), ("uint64_int64", "uint", "int"),
     ("double", "double", "double"), ("double_int64", "double", "int"), ("double_uint64", "double", "uint"),
     ("string", "string", "string"), ("bytes", "bytes", "bytes"), ("timestamp", "timestamp", "timestamp"),
@@ -175,7 +200,9 @@ _LOGIC = (
 # Conversions
 
 _INT = re.compile(r"[+-]?\d{1,40}", re.ASCII)
-_FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE)
+_FLOAT = re.compile(
+    r"[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE
+)
 _TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
 
 
@@ -221,6 +248,10 @@ def _text_to_timestamp(text: str) -> Timestamp:
     if found is None:
         raise _wrong(text, "google.protobuf.Timestamp")
     return found
+
+
+def _int_to_timestamp(value: int) -> Timestamp:
+    return Timestamp(times.checked_seconds(value) * SECOND)
 
 
 def _double_to_int(value: float) -> int:
@@ -274,9 +305,7 @@ _CONVERSIONS = (
     Overload("timestamp_to_string", "string(timestamp) -> string", times.timestamp_text),
     Overload("uint64_to_string", "string(uint) -> string", str),
     Overload("timestamp_to_timestamp", "timestamp(timestamp) -> timestamp", _same),
-    Overload(
-        "int64_to_timestamp", "timestamp(int) -> timestamp", lambda value: Timestamp(times.checked_seconds(value) * SECOND)
-    ),
+    Overload("int64_to_timestamp", "timestamp(int) -> timestamp", _int_to_timestamp),
     Overload("string_to_timestamp", "timestamp(string) -> timestamp", _text_to_timestamp),
     Overload("uint64_to_uint64", "uint(uint) -> uint", _same),
     Overload("double_to_uint64", "uint(double) -> uint", _double_to_uint),

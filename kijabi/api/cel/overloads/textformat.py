@@ -1,6 +1,6 @@
 """`'%s of %d'.format([a, b])`: the clauses of a format text, and what they make of a value.
 
-`strings.py` calls `format_text`; `literals.py` walks the same clauses (`clauses`) to check constant ones at compile time.
+`strings.py` calls `format_text`; `literals.py` walks the same `clauses` to check constant formats at compile time.
 Texts are upstream's, for the locale en_US. Precision is bounded, because a clause may ask for any number of digits.
 """
 
@@ -14,7 +14,15 @@ from kijabi.api.cel import times
 from kijabi.api.cel.errors import CelError
 from kijabi.api.cel.types import Type
 from kijabi.api.cel.values import (
-    Duration, Timestamp, Uint, find, go_float, is_list, is_map, keys, type_of,
+    Duration,
+    Timestamp,
+    Uint,
+    find,
+    go_float,
+    is_list,
+    is_map,
+    keys,
+    type_of,
 )  # fmt: skip
 from kijabi.api.gotext import quote
 
@@ -74,7 +82,8 @@ def _clause(form: str, at: int) -> tuple[str, int, int]:
         if at >= len(form):
             raise CelError(f"{failed}could not find end of precision specifier")
         if not match[1]:
-            raise CelError(f'{failed}error while converting precision to integer: strconv.Atoi: parsing "": invalid syntax')
+            why = 'error while converting precision to integer: strconv.Atoi: parsing "": invalid syntax'
+            raise CelError(failed + why)
         precision = int(match[1][:6])
         if precision > MAX_PRECISION:
             raise CelError(f"{failed}precision {match[1]} exceeds maximum allowed precision {MAX_PRECISION}")
