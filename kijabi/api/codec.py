@@ -193,7 +193,7 @@ def _unpin(cls: type[Struct]) -> Callable[[Any], None]:
     An object's own `managedFields` always; more only in the few types that hold raw values elsewhere.
     """
     if _has_raw(Shape("struct", struct=cls), set()):
-        return _own_all
+        return _own_object if issubclass(cls, Object) else _own_all
     return _own_managed if issubclass(cls, Object) else _nothing
 
 
@@ -250,8 +250,19 @@ def _own_managed(obj: Any) -> None:
         meta.managedFields = _owned(meta.managedFields)
 
 
+@cache
+def _raw_attributes(cls: type[Struct]) -> tuple[str, ...]:
+    """The attributes of a type that raw JSON can occur in."""
+    return tuple(field.attribute for field in fields(cls).values() if _has_raw(field.shape, set()))
+
+
+def _own_object(obj: Any) -> None:
+    _own_managed(obj)
+    _own_all(obj)
+
+
 def _own_all(obj: Any) -> None:
-    for attribute in obj.__struct_fields__:
+    for attribute in _raw_attributes(type(obj)):
         value = getattr(obj, attribute)
         owned = _owned(value)
         if owned is not value:
@@ -259,8 +270,10 @@ def _own_all(obj: Any) -> None:
 
 
 def _owned(value: Any) -> Any:
+    if value is None or value is NO_JSON:
+        return value
     if isinstance(value, msgspec.Raw):
-        return NO_JSON if value is NO_JSON or value == _NULL else value.copy()
+        return NO_JSON if value == _NULL else value.copy()
     if isinstance(value, Struct):
         _own_all(value)
     elif isinstance(value, tuple):

@@ -107,7 +107,8 @@ class Registry:
         key = key_of(target)
         if not call.options.dry_run:
             effects = self.storage.effects(cache, target, None)
-            return await self.storage.put_with(reservation, cache, key, target, 0, effects)
+            stored = await self.storage.put_with(reservation, cache, key, target, 0, effects)
+            return stored._replace(shown=target is obj)
         await self.caches.fresh()
         if cache.get(key) is not None:
             raise Changed(own=True)
@@ -213,7 +214,8 @@ class Registry:
             return Stored(item.obj, item.value, item.revision)
         if call.options.dry_run:
             return Stored(target, self.storage.encode(cache, target), item.revision)
-        return await self.storage.put_with(reservation, cache, item.key, target, item.revision, effects)
+        stored = await self.storage.put_with(reservation, cache, item.key, target, item.revision, effects)
+        return stored._replace(shown=target is new)
 
     async def _create_by_update(self, call: Call, served: Served, make: Make, tended: bool) -> Stored:
         """PUT of what does not exist: for a few kinds it creates, if the user may create as well. An apply always."""
@@ -273,7 +275,7 @@ class Registry:
     async def respond(self, call: Call, served: Served, stored: Stored, code: int) -> Response:
         """Answer with an object as written, in the form that the client accepts."""
         media = call.media
-        if served.view is not None:
+        if served.view is not None and not stored.shown:
             shown = await self.shown(served, item_of(stored))
             stored = Stored(shown.obj, shown.value, shown.revision)
         if not media.convert and not served.viewed:

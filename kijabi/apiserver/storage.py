@@ -60,11 +60,15 @@ class Reservation(Protocol):
 
 
 class Stored(NamedTuple):
-    """An object as it was written. value has no resourceVersion; revision is it."""
+    """An object as it was written. value has no resourceVersion; revision is it.
+
+    shown: it is what the request made, so clients can be shown it as it is.
+    """
 
     obj: Any
     value: bytes
     revision: int
+    shown: bool = False
 
 
 class Changed(Exception):

@@ -13,7 +13,8 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from kijabi.api import codec
+from msgspec.structs import replace
+
 from kijabi.api.apiextensions.customresourcedefinition import (
     RESOURCE,
     CustomResourceDefinition,
@@ -106,15 +107,14 @@ class Lifecycle:
             item = self._cache.get(name)
             if item is None or item.obj.metadata.uid != uid:
                 return False
-            crd: CustomResourceDefinition = codec.clone(item.obj)
+            crd: CustomResourceDefinition = item.obj
             status: CustomResourceDefinitionStatus = names.settled(crd, self._group(crd))
             if wanted is not None:
                 status = names.with_condition(status, *wanted)
             if status == crd.status:
                 return True
-            crd.status = status
             try:
-                await self._storage.put(self._cache, item.key, crd, item.revision)
+                await self._storage.put(self._cache, item.key, _with_status(crd, status), item.revision)
             except Changed:
                 continue
             return True
@@ -205,8 +205,7 @@ class Lifecycle:
             item = self._cache.get(name)
             if item is None or item.obj.metadata.uid != uid:
                 return
-            crd: CustomResourceDefinition = codec.clone(item.obj)
-            crd.status = names.with_condition(crd.status, *wanted)
+            crd = _with_status(item.obj, names.with_condition(item.obj.status, *wanted))
             own = crd.metadata
             own.finalizers = tuple(each for each in own.finalizers if each != CLEANUP)
             try:
@@ -217,6 +216,11 @@ class Lifecycle:
                 return
             except Changed:
                 continue
+
+
+def _with_status(crd: CustomResourceDefinition, status: CustomResourceDefinitionStatus) -> CustomResourceDefinition:
+    """A definition to be written, with another status; what it specifies is large, and shared."""
+    return replace(crd, metadata=replace(crd.metadata), status=status)
 
 
 def _contented(crd: CustomResourceDefinition) -> bool:
