@@ -119,6 +119,19 @@ class Viewed(Whole):
         return b'%b%b,"items":[%b]}' % (self.list_head, _encode(meta), bodies)
 
 
+class Computed(Whole):
+    """Objects that are stored nowhere, and so have no resourceVersion."""
+
+    def object(self, item: Item, revision: int) -> bytes:
+        """See Form."""
+        return item.value
+
+    def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
+        """See Form."""
+        body = b",".join([b'{"metadata":{%b' % item.tail() for item in items])
+        return b'%b%b,"items":[%b]}' % (self.list_head, _encode(meta), body)
+
+
 class Partial:
     """Metadata only: PartialObjectMetadata (k8s.io/apimachinery `pkg/apis/meta/v1`)."""
 

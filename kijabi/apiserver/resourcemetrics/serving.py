@@ -20,7 +20,7 @@ from kijabi.api.meta import ObjectMeta, Time, time_now
 from kijabi.api.metrics.podmetrics import ContainerMetrics
 from kijabi.apiserver import options, watch
 from kijabi.apiserver.call import Call, Handler, encoded
-from kijabi.apiserver.forms import Whole, pick
+from kijabi.apiserver.forms import Computed, pick
 from kijabi.apiserver.registry import key_in, namespace_of
 from kijabi.apiserver.resourcemetrics import usage
 from kijabi.apiserver.resourcemetrics.samples import Sample, parse
@@ -95,12 +95,12 @@ class ResourceMetrics:
         resource = call.resource
         if item is None:
             raise status.not_found(resource, key_in(call))
-        form = pick(resource, Whole(resource), call.media, call.request.param("includeObject"))
+        form = pick(resource, Computed(resource), call.media, call.request.param("includeObject"))
         return encoded(call.media, form.object(item, 0))
 
     def _listed(self, call: Call, items: Iterable[Item | None]) -> Response:
         resource = call.resource
-        form = pick(resource, Whole(resource), call.media, call.request.param("includeObject"))
+        form = pick(resource, Computed(resource), call.media, call.request.param("includeObject"))
         wanted = options.list_options(call.request, call.info)
         selection = watch.Selection(resource, Cache(resource), namespace_of(call), wanted.labels, wanted.fields)
         found = [item for item in items if item is not None and selection.matches(item)]
@@ -144,7 +144,7 @@ class ResourceMetrics:
         loop = asyncio.get_running_loop()
         self._looked = loop.time()
         turns = asyncio.Semaphore(AT_ONCE)
-        names = [node.metadata.name for node in self._reader.items(Node)]
+        names = [node.metadata.name for node in self._reader.items(Node) if _serves(node)]
         async with asyncio.TaskGroup() as group:
             tasks = {name: group.create_task(self._scrape(name, turns)) for name in names}
         found = {name: sample for name, task in tasks.items() if (sample := task.result()) is not None}
@@ -166,6 +166,12 @@ class ResourceMetrics:
                 log.info("node not measured", extra={"node": name, "reason": error_text(address, error)})
                 return None
         return parse(text.decode("utf-8", "replace"), clock.wall()) if found.status == 200 else None
+
+
+def _serves(node: Node) -> bool:
+    """Whether a node's kubelet has a server at all; one that only pretends (`fake`) has none."""
+    endpoints = node.status.daemonEndpoints
+    return endpoints is not None and endpoints.kubeletEndpoint is not None and endpoints.kubeletEndpoint.Port > 0
 
 
 def _item(call: Call, about: Node | Pod, used: usage.Usage, fill: Callable[[Any], None]) -> Item:

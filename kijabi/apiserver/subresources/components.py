@@ -12,7 +12,7 @@ from kijabi.api.core.componentstatus import ComponentCondition, ComponentStatus
 from kijabi.api.meta import ObjectMeta
 from kijabi.apiserver import options, watch
 from kijabi.apiserver.call import Call, encoded
-from kijabi.apiserver.forms import Whole, pick
+from kijabi.apiserver.forms import Computed, pick
 from kijabi.apiserver.watchcache import Cache, Item
 from kijabi.client.transport import Response
 
@@ -26,7 +26,7 @@ class Components:
     async def handle(self, call: Call) -> Response:
         """Get or list. Raises NotFound."""
         resource = call.resource
-        form = pick(resource, Whole(resource), call.media, call.request.param("includeObject"))
+        form = pick(resource, Computed(resource), call.media, call.request.param("includeObject"))
         if call.info.verb == "get":
             if call.info.name not in self.checks:
                 raise status.not_found(resource, call.info.name)

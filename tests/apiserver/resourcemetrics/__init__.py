@@ -1,0 +1,1 @@
+"""Tests of metrics.k8s.io."""
