@@ -26,11 +26,29 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """No node can take the pod. message: as in its FailedScheduling event. wakes: what is worth another try."""
+    """No node can take the pod. why: by how many nodes for what reason. wakes: what is worth another try.
 
-    message: str
+    helpful: the rows where the eviction of other pods might make room.
+    """
+
+    why: str
     wakes: Change
     plugins: tuple[str, ...]
+    nodes: int
+    helpful: Mask
+
+    def message(self, preempted: str = "") -> str:
+        """The words of the FailedScheduling event. preempted: why nobody was evicted, if for a reason of its own."""
+        if not self.nodes:
+            return self.why
+        count, useful = self.nodes, int(self.helpful.sum())
+        outcome = {
+            "Preemption is not helpful for scheduling": count - useful,
+            "No preemption victims found for incoming pod": useful,
+        }
+        text = ", ".join(sorted(f"{number} {words}" for words, number in outcome.items() if number))
+        text = f"preemption: 0/{count} nodes are available: {text}." if not preempted else f"preemption: {preempted}"
+        return f"{self.why} {text}"
 
 
 def decide(
@@ -62,7 +80,7 @@ def decide(
             break
     if feasible.any():
         return Placed(_best(pod, nodes, feasible, rng, scores), int(feasible.sum()))
-    return _refusal(len(nodes), reasons, blamed, int(final.sum()))
+    return _refusal(len(nodes), reasons, blamed, nodes.live & ~final)
 
 
 def _best(
@@ -79,22 +97,13 @@ def _best(
     return node.metadata.name
 
 
-def _refusal(count: int, reasons: dict[str, int], blamed: Sequence[Filter], final: int) -> Refused:
-    """The words of a FailedScheduling event, as upstream's FitError and DefaultPreemption put them.
-
-    No pod is evicted for another yet (the issue on every workload brings preemption), so the second sentence says
-    per node whether eviction could not have helped at all or was of no use.
-    """
+def _refusal(count: int, reasons: dict[str, int], blamed: Sequence[Filter], helpful: Mask) -> Refused:
+    """What the filters said, in the words of upstream's FitError."""
     if count == 0:
-        return Refused("no nodes available to schedule pods", Change.NODE_ADDED, ())
+        return Refused("no nodes available to schedule pods", Change.NODE_ADDED, (), 0, helpful)
     why = ", ".join(sorted(f"{number} {reason}" for reason, number in reasons.items()))
-    outcome = {
-        "Preemption is not helpful for scheduling": final,
-        "No preemption victims found for incoming pod": count - final,
-    }
-    preemption = ", ".join(sorted(f"{number} {text}" for text, number in outcome.items() if number))
-    message = f"0/{count} nodes are available: {why}. preemption: 0/{count} nodes are available: {preemption}."
     wakes = Change.NODE_ADDED
     for plugin in blamed:
         wakes |= plugin.wakes
-    return Refused(message, wakes, tuple(plugin.name for plugin in blamed))
+    names = tuple(plugin.name for plugin in blamed)
+    return Refused(f"0/{count} nodes are available: {why}.", wakes, names, count, helpful)

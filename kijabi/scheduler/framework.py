@@ -51,6 +51,20 @@ class Filter(Protocol):
         """(refused rows, reason) pairs; rows refused by none are feasible. Rows without a node do not matter."""
         ...
 
+    def fits(self, pod: PodInfo, nodes: NodeState, row: int, gone: Sequence[PodInfo]) -> bool:
+        """Whether one node could take the pod if these of its pods were gone; asked of filters that are not final."""
+        ...
+
+
+class Final:
+    """What filters have in common whose refusal no eviction changes."""
+
+    final = True
+
+    def fits(self, pod: PodInfo, nodes: NodeState, row: int, gone: Sequence[PodInfo]) -> bool:
+        """See Filter: nobody's leaving makes a difference."""
+        return True
+
 
 class Score(Protocol):
     """Says how good a node is, 0 to 100 for every feasible row after normalisation."""

@@ -2,7 +2,8 @@
 
 One decision at a time over the node state; a placed pod is counted on its node at once (assumed), and bound by a
 task of its own, so that decisions do not wait for the API server. If the binding fails the pod is taken off again and
-backs off. Pods and nodes come from the informers that the controllers share.
+backs off. A pod that fits nowhere may take the place of others (`eviction.py`). Pods, nodes and disruption budgets come
+from the informers that the controllers share.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import ObjectMeta, time_now
+from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kijabi.base import rand
 from kijabi.base.errors import ApiError, ConnectionLost, KijabiError, NotFound
 from kijabi.client.client import Client
@@ -23,9 +25,11 @@ from kijabi.client.events import Recorder
 from kijabi.client.informer import Informers
 from kijabi.scheduler import podinfo
 from kijabi.scheduler.decide import Placed, Refused, decide
+from kijabi.scheduler.eviction import Evictions
 from kijabi.scheduler.framework import Bind, Change, Reserve
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.podinfo import PodInfo
+from kijabi.scheduler.preempt import Candidate, choose
 from kijabi.scheduler.queue import SchedulingQueue
 
 log = logging.getLogger(__name__)
@@ -75,10 +79,12 @@ class Scheduler:
         self._reserves = reserves
         self._bind = bind or DefaultBind(client)
         self._assumed: set[str] = set()
+        self._evictions = Evictions(client, recorder, name)
         self._slots = asyncio.Semaphore(BINDINGS_AT_ONCE)
         self._reports = asyncio.Semaphore(REPORTS_AT_ONCE)
         self._pods = informers.of(Pod)
         self._node_informer = informers.of(Node)
+        self._budgets = informers.of(PodDisruptionBudget)
         self._pods.add_handler(self._on_pod)
         self._node_informer.add_handler(self._on_node)
 
@@ -98,6 +104,7 @@ class Scheduler:
         uid = (new or old).metadata.uid  # type: ignore[union-attr]
         if new is None or new.status.phase in ("Succeeded", "Failed"):
             self._assumed.discard(uid)
+            self._evictions.forget(uid)
             self.queue.remove(uid)
             if self.nodes.remove_pod(uid):
                 self.queue.changed(Change.POD_GONE)
@@ -110,6 +117,7 @@ class Scheduler:
     def _on_placed_pod(self, old: Pod | None, new: Pod) -> None:
         uid = new.metadata.uid
         self._assumed.discard(uid)
+        self._evictions.forget(uid)
         self.queue.remove(uid)
         if self.nodes.node_of(uid) == new.spec.nodeName and old is not None and old.spec is new.spec:
             return
@@ -124,8 +132,10 @@ class Scheduler:
         mine = (new.spec.schedulerName or DEFAULT_NAME) == self.name
         if not mine or new.spec.schedulingGates or new.metadata.deletionTimestamp is not None:
             self.queue.remove(uid)
+            self._evictions.forget(uid)
             return
         info = podinfo.of(new)
+        self._evictions.seen(info, old)
         if old is None or uid not in self.queue or _differs(old, new):
             self.queue.add(info)
         else:
@@ -137,6 +147,7 @@ class Scheduler:
         """Place pods until cancelled; waits for the informers first."""
         await self._node_informer.wait_synced()
         await self._pods.wait_synced()
+        await self._budgets.wait_synced()
         async with asyncio.TaskGroup() as tasks:
             while True:
                 info = await self.queue.pop()
@@ -146,7 +157,9 @@ class Scheduler:
 
     def _place(self, info: PodInfo, tasks: asyncio.TaskGroup) -> None:
         """One decision, and a task that makes it true; gives the binding slot back where none is needed."""
-        match decide(info, self.nodes, rand.rng()):
+        with self._evictions.expected(info, self.nodes):
+            outcome = decide(info, self.nodes, rand.rng())
+        match outcome:
             case Placed(node=node):
                 self._assumed.add(info.uid)
                 self.nodes.add_pod(info, node)
@@ -154,9 +167,28 @@ class Scheduler:
             case Refused() as refused:
                 self._slots.release()
                 self.queue.refused(info.uid, refused.wakes)
-                self._recorder.event(info.pod, "Warning", "FailedScheduling", refused.message)
-                if not _says(info.pod, refused.message):
-                    tasks.create_task(self._report(info, refused.message), name=f"report {info.key}")
+                message = self._make_room(info, refused, tasks)
+                self._recorder.event(info.pod, "Warning", "FailedScheduling", message)
+                if not _says(info.pod, message):
+                    tasks.create_task(self._report(info, message), name=f"report {info.key}")
+
+    def _make_room(self, info: PodInfo, refused: Refused, tasks: asyncio.TaskGroup) -> str:
+        """Evict pods of lower priority if that helps; what to say about why the pod waits."""
+        current = self._pods.get
+        why_not = self._evictions.eligible(info, self.nodes, refused, current)
+        if why_not:
+            return refused.message(why_not)
+        with self._evictions.expected(info, self.nodes):
+            chosen = choose(info, self.nodes, refused.helpful, tuple(self._budgets.items()), rand.rng())
+        if chosen is None:
+            return refused.message()
+        self._evictions.nominate(info, chosen.node)
+        tasks.create_task(self._evict(info, chosen), name=f"evict for {info.key}")
+        return refused.why
+
+    async def _evict(self, info: PodInfo, chosen: Candidate) -> None:
+        if not await self._evictions.carry_out(info, chosen):
+            self.queue.failed(info.uid)
 
     async def _bind_pod(self, info: PodInfo, node: str) -> None:
         reserved: list[Reserve] = []

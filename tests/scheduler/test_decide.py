@@ -58,7 +58,7 @@ def place(who: Pod, nodes: NodeState) -> str:
 def refusal(who: Pod, nodes: NodeState) -> str:
     result = outcome(who, nodes)
     assert isinstance(result, Refused)
-    return result.message
+    return result.message()
 
 
 def test_the_emptier_node_is_better() -> None:

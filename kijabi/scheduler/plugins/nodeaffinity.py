@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kijabi.api.core.nodeselector import NodeSelectorRequirement, NodeSelectorTerm
-from kijabi.scheduler.framework import Change, Mask, Scores, normalise
+from kijabi.scheduler.framework import Change, Final, Mask, Scores, normalise
 from kijabi.scheduler.nodestate import ABSENT, NodeState
 from kijabi.scheduler.podinfo import PodInfo
 
@@ -58,11 +58,10 @@ def matches_term(term: NodeSelectorTerm, nodes: NodeState) -> Mask:
     return rows
 
 
-class NodeAffinity:
+class NodeAffinity(Final):
     """Refuses nodes outside the pod's node selector or required terms; prefers those in its preferred terms."""
 
     name = "NodeAffinity"
-    final = True
     wakes = Change.NODE_ADDED | Change.NODE_LABELS | Change.POD_CHANGED
 
     def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[tuple[Mask, str]]:

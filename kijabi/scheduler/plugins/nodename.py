@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kijabi.scheduler.framework import Change, Mask
+from kijabi.scheduler.framework import Change, Final, Mask
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.podinfo import PodInfo
 
 
-class NodeName:
+class NodeName(Final):
     """Refuses every node but the one in spec.nodeName."""
 
     name = "NodeName"
-    final = True
     wakes = Change.NODE_ADDED
 
     def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[tuple[Mask, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,3 +27,11 @@ class NodePorts:
             held = nodes.ports_on(row)
             refused[row] = any(conflicts(mine, other) for mine in pod.ports for other in held)
         return ((refused, "node(s) didn't have free ports for the requested pod ports"),)
+
+    def fits(self, pod: PodInfo, nodes: NodeState, row: int, gone: Sequence[PodInfo]) -> bool:
+        """See Filter."""
+        if not pod.ports:
+            return True
+        freed = Counter(port for other in gone for port in other.ports)
+        held = [port for port, count in nodes.ports_on(row).items() if count > freed[port]]
+        return not any(conflicts(mine, other) for mine in pod.ports for other in held)

@@ -39,6 +39,18 @@ class NodeResourcesFit:
             refusals.append((lacking, f"Insufficient {resource}"))
         return refusals
 
+    def fits(self, pod: PodInfo, nodes: NodeState, row: int, gone: Sequence[PodInfo]) -> bool:
+        """See Filter."""
+        if nodes.requested[PODS][row] - len(gone) + 1 > nodes.allocatable[PODS][row]:
+            return False
+        for resource, amount in pod.requests.items():
+            room, taken = nodes.allocatable.get(resource), nodes.requested.get(resource)
+            freed = sum(other.requests.get(resource, 0) for other in gone)
+            left = (room[row] if room is not None else 0) - (taken[row] if taken is not None else 0) + freed
+            if amount and amount > left:
+                return False
+        return True
+
     def score(self, pod: PodInfo, nodes: NodeState, feasible: Mask) -> Scores:
         total = np.zeros(nodes.capacity, dtype=np.float64)
         weights = np.zeros(nodes.capacity, dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kijabi.scheduler.framework import Change, Mask
+from kijabi.scheduler.framework import Change, Final, Mask
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.plugins.tainttoleration import tolerates
 from kijabi.scheduler.podinfo import PodInfo
@@ -12,11 +12,10 @@ from kijabi.scheduler.podinfo import PodInfo
 TAINT = ("node.kubernetes.io/unschedulable", "", "NoSchedule")
 
 
-class NodeUnschedulable:
+class NodeUnschedulable(Final):
     """Refuses nodes with spec.unschedulable."""
 
     name = "NodeUnschedulable"
-    final = True
     wakes = Change.NODE_ADDED | Change.NODE_TAINTS | Change.POD_CHANGED
 
     def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[tuple[Mask, str]]:

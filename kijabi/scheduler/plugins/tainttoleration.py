@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kijabi.api.core.affinity import Toleration
-from kijabi.scheduler.framework import Change, Mask, Scores, normalise
+from kijabi.scheduler.framework import Change, Final, Mask, Scores, normalise
 from kijabi.scheduler.nodestate import NodeState, TaintSet
 from kijabi.scheduler.podinfo import PodInfo
 
@@ -53,11 +53,10 @@ def _per_row(pod: PodInfo, nodes: NodeState, effects: tuple[str, ...], *, soft: 
     return np.asarray(counts, dtype=np.float64)[nodes.taints]
 
 
-class TaintToleration:
+class TaintToleration(Final):
     """Refuses nodes with a hard taint that the pod does not tolerate; prefers those with fewer soft ones."""
 
     name = "TaintToleration"
-    final = True
     wakes = Change.NODE_ADDED | Change.NODE_TAINTS | Change.POD_CHANGED
 
     def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[tuple[Mask, str]]:
