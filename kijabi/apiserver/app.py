@@ -221,10 +221,11 @@ class App:
             plain.add(path, page)
         self.addresses.start()
         self.metrics.now = asyncio.get_running_loop().time
+        fields = FieldManager(self.routes)
         security.admission.extend(
-            dynamic(self.caches, Kinds(self.routes), self.webhooks, security.authorizer)
+            dynamic(self.caches, Kinds(self.routes), self.webhooks, security.authorizer, fields.schema)
         )
-        registry = Registry(self.storage, security.authorizer, FieldManager(self.routes))
+        registry = Registry(self.storage, security.authorizer, fields)
         self.routes.listen(security.admission.forget)
         self._customs = CustomResources(self.routes, self.storage, registry.deletion, self.webhooks)
         self._customs.start()

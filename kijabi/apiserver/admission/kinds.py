@@ -7,6 +7,7 @@ custom resources are included and a CustomResourceDefinition that changes is see
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from kijabi.api import codec
@@ -55,6 +56,13 @@ class Kinds:
         resources = self.routes.versions.get((group, version), {})
         return next((each for each in resources.values() if each.resource.kind == kind and each.cache), None)
 
+    async def read(self, served: Served, items: Sequence[Item]) -> list[Any]:
+        """Stored objects in the version that is served. Raises what a failed conversion gives."""
+        if served.view is not None:
+            return [item.obj for item in await served.view.items(items)]
+        down = served.resource.down
+        return [down(item.obj) if served.viewed and down is not None else item.obj for item in items]
+
     async def convert(self, obj: Any, source: Resource, target: Resource) -> Any:
         """An object of one version as one of another; it may be the same object. Raises what a failed conversion
         gives, and LookupError where one of them is not served any more."""
@@ -62,12 +70,8 @@ class Kinds:
             return obj  # a subresource's body is the same in all versions
         ours, theirs = self._served(source), self._served(target)
         stored = await _stored(ours, obj)
-        if theirs.view is not None:
-            own = stored.metadata
-            item = Item("", own.namespace, own.name, stored, codec.encode(stored), 0)
-            return (await theirs.view.items([item]))[0].obj
-        down = target.down
-        return down(stored) if theirs.viewed and down is not None else stored
+        own = stored.metadata
+        return (await self.read(theirs, [Item("", own.namespace, own.name, stored, codec.encode(stored), 0)]))[0]
 
     def _served(self, resource: Resource) -> Served:
         found = self.routes.find(resource.group, resource.version, resource.plural)
