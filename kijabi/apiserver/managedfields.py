@@ -30,7 +30,7 @@ from kijabi.api.resource import Resource
 from kijabi.api.struct import NO_JSON, Struct
 from kijabi.apiserver.call import Call
 from kijabi.apiserver.routes import Routes, Served
-from kijabi.apiserver.strategy import KEEPS_METADATA, has_status
+from kijabi.apiserver.strategy import KEEPS_METADATA
 from kijabi.apiserver.watchcache import Item
 from kijabi.base.errors import ApiError
 
@@ -91,9 +91,10 @@ def _resets(qualified: str, custom: bool, own_status: bool, sub: str) -> tuple[T
             return {}, ()
 
 
-def scope_of(resource: Resource, sub: str) -> Scope:
+def scope_of(served: Served, sub: str) -> Scope:
     """Where a write happens, and what it can change there."""
-    reset, only = _resets(resource.qualified, resource.type is Custom, has_status(resource), sub)
+    resource = served.resource
+    reset, only = _resets(resource.qualified, resource.custom, "status" in served.subresources, sub)
     return Scope(resource.api_version, sub, reset, only)
 
 
@@ -113,11 +114,13 @@ class FieldManager:
         if own.managedFields is not NO_JSON:
             managed = _sent_or(own.managedFields, NO_JSON)
             own.managedFields = NO_JSON
-        scope = scope_of(served.resource, "")
-        empty = _empty(served.resource)
+        scope = scope_of(served, "")
         try:
-            changes = compare(self.schema(served.resource), _whole(empty, scope), _whole(obj, scope))
-            elsewhere = await self._elsewhere(served, empty, obj, managed) if managed else {}
+            nothing = {"metadata": {}} if served.resource.type is Custom else _nothing(served.resource.type)
+            changes = compare(self.schema(served.resource), nothing, _whole(obj, scope))
+            elsewhere: dict[str, Changes] = {}
+            if managed:
+                elsewhere = await self._elsewhere(served, scope, _empty(served.resource), obj, managed)
         except (typed.Mismatch, ApiError) as problem:
             log.warning("fields of a new %s are not managed: %s", served.resource.kind, problem)
             return
@@ -133,13 +136,13 @@ class FieldManager:
             own.managedFields = managers.write(managed)
         if own.managedFields is NO_JSON:
             return  # of an object that nobody tracks, an update does not begin to
-        scope = scope_of(served.resource, call.info.subresource)
+        scope = scope_of(served, call.info.subresource)
         try:
             changes = self._changes(served.resource, scope, old, new)
             if not changes and managed is None:
                 return
             managed = managers.stored(before) if managed is None else managed
-            elsewhere = await self._elsewhere(served, old, new, managed)
+            elsewhere = await self._elsewhere(served, scope, old, new, managed)
             own.managedFields = managers.write(_update(call, scope, managed, changes, elsewhere))
         except (typed.Mismatch, ApiError, ValueError) as problem:
             log.warning("managed fields of %s %s stay as they are: %s", served.resource.kind, own.name, problem)
@@ -154,14 +157,17 @@ class FieldManager:
         changes = compare(self.schema(resource), *parts, equal)
         return changes.filtered(scope.reset, scope.only)
 
-    async def _elsewhere(self, served: Served, old: Any, new: Any, managed: Managed) -> dict[str, Changes]:
+    async def _elsewhere(
+        self, served: Served, scope: Scope, old: Any, new: Any, managed: Managed
+    ) -> dict[str, Changes]:
         """What differs, in the other versions in which managers are recorded."""
         found: dict[str, Changes] = {}
         for version in {entry.version for entry in managed.values()} - {served.resource.api_version}:
             other = self.version(served, version)
             if other is not None:
                 before, after = await convert(served, other, old), await convert(served, other, new)
-                found[version] = compare(self.schema(other.resource), _document(before), _document(after), same)
+                changes = compare(self.schema(other.resource), _document(before), _document(after), same)
+                found[version] = changes.filtered(scope.reset, scope.only)
         return found
 
     # Versions
@@ -194,7 +200,7 @@ class FieldManager:
         Raises Conflict, BadRequest, or an ApiError for a configuration that is not of the type.
         """
         resource = served.resource
-        scope = scope_of(resource, call.info.subresource)
+        scope = scope_of(served, call.info.subresource)
         empty = _document(_empty(resource))
         document = _document(live) if live is not None else empty
         document["kind"], document["apiVersion"] = resource.kind, resource.api_version
@@ -271,7 +277,7 @@ async def apply(
     except typed.Mismatch as problem:
         raise ApiError(f"failed to create typed patch object ({identify(config)}): {problem}", code=500) from None
     if not managed:
-        changes = compare(kind, empty, live, same)
+        changes = compare(kind, empty, live, same).filtered(scope.reset, scope.only)
         managed = updater.update({}, scope, BEFORE_APPLY, changes, {}, meta.time_now())
     force = bool(call.options.force)
     try:
@@ -356,6 +362,12 @@ def _empty(resource: Resource) -> Any:
     if isinstance(obj, Custom):
         obj.apiVersion, obj.kind = resource.api_version, resource.kind
     return obj
+
+
+@cache
+def _nothing(cls: Any) -> Document:
+    """What an object with nothing in it shows all the same."""
+    return codec.to_builtins(cls())
 
 
 def _document(obj: Struct) -> Document:

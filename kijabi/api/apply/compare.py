@@ -44,6 +44,7 @@ class Changes(NamedTuple):
 
 
 NOTHING = Changes()
+_CONTAINERS = (dict, list)
 
 
 def compare(schema: Schema, old: Json, new: Json, equal: Equal = eq) -> Changes:
@@ -88,7 +89,10 @@ def _put(tree: Tree, text: str, node: Tree) -> None:
 
 
 def _differ(schema: Schema, old: Json, new: Json, text: str, out: Trees, equal: Equal) -> None:
-    """What changed in a field that is there before and after."""
+    """What changed in a field that is there before and after, and differs."""
+    if old.__class__ not in _CONTAINERS and new.__class__ not in _CONTAINERS:
+        _put(out[1], text, LEAF)
+        return
     for kind in dict.fromkeys((schema.kind(old), schema.kind(new))):  # both, if the value changed its nature
         below: Trees = ({}, {}, {})
         if kind == "map" and schema.map is not None and not schema.map.atomic and _either(dict, old, new):

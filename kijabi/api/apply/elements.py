@@ -40,6 +40,12 @@ def item(value: Any) -> str:
     return f"v:{json_text(value)}"
 
 
+@lru_cache(maxsize=SEEN)
+def named(key: str, text: str) -> str:
+    """The step to the item of a list whose one key is a text, as nearly all are."""
+    return f"k:{{{json_text(key)}:{json_text(text)}}}"
+
+
 def keyed(pairs: Iterable[tuple[str, Any]]) -> str:
     """The step to the item of a list with these keys; pairs: in order of their names."""
     return "k:{" + ",".join(f"{json_text(name)}:{json_text(value)}" for name, value in pairs) + "}"

@@ -8,7 +8,7 @@ The API server keeps the list raw in an object (`api/meta.py`) and calls `stored
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -74,12 +74,24 @@ class Entry:
         raw = bytes(self._raw)
         return not raw or any(step in raw for step in steps)
 
+    def at(self, time: Time) -> Entry:
+        """The same, written anew."""
+        return Entry(self.version, self.applied, self._tree, time, self._raw)
+
     def raw(self) -> msgspec.Raw:
         """Its FieldsV1."""
         return self._raw or msgspec.Raw(fieldset.encode(self.fields))
 
 
 Managed = dict[Manager, Entry]
+
+
+def _moment(cls: Any, value: Any) -> Any:
+    return cls.parse(value)
+
+
+# Their FieldsV1 are parts of the list's bytes: the table does not outlive the write that it is read for.
+_decode = msgspec.json.Decoder(tuple[ManagedFieldsEntry, ...], dec_hook=_moment).decode
 
 
 def manager(name: str, operation: str, version: str, subresource: str) -> Manager:
@@ -100,15 +112,16 @@ def name_of(field_manager: str, user_agent: str) -> str:
 def stored(raw: msgspec.Raw) -> Managed:
     """The table of an object in the store; none at all if the list cannot be read."""
     managed: Managed = {}
+    if raw is NO_JSON:
+        return managed
     try:
-        entries = codec.parse_managed(raw)
-    except BadRequest:
+        entries = _decode(raw)
+    except msgspec.MsgspecError:
         return managed
     for entry in entries:
-        who = Manager(
-            entry.manager, entry.operation, "" if entry.operation == APPLY else entry.apiVersion, entry.subresource
-        )
-        managed[who] = Entry(entry.apiVersion, entry.operation == APPLY, None, entry.time, entry.fieldsV1)
+        applied, version = entry.operation == APPLY, entry.apiVersion
+        who = Manager(entry.manager, entry.operation, "" if applied else version, entry.subresource)
+        managed[who] = Entry(version, applied, None, entry.time, entry.fieldsV1)
     return managed
 
 

@@ -47,8 +47,10 @@ def step(shape: List, value: Json) -> str:
     if not isinstance(value, dict):
         raise Mismatch("associative list with keys may not have non-map elements")
     keys = shape.keys
-    if len(keys) == 1 and keys[0] in value:
-        return elements.keyed(((keys[0], value[keys[0]]),))
+    if len(keys) == 1:
+        only = value.get(keys[0])
+        if only.__class__ is str:
+            return elements.named(keys[0], only)
     pairs = []
     for key in sorted(keys):
         found = value[key] if key in value else shape.default(key)

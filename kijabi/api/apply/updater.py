@@ -66,29 +66,31 @@ def update(
 ) -> Managed:
     """The table after a write by `name` that is no apply: it owns what it wrote, and others own that no more.
 
-    changes: in the version of the write; elsewhere: in the other versions of the table, as far as they exist.
+    changes: in the version of the write; elsewhere: in the other versions of the table, as far as they exist. Both as
+    far as such a write can change fields (`Changes.filtered`).
     """
-    changes = changes.filtered(scope.reset, scope.only)
-    by_version = {version: more.filtered(scope.reset, scope.only) for version, more in elsewhere.items()}
-    by_version[scope.version] = changes
-    out = _lost(managed, by_version)
+    by_version = {**elsewhere, scope.version: changes}
+    who = managers.manager(name, UPDATE, scope.version, scope.subresource)
     written = fieldset.difference(changes.written, STRIPPED)
-    if written:
-        who = managers.manager(name, UPDATE, scope.version, scope.subresource)
-        before = out.get(who)
-        fields = fieldset.union(written, before.fields) if before is not None else written
-        out[who] = Entry(scope.version, False, fields, now)
+    own = managed.get(who) if written else None
+    out = _lost(managed, by_version, who if own is not None else None)
+    if own is not None:
+        kept = fieldset.difference(own.fields, changes.removed) if changes.removed else own.fields
+        same_fields = kept == own.fields and fieldset.covers(kept, written)
+        out[who] = own.at(now) if same_fields else Entry(scope.version, False, fieldset.union(kept, written), now)
+    elif written:
+        out[who] = Entry(scope.version, False, written, now)
     return managers.capped(out)
 
 
-def _lost(managed: Managed, by_version: Mapping[str, Changes]) -> Managed:
-    """Everybody without the fields that changed in their version."""
+def _lost(managed: Managed, by_version: Mapping[str, Changes], writer: Manager | None = None) -> Managed:
+    """Everybody but the writer without the fields that changed in their version."""
     gone = {version: fieldset.union(each.written, each.removed) for version, each in by_version.items()}
     steps = {version: [step.encode() for step in each] for version, each in gone.items()}
     out: Managed = {}
     for who, entry in managed.items():
         lost = gone.get(entry.version)
-        if lost is None:
+        if lost is None or who == writer:
             continue  # of a version that is no more
         if lost and entry.may_touch(steps[entry.version]):
             kept = fieldset.difference(entry.fields, lost)
