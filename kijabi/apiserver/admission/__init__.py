@@ -4,10 +4,10 @@ The registry puts every write through `chain.py`: all plug-ins may change the ob
 then all may refuse it. A plug-in is one file (see `plugin.py`) and one line in `chain.plugins`, which has upstream's
 order and all that is on by default there:
 
-- of namespaces: `namespacelifecycle.py` (nothing new where all goes), `limitranger.py`, `resourcequota.py` (last of all,
-  charged with the write), `podsecurity.py` with its checks.
-- of pods: `serviceaccount.py`, `priority.py`, `tolerations.py`, `runtimeclass.py`, `podtopologylabels.py`, `podresize.py`
-  and `nodefeatures.py`.
+- of namespaces: `namespacelifecycle.py` (nothing new where all goes), `limitranger.py`, `podsecurity.py` with its
+  checks, and `resourcequota.py` (last of all, charged with the write).
+- of pods: `serviceaccount.py`, `priority.py`, `tolerations.py`, `runtimeclass.py`, `podtopologylabels.py`,
+  `podresize.py` and `nodefeatures.py`.
 - of nodes: `noderestriction.py` with `podcertificates.py` (a kubelet writes only what is its own), `nodetaint.py`.
 - of storage and networks: `defaultclasses.py`, `storageprotection.py`, `claimresize.py`.
 - of rights: `certificates.py`, and `authz/escalation.py`.
