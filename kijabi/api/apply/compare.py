@@ -90,10 +90,37 @@ def _put(tree: Tree, text: str, node: Tree) -> None:
 
 def _differ(schema: Schema, old: Json, new: Json, text: str, out: Trees, equal: Equal) -> None:
     """What changed in a field that is there before and after, and differs."""
-    if old.__class__ not in _CONTAINERS and new.__class__ not in _CONTAINERS:
+    kind = old.__class__
+    if kind not in _CONTAINERS and new.__class__ not in _CONTAINERS:
         _put(out[1], text, LEAF)
-        return
-    for kind in dict.fromkeys((schema.kind(old), schema.kind(new))):  # both, if the value changed its nature
+    elif kind is not new.__class__:
+        _differ_in_nature(schema, old, new, text, out, equal)
+    elif kind is dict and schema.map is not None and not schema.map.atomic:
+        below: Trees = ({}, {}, {})
+        _maps(schema.map, old, new, below, equal)
+        _attach(below, text, out)
+    elif kind is list and schema.list is not None and not schema.list.atomic:
+        below = ({}, {}, {})
+        _lists(schema.list, old, new, below, equal)
+        _attach(below, text, out)
+    else:
+        _put(out[1], text, LEAF)
+
+
+def _attach(below: Trees, text: str, out: Trees) -> None:
+    """What was found below a field."""
+    removed, modified, added = below
+    if removed:
+        _put(out[0], text, removed)
+    if modified:
+        _put(out[1], text, modified)
+    if added:
+        _put(out[2], text, added)
+
+
+def _differ_in_nature(schema: Schema, old: Json, new: Json, text: str, out: Trees, equal: Equal) -> None:
+    """As `_differ`, of a value that was something and now is null, or of another type: taken as each of the two."""
+    for kind in dict.fromkeys((schema.kind(old), schema.kind(new))):
         below: Trees = ({}, {}, {})
         if kind == "map" and schema.map is not None and not schema.map.atomic and _either(dict, old, new):
             mine, yours = old if old.__class__ is dict else {}, new if new.__class__ is dict else {}
@@ -101,11 +128,9 @@ def _differ(schema: Schema, old: Json, new: Json, text: str, out: Trees, equal: 
         elif kind == "list" and schema.list is not None and not schema.list.atomic and _either(list, old, new):
             left, right = old if old.__class__ is list else [], new if new.__class__ is list else []
             _lists(schema.list, left, right, below, equal)
-        elif not equal(old, new):
+        else:
             _put(out[1], text, LEAF)
-        for tree, node in zip(out, below, strict=True):
-            if node:
-                _put(tree, text, node)
+        _attach(below, text, out)
 
 
 def _either(kind: type, old: Json, new: Json) -> bool:
