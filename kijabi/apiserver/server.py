@@ -155,12 +155,12 @@ class ApiServer:
     async def _forward(
         self, service: APIService, request: Request, peer: Peer, user: UserInfo, info: RequestInfo
     ) -> Answered:
-        """Let the API server answer that serves this version. Only watches and streams may last."""
-        if info.verb == "watch" or info.subresource in _LONG_RUNNING or is_upgrade(request):
-            return await self.aggregator.forward(service, request, peer, user, None)
-        until = asyncio.get_running_loop().time() + deadline(request)
+        """Let the API server answer that serves this version. It must begin in time; watches and streams may last."""
+        lasting = info.verb == "watch" or info.subresource in _LONG_RUNNING or is_upgrade(request)
+        seconds = REQUEST_TIMEOUT if lasting else deadline(request)
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout(seconds) as timer:
+                until = None if lasting else timer.when()
                 return await self.aggregator.forward(service, request, peer, user, until)
         except TimeoutError:
             raise status.timeout("request did not complete within the allotted timeout") from None
