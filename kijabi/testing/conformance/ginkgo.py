@@ -17,6 +17,7 @@ from kijabi.testing.conformance.results import CONFORMANCE, FAILED, PASSED, SKIP
 SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 # The head of a finished test's report: `• [2.853 seconds]`, `• [FAILED] [20.4 seconds]`, `S [SKIPPED] [0.01 seconds]`.
 FINISHED = re.compile(r"^(?:•|S|P) (?:\[(?P<state>[A-Z ]+)\] )?\[(?P<seconds>[\d.]+) seconds\]$")
+LABELS = re.compile(r" \[sig-[^\[\]]*\]$")  # what ginkgo writes after a test's name
 MAX_PATTERN = 120_000  # bytes; Linux takes no argument of 128 KiB or more
 
 
@@ -115,7 +116,7 @@ class Progress:
         if head is None or CONFORMANCE not in line:
             return None
         state = (head["state"] or PASSED).lower()
-        test = line.partition(CONFORMANCE)[0].replace("[It] ", "") + CONFORMANCE  # the mark of where it failed
+        test = LABELS.sub("", line).replace("[It] ", "")  # which marks where it failed
         result = state if state in (PASSED, SKIPPED) else FAILED
         self.ended.append(Outcome(test, result, float(head["seconds"]), "" if result == PASSED else state))
         failed = sum(one.result == FAILED for one in self.ended)

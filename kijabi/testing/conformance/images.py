@@ -79,11 +79,13 @@ def _demo(name: str) -> TestImage:
 
 
 NGINX = next(recipe for recipe in RECIPES if recipe.name == "nginx")
-NETWORK_TOOLS = ("bind9-dnsutils", "curl", "netcat-openbsd", "iproute2", "iperf", "bash", "socat")
+NETWORK_TOOLS = ("bind9-dnsutils", "curl", "netcat-openbsd", "iproute2", "iperf", "bash", "dash", "libc-bin", "socat")
+# The shell of busybox-static takes its own tools before those of the search path: `nc` would be another than it looks.
+PLAIN_SHELL = {"usr/bin/sh": "-> dash"}
 IMAGES = (
     TestImage(
         names=("Agnhost", "AgnhostPrev"),
-        recipe=_agnhost("agnhost", NETWORK_TOOLS, {"usr/bin/nc": "-> nc.openbsd"}),
+        recipe=_agnhost("agnhost", NETWORK_TOOLS, {"usr/bin/nc": "-> nc.openbsd", **PLAIN_SHELL}),
         programs={"agnhost": AGNHOST},
         copies=AGNHOST_FILES,
     ),
@@ -106,7 +108,12 @@ IMAGES = (
     ),
     TestImage(
         names=("GlibcDnsTesting",),
-        recipe=Recipe(name="glibc-dns-testing", packages=("bind9-dnsutils", "bash", "libc-bin"), cmd=("bash",)),
+        recipe=Recipe(
+            name="glibc-dns-testing",
+            packages=("bind9-dnsutils", "bash", "dash", "libc-bin"),
+            cmd=("bash",),
+            files=PLAIN_SHELL,
+        ),
     ),
     TestImage(names=("Nginx", "NginxNew"), recipe=NGINX),
     TestImage(
