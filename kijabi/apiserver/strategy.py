@@ -18,7 +18,7 @@ KEEPS_METADATA = frozenset((
     "podcertificaterequests.certificates.k8s.io", "servicecidrs.networking.k8s.io",
     "storageversionmigrations.storagemigration.k8s.io", "resourceclaims.resource.k8s.io",
     "devicetaintrules.resource.k8s.io", "volumeattachments.storage.k8s.io",
-    "validatingadmissionpolicies.admissionregistration.k8s.io", "customresourcedefinitions.apiextensions.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io",
 ))  # fmt: skip
 
 def has_status(resource: Resource) -> bool:

@@ -414,7 +414,7 @@ def _approval(new: CustomResourceDefinition, old: CustomResourceDefinition | Non
         return []
     annotation = new.metadata.annotations.get(APPROVAL, "")
     state = _approval_state(annotation)
-    if state == "approved" or (
+    if state in ("approved", "bypassed") or (
         old is not None and state == _approval_state(old.metadata.annotations.get(APPROVAL, ""))
     ):
         return []

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from kijabi.api import codec, formats, validation
 from kijabi.api.apiextensions import validation as schemas
 from kijabi.api.apiextensions.defaulting import apply_defaults
@@ -18,11 +20,13 @@ from kijabi.api.custom import Custom
 from kijabi.api.gotext import quote
 from kijabi.api.resource import FieldError
 from kijabi.apiserver.crd import scale
+from kijabi.base.errors import BadRequest
 
 if TYPE_CHECKING:
     from kijabi.apiserver.crd.definition import Version
 
 STATUS = "status"
+MAX_DEPTH = 250  # levels of an object: every walk over one takes a few frames of Python for each
 _STANDARD_FINALIZERS = frozenset(("orphan", "foregroundDeletion", "kubernetes"))
 
 
@@ -38,7 +42,11 @@ class Rules:
     # What Resource calls
 
     def prune(self, obj: Custom) -> list[str]:
-        """Drop what the schema does not know, in place, and name it as a strict decoder does."""
+        """Drop what the schema does not know, in place, and name it as a strict decoder does.
+
+        Raises BadRequest for what nests deeper than can be walked.
+        """
+        refuse_depth(obj.content)
         return [f'unknown field "{path}"' for path in prune(obj.content, self.version.structural)]
 
     def default(self, obj: Custom) -> None:
@@ -121,6 +129,24 @@ class Rules:
         seen = bool(schema.rules) or "metadata" in schema.properties
         whole["metadata"] = codec.to_builtins(obj.metadata) if seen else {"name": obj.metadata.name}
         return {**whole, **obj.content}
+
+
+def refuse_depth(content: dict[str, Any]) -> None:
+    """Raises BadRequest if objects and lists nest deeper than MAX_DEPTH; without recursion, and seldom by looking."""
+    text = msgspec.json.encode(content)
+    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+        return
+    level: list[Any] = [content]
+    for _ in range(MAX_DEPTH):
+        level = [
+            part
+            for value in level
+            for part in (value.values() if isinstance(value, dict) else value)
+            if isinstance(part, dict | list)
+        ]
+        if not level:
+            return
+    raise BadRequest("exceeded max depth")
 
 
 def _finalizer_warnings(name: str) -> list[str]:

@@ -9,6 +9,7 @@ CustomResourceDefinitions"; the order of apiextensions-apiserver's storage codec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,7 @@ from kijabi.api.custom import Custom
 from kijabi.apiserver.crd.conversion import ConversionError, Converter, identity
 from kijabi.apiserver.crd.definition import Version
 from kijabi.apiserver.watchcache import Item
+from kijabi.base.errors import BadRequest
 
 
 class Rendering:
@@ -61,17 +63,18 @@ class Rendering:
         if target is None:
             about = identity(obj.apiVersion, obj.kind)
             target = (await self._converter.convert([obj], storage.api_version, about=about))[0]
-        content = copy(target.content)
-        prune(content, storage.structural)
+        content = _pruned(target.content, storage)
         return Custom(apiVersion=storage.api_version, kind=target.kind, metadata=target.metadata, content=content)
 
     def _as_stored(self, obj: Custom) -> Custom:
-        """The object by the rules of the version that it is stored in, as they are now; itself if it keeps them."""
+        """The object by the rules of the version that it is stored in, as they are now; itself if it keeps them.
+
+        Raises ConversionError if there is no such version, or the object cannot be walked.
+        """
         version = self._definition.version_of(obj.apiVersion)
         if version is None:
             raise ConversionError(f"request to convert CR from an invalid group/version: {obj.apiVersion}")
-        content = copy(obj.content)
-        prune(content, version.structural)
+        content = _pruned(obj.content, version)
         apply_defaults(content, version.structural)
         metadata = obj.metadata
         if content == obj.content and metadata.generation:
@@ -87,8 +90,7 @@ class Rendering:
             return item
         content = shown.content
         if stored.apiVersion != shown.apiVersion:
-            content = copy(content)
-            prune(content, self.version.structural)
+            content = _pruned(content, self.version)
             if content == shown.content:
                 content = shown.content
         same = content is stored.content and shown.metadata is stored.metadata
@@ -99,3 +101,13 @@ class Rendering:
             unversioned = msgspec.structs.replace(shown.metadata, resourceVersion="")
             value = codec.encode(msgspec.structs.replace(obj, metadata=unversioned))
         return Item(item.key, item.namespace, item.name, obj, value, item.revision)
+
+
+def _pruned(content: dict[str, Any], version: Version) -> dict[str, Any]:
+    """A copy without what a version does not know. Raises ConversionError."""
+    try:
+        content = copy(content)
+        prune(content, version.structural)
+    except (RecursionError, BadRequest):
+        raise ConversionError("exceeded max depth") from None
+    return content

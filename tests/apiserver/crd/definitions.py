@@ -98,7 +98,7 @@ async def settled(world: World, name: str, kind: str = "Established", value: str
 async def gone(world: World, url: str) -> None:
     """Wait until there is nothing at a path."""
     async with asyncio.timeout(5):
-        while (await world.get(url)).status != 404:
+        while (await world.get(url)).status != 404:  # noqa: ASYNC110 - there is no event for a path
             await asyncio.sleep(0)
 
 

@@ -17,7 +17,7 @@ from tests.apiserver.crd.definitions import (
     version,
     widget,
 )
-from tests.apiserver.world import MERGE, World, running
+from tests.apiserver.world import JSON_PATCH, MERGE, World, running
 
 
 async def test_a_definition_is_established_and_served(world: World) -> None:
@@ -152,3 +152,22 @@ async def test_a_version_that_is_served_no_more_goes(world: World) -> None:
     assert (await world.put(f"{CRDS}/widgets.{GROUP}", crd)).status == 200
     assert (await world.get(f"/apis/{GROUP}/v2/namespaces/default/widgets/a")).status == 404
     assert (await world.get(f"{WIDGETS}/a")).status == 200
+
+
+async def test_a_status_that_somebody_breaks_is_mended(world: World) -> None:
+    crd = await install(world, definition())
+    crd["status"]["conditions"].append({"type": "", "status": "", "message": "updated"})
+    updated = await world.put(f"{CRDS}/widgets.{GROUP}/status", crd)
+    assert updated.body["status"]["conditions"][-1]["message"] == "updated"
+    change = [{"op": "add", "path": "/status/conditions", "value": [{"message": "patched"}]}]
+    patched = await world.patch(f"{CRDS}/widgets.{GROUP}/status", change, JSON_PATCH)
+    assert [each["message"] for each in patched.body["status"]["conditions"]] == ["patched"]
+    await settled(world, f"widgets.{GROUP}")
+    assert (await world.get(WIDGETS)).status == 200
+
+
+async def test_groups_of_the_community_say_where_they_were_approved(world: World) -> None:
+    crd = definition(group="test.k8s.io")
+    crd["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved, a test"}
+    found = await install(world, crd)
+    assert conditions(found)["KubernetesAPIApprovalPolicyConformant"] == ("False", "UnapprovedAnnotation")

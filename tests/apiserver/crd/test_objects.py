@@ -308,5 +308,16 @@ async def test_delete_collection_and_options(world: World) -> None:
     assert [each["metadata"]["name"] for each in (await world.get(WIDGETS)).body["items"]] == ["c"]
 
 
+async def test_objects_that_nest_too_deep_are_refused(world: World) -> None:
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    await install(world, definition("widgets", "Widget", version(schema=schema)))
+    for depth, code in ((200, 201), (400, 400), (900, 400), (100_000, 400)):
+        nested = b'{"a":' * depth + b"1" + b"}" * depth
+        head = b'{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"d%d"},"x":' % depth
+        answer = await world.post(WIDGETS, head + nested + b"}")
+        assert answer.status == code, (depth, answer)
+    assert len((await world.get(WIDGETS)).body["items"]) == 1
+
+
 def test_the_schema_of_these_tests_is_left_alone() -> None:
     assert set(SCHEMA["properties"]) == {"spec", "status"}
