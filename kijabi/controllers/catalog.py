@@ -11,6 +11,7 @@ from kijabi.controllers.deployment.controller import Deployments
 from kijabi.controllers.disruption import Disruptions
 from kijabi.controllers.endpoints import EndpointsController
 from kijabi.controllers.endpointslice import EndpointSlices
+from kijabi.controllers.endpointslicemirroring import MirroredSlices
 from kijabi.controllers.garbage.collector import GarbageCollector
 from kijabi.controllers.job.controller import Jobs
 from kijabi.controllers.namespace import Namespaces
@@ -25,8 +26,8 @@ from kijabi.controllers.runtime import Context, Controller
 from kijabi.controllers.serviceaccount import ServiceAccounts
 from kijabi.controllers.statefulset.controller import StatefulSets
 from kijabi.controllers.tainteviction import TaintEviction
-from kijabi.controllers.volumeprotection import AttributesProtection, ClaimProtection, VolumeProtection
 from kijabi.controllers.ttlafterfinished import FinishedJobs
+from kijabi.controllers.volumeprotection import AttributesProtection, ClaimProtection, VolumeProtection
 
 CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     ServiceAccounts,
@@ -45,6 +46,7 @@ CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     Disruptions,
     EndpointSlices,
     EndpointsController,
+    MirroredSlices,
     Namespaces,
     ResourceQuotas,
     ClaimProtection,

@@ -153,7 +153,7 @@ def _family(
     """The plan for one address family; if nothing would be left, one empty slice stands for the service."""
     by_ports: dict[Ports, list[EndpointSlice]] = {}
     for s in existing:
-        by_ports.setdefault(_ports_of(s), []).append(s)
+        by_ports.setdefault(ports_of(s), []).append(s)
     create: list[EndpointSlice] = []
     update: list[EndpointSlice] = []
     delete: list[EndpointSlice] = []
@@ -228,7 +228,8 @@ def _closest(slices: Mapping[str, Sequence[Endpoint]], more: int) -> str | None:
     return max(fitting)[1] if fitting else None
 
 
-def _ports_of(s: EndpointSlice) -> Ports:
+def ports_of(s: EndpointSlice) -> Ports:
+    """A slice's ports, to compare by."""
     return tuple(backends.Port(p.name or "", p.protocol or "TCP", p.port or 0, p.appProtocol) for p in s.ports)
 
 
@@ -250,10 +251,13 @@ def new_slice(service: Service, family: str, ports: Ports, endpoints: tuple[Endp
         ),
         addressType=family,
         endpoints=endpoints,
-        ports=tuple(
-            EndpointPort(name=p.name, protocol=p.protocol, port=p.port, appProtocol=p.appProtocol) for p in ports
-        ),
+        ports=slice_ports(ports),
     )
+
+
+def slice_ports(ports: Ports) -> tuple[EndpointPort, ...]:
+    """Ports as a slice has them."""
+    return tuple(EndpointPort(name=p.name, protocol=p.protocol, port=p.port, appProtocol=p.appProtocol) for p in ports)
 
 
 class EndpointSlices:
