@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from kijabi.base.backoff import Backoff
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+_ASIDE = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")  # its thread starts with the first work
 
 # A guarded task that ran so many seconds before it failed starts its back-off anew.
 STEADY = 60.0
@@ -99,6 +101,18 @@ async def guarded(
             if failed is not None:
                 failed(error)
         await asyncio.sleep(pause)
+
+
+async def aside(work: Callable[[], T]) -> T:
+    """The result of `work()`, computed in a thread so that the loop goes on meanwhile; one computation at a time.
+
+    For what may take long and waits for nothing. It goes on when the caller is cancelled, so it must be bounded. A
+    simulation's loop owns time and has no threads: there it is computed at once.
+    """
+    loop = asyncio.get_running_loop()
+    if hasattr(loop, "wall_time"):
+        return work()
+    return await loop.run_in_executor(_ASIDE, work)
 
 
 async def every(seconds: float, work: Callable[[], Awaitable[None]], *, name: str) -> None:

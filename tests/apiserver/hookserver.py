@@ -115,7 +115,9 @@ async def hook_server(folder: Path, *names: str) -> AsyncIterator[HookServer]:
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server.authority.server(folder, *(names or ("localhost",))))
+        site = web.TCPSite(
+            runner, "127.0.0.1", 0, ssl_context=server.authority.server(folder, *(names or ("localhost",)))
+        )
         await site.start()
         server.port = runner.addresses[0][1]
         yield server

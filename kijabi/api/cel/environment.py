@@ -21,9 +21,9 @@ from kijabi.api.cel import literals, types
 from kijabi.api.cel.ast import Node
 from kijabi.api.cel.checker import Checker
 from kijabi.api.cel.costs import OBJECT_BUDGET, PER_CALL_LIMIT
-from kijabi.api.cel.errors import CelError, CelTypeError, CostExceeded, Issues, Source
+from kijabi.api.cel.errors import EXCEEDED, CelError, CelTypeError, CostExceeded, Issues, Source
 from kijabi.api.cel.evaluate import Planner
-from kijabi.api.cel.frame import EXCEEDED, Frame, Run
+from kijabi.api.cel.frame import Frame, Run
 from kijabi.api.cel.functions import NAMED, Function, Overload, gather
 from kijabi.api.cel.macros import STANDARD
 from kijabi.api.cel.overloads import (
@@ -171,31 +171,32 @@ class Program:
         """Whether it compares with the stored value: a transition rule."""
         return "oldSelf" in self.variables
 
-    def evaluate(self, bindings: Mapping[str, Any], budget: Budget) -> Any:
+    def evaluate(self, bindings: Mapping[str, Any], budget: Budget, *, limit: int = PER_CALL_LIMIT) -> Any:
         """The value of the expression.
 
         bindings: JSON values (`{"self": {…}}`), read as the variables' types say; an `Optional` for an optional one;
         what a library or the caller brings for the others. Its cost is taken from the budget also when it fails.
-        CelError: the data made it fail. CostExceeded: this expression's limit, or with `.budget` the budget.
+        limit: what it may cost by itself. CelError: the data made it fail. CostExceeded: this expression's limit, or
+        with `.budget` the budget.
         """
         slots: list[Any] = [None] * self._size
-        frame = Frame(slots, PER_CALL_LIMIT)
+        frame = Frame(slots, limit)
         try:
             for slot, name, declared in self._inputs:
                 if name not in bindings:
                     raise CelError(f"no such attribute(s): {name}")
                 slots[slot] = _bound(bindings[name], declared)
             value = self._run(frame)
+            frame.check()
         except RecursionError:
             budget.spend(frame.cost)
             raise CelError(_TOO_DEEP) from None
-        except CelError:
+        except (CelError, CostExceeded):
             budget.spend(frame.cost)
             raise
         except _UNFORESEEN as error:  # upstream answers a panic in a function in the same way
             budget.spend(frame.cost)
             raise CelError(f"internal error: {error}") from error
-        frame.check()
         budget.spend(frame.cost)
         return value
 

@@ -1,17 +1,21 @@
 """Evaluates the expressions of webhooks and policies for one write: their variables, and what their errors say.
 
-`conditions.py` and the policies hand in programs of `api/admissionregistration/expressions.py`. Nothing here waits: the
-objects are at hand, and permissions are decided from memory. Source: k8s.io/apiserver `pkg/admission/plugin/cel`
+`conditions.py` and the policies hand in programs of `api/admissionregistration/expressions.py`. Nothing is waited for:
+the objects are at hand, and permissions are decided from memory. What turns out to be much work is done beside the loop
+(`Scope.run`). Source: k8s.io/apiserver `pkg/admission/plugin/cel`
 (activation.go, composition.go).
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Mapping
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
 from kijabi.api import codec
 from kijabi.api.admissionregistration.expressions import ExpressionError
+from kijabi.api.cel.costs import PER_CALL_LIMIT
 from kijabi.api.cel.environment import Budget, Program
 from kijabi.api.cel.errors import CelError, CostExceeded
 from kijabi.api.cel.overloads import authorizer as permissions
@@ -20,10 +24,12 @@ from kijabi.api.core.namespace import Namespace
 from kijabi.api.gotext import quote
 from kijabi.apiserver.admission import review
 from kijabi.apiserver.admission.forms import Form
-from kijabi.apiserver.attributes import Attributes, Authorizer, Decision, RequestInfo, UserInfo
+from kijabi.apiserver.attributes import Attributes, Authorizer, RequestInfo, UserInfo
+from kijabi.base.tasks import aside
 
 T = TypeVar("T")
 
+LITTLE = 20_000  # units of cost that are computed on the loop, some twenty milliseconds; what costs more, beside it
 _HIDDEN = ("managedFields", "ownerReferences", "selfLink")
 
 Compiled = Program | ExpressionError
@@ -40,8 +46,14 @@ class OutOfBudget(EvaluationError):
         super().__init__("validation failed due to running out of cost budget, no further validation rules will be run")
 
 
+class _TooMuch(Exception):
+    """More than may be computed on the loop."""
+
+
 class Scope:
     """The variables of one write for one webhook or policy. params: the parameter object, as JSON values."""
+
+    little = True  # whether only a little may be computed
 
     def __init__(
         self,
@@ -53,7 +65,8 @@ class Scope:
         params: Any = None,
         variables: Mapping[str, Compiled] | None = None,
     ) -> None:
-        ask = permissions.Authorizer(lambda question: _ask(authorizer, attrs.user, question))
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        ask = permissions.Authorizer(lambda question: self._ask(authorizer, attrs.user, question))
         resource = attrs.resource
         self._variables = variables or {}
         self._bindings: dict[str, Any] = {
@@ -68,37 +81,76 @@ class Scope:
             ),
         }
 
-    def batch(self, limit: int | Budget) -> Batch:
+    def batch(self, budget: int) -> Batch:
         """A run of expressions that share their variables' values and a budget."""
-        return Batch(self._bindings, self._variables, limit if isinstance(limit, Budget) else Budget(limit))
+        return Batch(self._bindings, self._variables, LITTLE if self.little else budget, self.little)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The result of `work()`, which evaluates expressions of this scope.
+
+        It begins here; if it turns out to be much, it is begun anew in a thread, and other requests do not notice.
+        """
+        try:
+            return work()
+        except _TooMuch:
+            self.little = False
+            return await aside(work)
+
+    def _ask(self, authorizer: Authorizer, user: UserInfo, question: permissions.Question) -> permissions.Decision:
+        """Whether the user, or a service account, may do a thing. What is known belongs to the loop's thread."""
+        if question.account is not None:
+            space, name = question.account
+            groups = ("system:serviceaccounts", f"system:serviceaccounts:{space}")
+            user = UserInfo(f"system:serviceaccount:{space}:{name}", groups=groups)
+        wanted = RequestInfo(
+            verb=question.verb, path=question.path, is_resource=not question.path, group=question.group, version="*",
+            resource=question.resource, subresource=question.subresource, namespace=question.namespace,
+            name=question.name, field_selector=question.field_selector, label_selector=question.label_selector,
+        )  # fmt: skip
+        answer = authorizer.authorize(user, wanted)
+        if threading.get_ident() == self._thread:
+            found = at_once(answer)
+        else:
+            found = asyncio.run_coroutine_threadsafe(answer, self._loop).result()
+        return permissions.Decision(found.allowed, found.reason)
 
 
 class Batch:
     """Expressions that are evaluated together."""
 
-    def __init__(self, bindings: Mapping[str, Any], variables: Mapping[str, Compiled], budget: Budget) -> None:
-        self.budget = budget
+    def __init__(
+        self, bindings: Mapping[str, Any], variables: Mapping[str, Compiled], budget: int, little: bool
+    ) -> None:
+        self._budget = Budget(budget)
+        self._little = little
         self._bindings = dict(bindings)
-        self._bindings["variables"] = _Variables(variables, self._bindings, budget)
+        self._bindings["variables"] = _Variables(variables, self._bindings, self._budget, little)
 
     def evaluate(self, program: Compiled, expression: str) -> Any:
         """The value of an expression. Raises EvaluationError, OutOfBudget."""
         if isinstance(program, ExpressionError):
             raise EvaluationError(f"compilation error: {program}")
         try:
-            return program.evaluate(self._bindings, self.budget)
+            limit = LITTLE if self._little else PER_CALL_LIMIT
+            return program.evaluate(self._bindings, self._budget, limit=limit)
         except (CelError, CostExceeded) as problem:
-            if isinstance(problem, CostExceeded) and problem.budget:
-                raise OutOfBudget from None
+            if isinstance(problem, CostExceeded):
+                if self._little:
+                    raise _TooMuch from None
+                if problem.budget:
+                    raise OutOfBudget from None
             raise EvaluationError(f"expression '{expression}' resulted in error: {problem.message}") from None
 
 
 class _Variables(Mapper):
     """The variables of a policy, each computed when an expression first reads it."""
 
-    __slots__ = ("_bindings", "_budget", "_known", "_programs")
+    __slots__ = ("_bindings", "_budget", "_known", "_little", "_programs")
 
-    def __init__(self, programs: Mapping[str, Compiled], bindings: Mapping[str, Any], budget: Budget) -> None:
+    def __init__(
+        self, programs: Mapping[str, Compiled], bindings: Mapping[str, Any], budget: Budget, little: bool
+    ) -> None:
+        self._little = little
         self._programs = programs
         self._bindings = bindings
         self._budget = budget
@@ -124,9 +176,10 @@ class _Variables(Mapper):
         if isinstance(program, ExpressionError):
             return CelError(f"composited variable {quote(name)} fails to compile: {program}")
         try:
-            return program.evaluate(self._bindings, self._budget)
+            limit = LITTLE if self._little else PER_CALL_LIMIT
+            return program.evaluate(self._bindings, self._budget, limit=limit)
         except CostExceeded as problem:
-            if problem.budget:
+            if problem.budget or self._little:
                 raise
             return CelError(f"composited variable {quote(name)} fails to evaluate: {problem.message}")
         except CelError as problem:
@@ -140,21 +193,6 @@ def _shown(namespace: Namespace | None) -> dict[str, Any] | None:
     found = codec.to_builtins(namespace)
     metadata = {key: value for key, value in found.get("metadata", {}).items() if key not in _HIDDEN}
     return {"metadata": metadata, "spec": found.get("spec", {}), "status": found.get("status", {})}
-
-
-def _ask(authorizer: Authorizer, user: UserInfo, question: permissions.Question) -> permissions.Decision:
-    """Whether the user, or a service account, may do a thing."""
-    if question.account is not None:
-        space, name = question.account
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{space}")
-        user = UserInfo(f"system:serviceaccount:{space}:{name}", groups=groups)
-    wanted = RequestInfo(
-        verb=question.verb, path=question.path, is_resource=not question.path, group=question.group, version="*",
-        resource=question.resource, subresource=question.subresource, namespace=question.namespace,
-        name=question.name, field_selector=question.field_selector, label_selector=question.label_selector,
-    )  # fmt: skip
-    found: Decision = at_once(authorizer.authorize(user, wanted))
-    return permissions.Decision(found.allowed, found.reason)
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:

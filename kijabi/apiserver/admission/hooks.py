@@ -111,7 +111,8 @@ class Hooks(Generic[W]):
         from kijabi.apiserver.admission.evaluation import Scope
 
         try:
-            return hook.conditions.match(Scope(await forms.get(target), attrs, self._authorizer))
+            conditions, scope = hook.conditions, Scope(await forms.get(target), attrs, self._authorizer)
+            return await scope.run(lambda: conditions.match(scope))
         except ConditionError as problem:
             raise forbidden(attrs.resource, attrs.name, str(problem)) from None
 

@@ -9,6 +9,7 @@ policy saw it, the policy is asked once more if its reinvocationPolicy says so. 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kijabi.api import codec
@@ -27,6 +28,7 @@ from kijabi.apiserver.attributes import Attributes, Authorizer, Operation, Reade
 from kijabi.base.errors import from_reason
 
 if TYPE_CHECKING:
+    from kijabi.apiserver.admission.evaluation import Scope
     from kijabi.apiserver.admission.mutatingevaluator import Evaluator
 
 Schemas = Callable[[Resource], Schema]
@@ -113,7 +115,7 @@ class MutatingPolicies(Plugin):
 
         scope = await self._scope(rule, target, params, attrs, forms)
         try:
-            if not rule.evaluator.wanted(scope):
+            if not await scope.run(lambda: rule.evaluator.wanted(scope)):
                 return
         except ConditionError as error:
             problems.add(rule, bound, str(error), "Invalid")
@@ -144,7 +146,7 @@ class MutatingPolicies(Plugin):
             shape = self._schemas(target.resource) if typed else schema.of_type(type(form.object))
             try:
                 scope = await self._scope(rule, target, params, attrs, forms)
-                document = change.make(scope, form.document, shape)
+                document = await scope.run(partial(change.make, scope, form.document, shape))
             except EvaluationError as error:
                 problems.add(rule, bound, str(error), "Invalid")
                 continue
@@ -153,7 +155,7 @@ class MutatingPolicies(Plugin):
 
     async def _scope(
         self, rule: Rule[Evaluator], target: Target, params: Any, attrs: Attributes, forms: Forms
-    ) -> Any:
+    ) -> Scope:
         from kijabi.apiserver.admission.evaluation import Scope
 
         return Scope(

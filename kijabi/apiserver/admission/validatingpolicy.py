@@ -126,7 +126,7 @@ class ValidatingPolicies(Plugin):
         scope = Scope(
             form, attrs, self._authorizer, namespace=namespace, params=params, variables=evaluator.variables
         )
-        return evaluator.judge(scope)
+        return await scope.run(lambda: evaluator.judge(scope))
 
 
 def _compile(policy: ValidatingAdmissionPolicy) -> Evaluator:
