@@ -228,6 +228,8 @@ class Checker:
             if overload.member != (node.target is not None):
                 continue
             wanted, returned = overload.arguments, overload.result
+            if not types.plausible(given, wanted):
+                continue
             if overload.parameters:
                 fresh = {types.param(name): self._fresh() for name in overload.parameters}
                 wanted = tuple(types.substitute(fresh, one) for one in wanted)

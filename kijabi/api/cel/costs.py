@@ -18,6 +18,8 @@ OBJECT_BUDGET = 10_000_000  # of all evaluations for one object, or for one poli
 MATCH_BUDGET = 2_500_000  # of all match conditions of one webhook or binding
 MAX_MESSAGE = 5 * 1024  # bytes that a messageExpression may yield
 
+MAX_TEXT = 32 * 1024 * 1024  # characters that one evaluation may make beyond what costs count: more than can be stored
+
 STRING_FACTOR = 0.1
 REGEX_FACTOR = 0.25
 LIST_COST, MAP_COST, STRUCT_COST = 10, 30, 40
@@ -127,12 +129,14 @@ def _list_result(_: Sequence[Any], result: Any) -> int:
 
 
 def _flatten(args: Sequence[Any], _: Any) -> int:
-    return _allocated(float(args[1]) if len(args) == 2 else 1.0, size_of(args[0]))
+    depth = args[1] if len(args) == 2 and isinstance(args[1], int) else 1
+    return _allocated(float(depth), size_of(args[0]))
 
 
 def _compare_all(items: Any) -> int:
-    size = len(items)
-    factor = 2.0 + (STRING_FACTOR if size and isinstance(items[0], str | bytes) else 0)
+    size = size_of(items)
+    texts = is_list(items) and size and isinstance(items[0], str | bytes)
+    factor = 2.0 + (STRING_FACTOR if texts else 0)
     return _allocated(factor, size * size)
 
 
@@ -166,6 +170,14 @@ _BY_OVERLOAD: dict[str, Cost] = {
     **{f"{word}_{kind}": _scan_smaller for word in ("less", "less_equals", "greater", "greater_equals")
        for kind in ("string", "bytes")},
 }  # fmt: skip
+
+
+_FROM_RESULT = frozenset((_list_result, _scan_result_twice))
+
+
+def is_early(cost: Cost) -> bool:
+    """Whether a cost follows from the arguments alone, so that it can stop a call that has not begun."""
+    return cost not in _FROM_RESULT
 
 
 def cost_of(function: str, overloads: Sequence[str]) -> Cost:

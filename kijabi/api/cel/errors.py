@@ -18,6 +18,7 @@ from bisect import bisect_right
 
 from kijabi.base.errors import KijabiError
 
+EXCEEDED = "operation cancelled: actual cost limit exceeded"
 _LONGEST_SNIPPET = 16384
 _MOST_ISSUES = 100
 

@@ -8,21 +8,22 @@ and comprehensions absorb; `CostExceeded` passes through all of them. Costs are 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import ceil
 from typing import Any
 
 from kijabi.api import goregex
 from kijabi.api.cel import attributes, runs
 from kijabi.api.cel.ast import Call, Fold, Ident, ListNode, Literal, MapNode, Node, Select, StructNode
-from kijabi.api.cel.costs import LIST_COST, MAP_COST, STRUCT_COST, cost_of, match_cost
-from kijabi.api.cel.errors import CelCompileError, CelError, CostExceeded
-from kijabi.api.cel.frame import EXCEEDED, Failed, Frame, Later, Run
+from kijabi.api.cel.costs import LIST_COST, MAP_COST, REGEX_FACTOR, STRING_FACTOR, STRUCT_COST, cost_of
+from kijabi.api.cel.errors import EXCEEDED, CelCompileError, CelError, CostExceeded
+from kijabi.api.cel.frame import Failed, Frame, Later, Run
 from kijabi.api.cel.functions import Function
-from kijabi.api.cel.overloads import regexes
 from kijabi.api.cel.overloads.standard import OPERANDS
 from kijabi.api.cel.runs import always, bound, dynamic, fixed, junction, put
 from kijabi.api.cel.types import Type, is_dyn
 from kijabi.api.cel.values import (
     MISSING,
+    PLAIN,
     Growing,
     GrowingMap,
     Optional,
@@ -31,11 +32,13 @@ from kijabi.api.cel.values import (
     is_map,
     map_key,
     shown,
+    size_of,
     type_of,
 )  # fmt: skip
 
 Construct = Callable[[str, dict[str, Any]], Any]
 _CONVERSIONS = frozenset(("bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"))
+_KNOWN = 64  # combinations of types that a call remembers
 _PATTERNS = frozenset(("matches", "find", "findAll"))
 
 
@@ -153,13 +156,15 @@ class Planner:
         nodes = [node.target, *node.args] if node.target is not None else node.args
         if node.function in _PATTERNS and len(nodes) > 1 and isinstance(pattern := self.constant(nodes[1]), str):
             try:
-                goregex.compile(pattern)
+                compiled = goregex.compile(pattern)
             except goregex.RegexError as error:
                 raise CelProgramError(str(error)) from None
             if node.function == "matches":
-                return dynamic([self.plan(one) for one in nodes], regexes.matches, match_cost)
+                return _matching(self.plan(nodes[0]), compiled, ceil(len(pattern) * REGEX_FACTOR))
         args = [self.plan(one) for one in nodes]
         call, cost = self.callable(node, nodes), cost_of(node.function, node.overloads)
+        if node.function == "_+_" and len(node.overloads) > 1:
+            return runs.sum_of_any(args[0], args[1], call)
         if not isinstance(cost, int):
             return dynamic(args, call, cost)
         return fixed(args, call, cost)
@@ -178,7 +183,17 @@ class Planner:
         only = function.by_id[node.overloads[0]] if len(node.overloads) == 1 else None
         operands = OPERANDS.get(function.name)
 
+        known: dict[tuple[type, ...], Callable[..., Any]] = {}
+
         def dispatch(*args: Any) -> Any:
+            kinds = tuple([value.__class__ for value in args])
+            call = known.get(kinds)
+            if call is not None:
+                return call(*args)
+            if len(known) < _KNOWN and PLAIN.issuperset(kinds):
+                fitting = function.fitting(args)
+                if fitting is not None and (only is None or only is fitting):
+                    known[kinds] = fitting.call  # type: ignore[assignment]
             if only is not None and only.call is not None and only.fits(args):
                 return only.call(*args)
             try:
@@ -220,7 +235,7 @@ class Planner:
                 return bool(one == other) is wanted
             if kind is str and other.__class__ is str:
                 size = len(one) if len(one) < len(other) else len(other)
-                frame.cost += (size + 9) // 10
+                frame.cost += ceil(size * STRING_FACTOR)
                 return bool(one == other) is wanted
             frame.cost += cost((one, other), None)
             return equal(one, other) is wanted
@@ -404,6 +419,26 @@ class _Unknown:
 
 
 _UNKNOWN: Any = _Unknown()
+
+
+def _matching(text: Run, compiled: Any, cost: int) -> Run:
+    """`matches` with a constant pattern."""
+    search = compiled.search
+
+    def run(frame: Frame) -> bool:
+        try:
+            value = text(frame)
+        except CelError:
+            frame.cost += cost
+            raise
+        frame.cost += ceil((1.0 + size_of(value)) * STRING_FACTOR) * cost
+        if frame.cost > frame.limit:
+            raise CostExceeded(EXCEEDED)
+        if value.__class__ is not str:
+            raise CelError("no such overload")
+        return search(value) is not None
+
+    return run
 
 
 def _unsure(found: Type | None, wanted: Type) -> bool:

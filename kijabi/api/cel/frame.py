@@ -9,20 +9,23 @@ from collections.abc import Callable
 from typing import Any
 
 from kijabi.api.cel.costs import PER_CALL_LIMIT
-from kijabi.api.cel.errors import CelError, CostExceeded
+from kijabi.api.cel.errors import EXCEEDED, CelError, CostExceeded
 
 Run = Callable[["Frame"], Any]
-EXCEEDED = "operation cancelled: actual cost limit exceeded"
 
 
 class Frame:
-    """One evaluation: the values of its variables, and what it has cost so far."""
+    """One evaluation: the values of its variables, and what it has cost so far.
 
-    __slots__ = ("cost", "limit", "slots")
+    weight: characters made by `+` where the types were unknown, which upstream counts as one unit whatever the size.
+    """
+
+    __slots__ = ("cost", "limit", "slots", "weight")
 
     def __init__(self, slots: list[Any], limit: int = PER_CALL_LIMIT) -> None:
         self.slots = slots
         self.cost = 0
+        self.weight = 0
         self.limit = limit
 
     def check(self) -> None:

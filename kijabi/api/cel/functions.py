@@ -137,14 +137,21 @@ class Function:
         self.overloads = overloads
         self.by_id = {overload.id: overload for overload in overloads}
 
-    def dispatch(self, args: tuple[Any, ...]) -> Any:
-        """Call what fits the values: for arguments whose types are known only now."""
+    def fitting(self, args: tuple[Any, ...]) -> Overload | None:
+        """The first overload that takes these values."""
         for overload in self.overloads:
             if overload.call is not None and (
                 overload.fits(args) if overload.guarded else len(overload.arguments) == len(args)
             ):
-                return overload.call(*args)
-        raise self.no_overload(args)
+                return overload
+        return None
+
+    def dispatch(self, args: tuple[Any, ...]) -> Any:
+        """Call what fits the values: for arguments whose types are known only now."""
+        overload = self.fitting(args)
+        if overload is None or overload.call is None:
+            raise self.no_overload(args)
+        return overload.call(*args)
 
     def no_overload(self, args: tuple[Any, ...]) -> CelError:
         """The error for values that no overload takes."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from kijabi.api.cel.errors import CelError, CostExceeded
-from kijabi.api.cel.frame import EXCEEDED, Failed, Frame, Later, Run
+from kijabi.api.cel.costs import MAX_TEXT, is_early
+from kijabi.api.cel.errors import EXCEEDED, CelError, CostExceeded
+from kijabi.api.cel.frame import Failed, Frame, Later, Run
 from kijabi.api.cel.values import (
     MISSING,
     Growing,
@@ -89,12 +90,15 @@ def attempt(run: Run, frame: Frame) -> Any:
 def dynamic(args: list[Run], call: Callable[..., Any], cost: Callable[[Any, Any], int]) -> Run:
     """A call whose cost follows from its arguments and its result."""
     few = len(args) <= 2
+    early = is_early(cost)
 
     def run(frame: Frame) -> Any:
         values: list[Any] = []
         try:
             for one in args:
                 values.append(one(frame))
+            if early and frame.cost + cost(values, None) > frame.limit:
+                raise CostExceeded(EXCEEDED)
             result = call(*values)
         except CelError as error:
             if few or len(values) == len(args):
@@ -105,6 +109,21 @@ def dynamic(args: list[Run], call: Callable[..., Any], cost: Callable[[Any, Any]
         frame.cost += cost(values, result)
         if frame.cost > frame.limit:
             raise CostExceeded(EXCEEDED)
+        return result
+
+    return run
+
+
+def sum_of_any(left: Run, right: Run, call: Callable[..., Any]) -> Run:
+    """`+` of values whose types are not known before: costs one, but what it makes of texts is bounded."""
+    plain = _binary(left, right, call, 1)
+
+    def run(frame: Frame) -> Any:
+        result = plain(frame)
+        if result.__class__ is str or result.__class__ is bytes:
+            frame.weight += len(result)
+            if frame.weight > MAX_TEXT:
+                raise CostExceeded(EXCEEDED)
         return result
 
     return run

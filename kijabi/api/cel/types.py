@@ -150,6 +150,19 @@ def assignable(bindings: Bindings, given: Sequence[Type], wanted: Sequence[Type]
     return trial if _lists_agree(trial, given, wanted) else None
 
 
+_VAGUE = frozenset(("param", "dyn", "any", "error", "null"))
+
+
+def plausible(given: Sequence[Type], wanted: Sequence[Type]) -> bool:
+    """Whether types may agree by their kinds: what most overloads fail, found without any binding."""
+    if len(given) != len(wanted):
+        return False
+    for one, other in zip(given, wanted, strict=True):
+        if one.kind != other.kind and one.kind not in _VAGUE and other.kind not in _VAGUE:
+            return False
+    return True
+
+
 def _lists_agree(bindings: Bindings, given: Sequence[Type], wanted: Sequence[Type]) -> bool:
     return len(given) == len(wanted) and all(_agree(bindings, g, w) for g, w in zip(given, wanted, strict=True))
 

@@ -283,6 +283,7 @@ def compare(one: Any, other: Any) -> int:
 
 _ORDERED = frozenset((str, int, bool, bytes, float, Uint))
 COMPARABLE = _ORDERED | {Timestamp, Duration}
+PLAIN = COMPARABLE | {type(None)}  # whose class alone says what type they are
 
 _TYPES: dict[type, Type] = {
     bool: types.BOOL, int: types.INT, Uint: types.UINT, float: types.DOUBLE, str: types.STRING, bytes: types.BYTES,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import cmp_to_key
 from typing import Any
 
-from kijabi.api.cel.errors import CelError
+from kijabi.api.cel.costs import PER_CALL_LIMIT
+from kijabi.api.cel.errors import EXCEEDED, CelError, CostExceeded
 from kijabi.api.cel.functions import Overload
 from kijabi.api.cel.overloads.standard import int64, uint64
 from kijabi.api.cel.values import COMPARABLE, Duration, Uint, compare, equal, is_list, type_of
@@ -76,6 +77,8 @@ def _range(size: int) -> list[int]:
         raise CelError(f"lists.range: size must be non-negative, got {size}")
     if size > MAX_RANGE:
         raise CelError(f"lists.range: size {size} exceeds maximum allowed ({MAX_RANGE})")
+    if size > PER_CALL_LIMIT:
+        raise CostExceeded(EXCEEDED)  # as its cost would say afterwards
     return list(range(size))
 
 

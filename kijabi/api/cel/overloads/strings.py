@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kijabi.api.cel.errors import CelError
+from kijabi.api.cel.costs import MAX_TEXT
+from kijabi.api.cel.errors import EXCEEDED, CelError, CostExceeded
 from kijabi.api.cel.functions import Overload
 from kijabi.api.cel.overloads.textformat import format_text
 from kijabi.api.cel.values import shown
@@ -21,6 +22,12 @@ _QUOTED = {
 }  # fmt: skip
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def bound(size: int) -> None:
+    """Stop before a text is made that is larger than anything that can be stored."""
+    if size > MAX_TEXT:
+        raise CostExceeded(EXCEEDED)
 
 
 def _out_of_range(index: int) -> CelError:
@@ -52,6 +59,8 @@ def _last_index_of(text: str, part: str, start: int | None = None) -> int:
 
 
 def _replace(text: str, old: str, new: str, count: int = -1) -> str:
+    found = text.count(old) if count < 0 else min(text.count(old), count)
+    bound(len(text) + found * (len(new) - len(old)))
     return text.replace(old, new, count if count >= 0 else -1)
 
 
@@ -79,6 +88,7 @@ def _join(items: Any, separator: str = "") -> str:
     for item in texts:
         if not isinstance(item, str):
             raise CelError(f"join: invalid input: {shown(item)}")
+    bound(sum(map(len, texts)) + len(separator) * len(texts))
     return separator.join(texts)
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from kijabi.api.cel import times
-from kijabi.api.cel.errors import CelError
+from kijabi.api.cel.costs import MAX_TEXT
+from kijabi.api.cel.errors import EXCEEDED, CelError, CostExceeded
 from kijabi.api.cel.types import Type
 from kijabi.api.cel.values import (
     Duration,
@@ -96,6 +97,7 @@ def _clause(form: str, at: int) -> tuple[str, int, int]:
 def format_text(form: str, args: Any) -> str:
     """The text with its clauses replaced by the arguments, in order. CelError where one does not fit."""
     parts: list[str] = []
+    size = 0
     for index, clause in enumerate(clauses(form, len(args))):
         parts.append(clause.text)
         if clause.letter:
@@ -103,6 +105,9 @@ def format_text(form: str, args: Any) -> str:
                 parts.append(_formatted(clause, args[index]))
             except CelError as error:
                 raise CelError(f"error during formatting: {error.message}") from None
+            size += len(parts[-1])
+            if size > MAX_TEXT:
+                raise CostExceeded(EXCEEDED)
     return "".join(parts)
 
 
