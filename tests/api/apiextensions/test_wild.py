@@ -1,0 +1,100 @@
+"""Definitions like those that people install, and what becomes of their objects."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kijabi.api import codec, defaults
+from kijabi.api.apiextensions import definitionrules, structural, validation
+from kijabi.api.apiextensions.customresourcedefinition import CustomResourceDefinition
+from kijabi.api.apiextensions.defaulting import apply_defaults
+from kijabi.api.apiextensions.prune import copy, prune
+from kijabi.api.apiextensions.structural import Structural
+
+WILD = Path(__file__).parent / "wild"
+NAMES = sorted(path.stem for path in WILD.glob("*.yaml"))
+
+
+@cache
+def wild(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((WILD / f"{name}.yaml").read_text())
+    return found
+
+
+def decoded(document: dict[str, Any]) -> CustomResourceDefinition:
+    crd = codec.from_builtins(CustomResourceDefinition, document)
+    defaults.apply(crd)
+    return crd
+
+
+def schema(name: str) -> Structural:
+    versions = wild(name)["definition"]["spec"]["versions"]
+    return structural.compile(next(each["schema"]["openAPIV3Schema"] for each in versions if each["storage"]))
+
+
+def whole(obj: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "a/v1", "kind": "B", "metadata": {"name": "c"}, **copy(obj)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_definition_is_accepted(name: str) -> None:
+    crd = decoded(wild(name)["definition"])
+    assert definitionrules.validate(crd) == []
+    assert definitionrules.validate_update(crd, crd) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_good_objects_are_accepted_and_nothing_is_pruned(name: str) -> None:
+    compiled = schema(name)
+    for each in wild(name)["good"]:
+        obj = whole(each)
+        assert prune(obj, compiled) == []
+        assert obj == whole(each)
+        apply_defaults(obj, compiled)
+        assert validation.validate(obj, None, compiled) == []
+        assert validation.validate(obj, obj, compiled) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_objects_are_refused(name: str) -> None:
+    compiled = schema(name)
+    for each in wild(name)["bad"]:
+        obj, old = whole(each["object"]), whole(each["old"]) if "old" in each else None
+        apply_defaults(obj, compiled)
+        assert [str(error) for error in validation.validate(obj, old, compiled)] == each["errors"]
+
+
+def test_defaults_and_pruning() -> None:
+    compiled = schema("certificates")
+    obj = whole({"spec": {"secretName": "s", "issuerRef": {"name": "x", "zone": 1}, "extra": [1]}, "other": {}})
+    assert prune(obj, compiled) == ["other", "spec.extra", "spec.issuerRef.zone"]
+    apply_defaults(obj, compiled)
+    assert obj["spec"] == {
+        "secretName": "s",
+        "issuerRef": {"name": "x", "kind": "Issuer", "group": "pki.example.com"},
+        "privateKey": {"algorithm": "RSA", "size": 2048},
+    }
+
+
+def test_names_follow_from_the_kind() -> None:
+    crd = decoded(wild("monitors")["definition"])
+    assert (crd.spec.names.singular, crd.spec.names.listKind) == ("monitor", "MonitorList")
+    assert crd.spec.conversion is not None
+    assert crd.spec.conversion.strategy == "None"
+    assert crd.status.storedVersions == ("v1",)
+    gateway = decoded(wild("gateways")["definition"]).spec.conversion
+    assert gateway is not None and gateway.webhook is not None
+    assert gateway.webhook.clientConfig is not None and gateway.webhook.clientConfig.service is not None
+    assert gateway.webhook.clientConfig.service.port == 443
+
+
+def test_what_was_wrong_before_may_stay() -> None:
+    compiled = schema("monitors")
+    old = whole({"spec": {"endpoints": [{"port": "a"}], "retention": "soon", "tier": "gold"}})
+    new = whole({"spec": {"endpoints": [{"port": "b"}], "retention": "soon", "tier": "gold"}})
+    assert validation.validate(new, old, compiled) == []
+    new["spec"]["retention"] = "later"
+    assert [error.field for error in validation.validate(new, old, compiled)] == ["spec.retention"]
