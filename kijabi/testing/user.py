@@ -18,6 +18,7 @@ from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.namespace import Namespace
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.resourcequota import ResourceQuota
 from kijabi.api.core.service import Service
 from kijabi.base import rand
 from kijabi.base.errors import ApiError, ConnectionLost, NotFound
@@ -95,6 +96,7 @@ class User:
             (1, self.delete_node),
             (2, self.create_namespace),
             (1, self.delete_namespace),
+            (2, self.limit),
         )
 
     async def act(self) -> None:
@@ -271,10 +273,24 @@ class User:
             self._say(f"user: delete namespace {name}")
             await self.client.delete(Namespace, name)
 
+    async def limit(self) -> None:
+        """Bound the pods of a namespace, or let it be free again."""
+        namespace = await self._namespace()
+        there = next((one for one in await self._all(ResourceQuota) if one.metadata.namespace == namespace), None)
+        if there is not None:
+            await self._delete(there, "Background")
+            return
+        hard = {"pods": str(rand.rng().randrange(2, 12)), "requests.cpu": "1", "count/configmaps": "3"}
+        self._say(f"user: limit {namespace} to {hard}")
+        meta = {"name": "limit", "namespace": namespace}
+        await self.client.create(codec.from_builtins(ResourceQuota, {"metadata": meta, "spec": {"hard": hard}}))
+
     # ---- afterwards
 
     async def repair(self) -> None:
-        """Make every wish one that can be granted: templates that run, nothing paused, cordoned or held."""
+        """Make every wish one that can be granted: templates that run, nothing paused, cordoned, held or limited."""
+        for quota in await self._all(ResourceQuota):
+            await self._delete(quota, "Background")
         for namespace in await self._all(Namespace):
             await self._settings(namespace)
         for node in await self._all(Node):
