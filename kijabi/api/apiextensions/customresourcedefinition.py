@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import field
 from msgspec.structs import replace
 
-from kijabi.api.apiextensions import definitionrules, lifecycle
+from kijabi.api.apiextensions import definitionrules, definitionwarnings, lifecycle
 from kijabi.api.apiextensions.jsonschema import JSONSchemaProps
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
@@ -219,5 +219,7 @@ RESOURCE = Resource(
     validate_update=definitionrules.validate_update,
     validate_status=definitionrules.validate_status,
     update_alone=True,
+    warnings=definitionwarnings.warnings,
+    warnings_update=definitionwarnings.warnings_update,
     begin_delete=lifecycle.begin_delete,
 )

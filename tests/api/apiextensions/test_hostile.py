@@ -65,8 +65,8 @@ def test_rules_that_turn_out_expensive_are_stopped() -> None:
     errors = validation.validate({"spec": list(range(1_000))}, None, schema)
     assert time.monotonic() - began < 5
     assert [str(error) for error in errors] == [
-        "spec: Invalid value: \"array\": 'operation cancelled: actual cost limit exceeded': no further validation rules "
-        f"will be run due to call cost exceeds limit for rule: {rule['rule']}"
+        "spec: Invalid value: \"array\": 'operation cancelled: actual cost limit exceeded': no further validation "
+        f"rules will be run due to call cost exceeds limit for rule: {rule['rule']}"
     ]
 
 
@@ -88,19 +88,15 @@ def test_endless_alternatives_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-@pytest.mark.parametrize("act", [prune, apply_defaults, lambda obj, schema: validation.validate(obj, obj, schema)])
-def test_a_bottomless_object_is_a_bad_request(act: Any) -> None:
+def test_a_bottomless_object_is_a_bad_request() -> None:
     deep: Any = "x"
     for _ in range(5_000):
         deep = [deep]
     schema = structural.compile(object_of({"type": "array", "items": {"type": "string"}}))
-    if act is apply_defaults:  # it never goes below the schema
-        act({"spec": deep}, schema)
-        return
-    try:
-        act({"spec": deep}, schema)
-    except BadRequest as error:
-        assert str(error) == "exceeded max depth"
+    apply_defaults({"spec": deep}, schema)
+    assert [error.field for error in validation.validate({"spec": deep}, None, schema)] == ["spec[0]"]
+    with pytest.raises(BadRequest, match="exceeded max depth"):
+        prune({"spec": deep}, schema)
 
 
 def test_many_equal_errors_are_said_once() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from kijabi.api import codec, defaults
-from kijabi.api.apiextensions import definitionrules, structural, validation
+from kijabi.api.apiextensions import definitionrules, definitionwarnings, structural, validation
 from kijabi.api.apiextensions.customresourcedefinition import CustomResourceDefinition
 from kijabi.api.apiextensions.defaulting import apply_defaults
 from kijabi.api.apiextensions.prune import copy, prune
@@ -86,9 +86,28 @@ def test_names_follow_from_the_kind() -> None:
     assert crd.spec.conversion.strategy == "None"
     assert crd.status.storedVersions == ("v1",)
     gateway = decoded(wild("gateways")["definition"]).spec.conversion
-    assert gateway is not None and gateway.webhook is not None
-    assert gateway.webhook.clientConfig is not None and gateway.webhook.clientConfig.service is not None
-    assert gateway.webhook.clientConfig.service.port == 443
+    assert gateway is not None
+    assert gateway.webhook is not None
+    client = gateway.webhook.clientConfig
+    assert client is not None
+    assert client.service is not None
+    assert client.service.port == 443
+
+
+def test_warnings() -> None:
+    document = copy(wild("monitors")["definition"])
+    spec = document["spec"]["versions"][1]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["tier"]["format"] = "metal"
+    spec["properties"]["endpoints"]["x-kubernetes-list-type"] = "set"
+    new, old = decoded(document), decoded(wild("monitors")["definition"])
+    found = [
+        'unrecognized format "metal"',
+        'x-kubernetes-list-type: set for items of type "object" is not supported by server-side apply or CEL '
+        "validation rules",
+    ]
+    assert definitionwarnings.warnings(new) == found
+    assert definitionwarnings.warnings_update(new, old) == found
+    assert definitionwarnings.warnings_update(new, new) == []
 
 
 def test_what_was_wrong_before_may_stay() -> None:
