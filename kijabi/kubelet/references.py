@@ -1,8 +1,8 @@
-"""The ConfigMaps and Secrets that this node's pods refer to: fetched when needed, then watched, one by one.
+"""The ConfigMaps, Secrets and trust bundles that this node's pods refer to: fetched when needed, then watched.
 
 Node authorisation lets a kubelet see only the objects that its pods name, so each is watched alone
-(`metadata.name=…`) for as long as any pod here uses it. Environment, volumes and image pulls read from here; a change
-wakes the pods that use the object.
+(`metadata.name=…`) for as long as any pod here uses it; only ClusterTrustBundles, which are nobody's secret, are
+watched all together. Environment, volumes and image pulls read from here; a change wakes the pods that use the object.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
+from kijabi.api.certificates.clustertrustbundle import ClusterTrustBundle
 from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.secret import Secret
@@ -20,15 +21,18 @@ from kijabi.client.informer import Informer
 from kijabi.kubelet import podspec
 from kijabi.kubelet.together import together
 
-KINDS: dict[str, type[Any]] = {"configmap": ConfigMap, "secret": Secret}
+KINDS: dict[str, type[Any]] = {"configmap": ConfigMap, "secret": Secret, "trustbundles": ClusterTrustBundle}
 
 
 class Ref(NamedTuple):
-    """One object that a pod refers to."""
+    """One object that a pod refers to, or (without a name) all of a kind, as a tuple."""
 
-    kind: Literal["configmap", "secret"]
+    kind: Literal["configmap", "secret", "trustbundles"]
     namespace: str
     name: str
+
+
+TRUST_BUNDLES = Ref("trustbundles", "", "")
 
 
 class _Followed:
@@ -80,12 +84,18 @@ class References:
         Raises ApiError (such as Forbidden) or ConnectionLost.
         """
         followed = self._followed.get(ref)
-        if followed is not None and followed.informer.synced:
+        known = followed is not None and followed.informer.synced
+        if not ref.name:
+            return tuple(followed.informer.items()) if followed is not None and known else await self._list(ref)
+        if followed is not None and known:
             return followed.informer.get(f"{ref.namespace}/{ref.name}")
         try:
             return await self._client.get(KINDS[ref.kind], ref.name, ref.namespace)
         except NotFound:
             return None
+
+    async def _list(self, ref: Ref) -> tuple[Any, ...]:
+        return (await self._client.list(KINDS[ref.kind])).items
 
     async def get_all(self, refs: Iterable[Ref]) -> dict[Ref, Any]:
         """Those of the objects that exist, fetched side by side."""
@@ -97,9 +107,8 @@ class References:
         followed = self._followed.get(ref)
         if followed is None:
             assert self._group is not None, "References.run() must be running"
-            informer: Informer[Any] = Informer(
-                self._client, KINDS[ref.kind], namespace=ref.namespace, fields=f"metadata.name={ref.name}"
-            )
+            only = f"metadata.name={ref.name}" if ref.name else ""
+            informer: Informer[Any] = Informer(self._client, KINDS[ref.kind], namespace=ref.namespace, fields=only)
             task = self._group.create_task(informer.run(), name=f"watch {ref.kind} {ref.namespace}/{ref.name}")
             followed = self._followed[ref] = _Followed(informer, task)
             informer.add_handler(lambda old, new: self._note(ref))
@@ -154,3 +163,5 @@ def of_volumes(pod: Pod) -> Iterator[Ref]:
                 yield Ref("configmap", namespace, source.configMap.name)
             if source.secret is not None:
                 yield Ref("secret", namespace, source.secret.name)
+            if source.clusterTrustBundle is not None:
+                yield TRUST_BUNDLES

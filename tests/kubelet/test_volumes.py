@@ -63,7 +63,7 @@ def test_projected() -> None:
         VolumeProjection(serviceAccountToken=ServiceAccountTokenProjection(path="token")),
         VolumeProjection(configMap=ConfigMapProjection(name="cm", items=(KeyToPath(key="a", path="ca.crt"),))),
         VolumeProjection(secret=SecretProjection(name="s")),
-        VolumeProjection(clusterTrustBundle=ClusterTrustBundleProjection(path="b", optional=True)),
+        VolumeProjection(clusterTrustBundle=ClusterTrustBundleProjection(name="none", path="b", optional=True)),
     )
     volume = Volume(name="v", projected=ProjectedVolumeSource(sources=sources))
     assert {path: data for path, (data, _) in shown(volume).items()} == {

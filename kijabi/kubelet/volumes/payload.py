@@ -17,7 +17,8 @@ from kijabi.api.core.volume import DownwardAPIVolumeFile, KeyToPath, ServiceAcco
 from kijabi.kubelet import downward, podspec
 from kijabi.kubelet.downward import Facts
 from kijabi.kubelet.problems import ConfigProblem, VolumeProblem
-from kijabi.kubelet.references import Ref
+from kijabi.kubelet.references import TRUST_BUNDLES, Ref
+from kijabi.kubelet.volumes import trust
 
 DEFAULT_MODE = 0o644
 TOKEN_SECONDS = 3600
@@ -94,23 +95,21 @@ def _projected(pod: Pod, volume: Volume, sources: Sources) -> Payload:
         elif each.downwardAPI is not None:
             files |= _downward(pod, each.downwardAPI.items, mode, sources)
         elif (token := each.serviceAccountToken) is not None:
-            files[token.path] = _token(pod, token, mode, sources)
+            files[token.path] = _own(pod, sources.tokens[wanted(token)].encode(), mode)
         elif (bundle := each.clusterTrustBundle) is not None:
-            if not bundle.optional:
-                raise ConfigProblem("clusterTrustBundle projections are not served by this cluster")
-            files[bundle.path] = File(b"", mode)
+            files[bundle.path] = _own(pod, trust.anchors(bundle, sources.objects.get(TRUST_BUNDLES)), mode)
         else:
             raise ConfigProblem("a projected source of this kind is not supported by this node")
     return files
 
 
-def _token(pod: Pod, source: ServiceAccountTokenProjection, mode: int, sources: Sources) -> File:
-    """Only the pod's user may read a token: 0600 for the one user that all containers have, or for fsGroup."""
+def _own(pod: Pod, data: bytes, mode: int) -> File:
+    """A file of the pod's user, such as a token: 0600 for the one user that all containers have, or for fsGroup."""
     user = _common_user(pod)
     whole = pod.spec.securityContext
     if user is not None or (whole is not None and whole.fsGroup is not None):
         mode = 0o600
-    return File(sources.tokens[wanted(source)].encode(), mode, user)
+    return File(data, mode, user)
 
 
 def _common_user(pod: Pod) -> int | None:
