@@ -210,8 +210,9 @@ class FieldManager:
         try:
             obj: Any = codec.from_builtins(resource.type, new)
         except ApiError as problem:
-            text = f"failed to convert new object ({identity}) to proper version ({resource.api_version}): {problem}"
-            raise ApiError(text, code=500) from None
+            text = f"failed to convert new object ({identity}) to proper version ({resource.api_version}): "
+            reason = f"unable to convert unstructured object to {kind_of(config)}: {problem.message}"
+            raise ApiError(text + reason, code=500) from None
         if resource.prune is not None:
             resource.prune(obj)
         obj.metadata.managedFields = managers.write(managed)

@@ -127,7 +127,16 @@ def _decode(data: bytes) -> tuple[dict[str, Any], str]:
     if document is not None and not isinstance(document, dict):
         into = f"json: cannot unmarshal {codec_slow.json_kind(data)} into Go value of type map[string]interface {{}}"
         raise BadRequest(f"error decoding patch: error unmarshaling JSON: while decoding JSON: {into}")
-    return patch.bounded(document or {}), problem
+    return _whole(patch.bounded(document or {})), problem
+
+
+def _whole(value: Any) -> Any:
+    """A JSON value in which 1.0 is 1, as it is for Go."""
+    if isinstance(value, dict):
+        return {name: _whole(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**63 else value
 
 
 def make_applied(call: Call, registry: Registry, served: Served) -> Make:
