@@ -172,8 +172,6 @@ def expected(row: dict[str, str]) -> tuple[int, str, str]:
         first = accept.split(",")[0]
         legacy = "APIVersions" if plain == "/api" else "APIGroupList"
         return (200, first, "APIGroupDiscoveryList") if "Discovery" in first else (200, "application/json", legacy)
-    if "metrics.k8s.io" in plain:
-        return 404, "text/plain; charset=utf-8", ""
     if plain == "/api/v1" or (plain.count("/") == 3 and plain.startswith("/apis/")):
         return 200, "application/json", "APIResourceList"
     if row["content_type"].startswith("application/apply-patch"):

@@ -98,8 +98,7 @@ class OpenApi:
         headers = {"Content-Type": negotiate.JSON, "Vary": "Accept"}
         asked = request.param("hash")
         if asked and asked != found.digest:
-            location = {"Location": f"{path}?hash={quote(found.digest)}"}
-            return Response(status=301, headers={**headers, "ETag": found.etag, **location})
+            return Response(status=301, headers={"Location": f"{path}?hash={quote(found.digest)}"})
         if asked:
             headers |= {"Cache-Control": FOREVER, "Expires": EXPIRES}
         return await found.respond(request, headers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -50,7 +51,7 @@ class ResourceMetrics:
         self._reader = kubelets.reader
         self._before: dict[str, Sample] = {}
         self._after: dict[str, Sample] = {}
-        self._looked = -INTERVAL  # when the last look began, on the loop's clock
+        self._looked = -math.inf  # when the last look began, on the loop's clock
         self._asked = 0.0
         self._wanted = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -67,7 +68,7 @@ class ResourceMetrics:
             await asyncio.sleep(max(0.0, self._looked + INTERVAL - loop.time()))
             if loop.time() - self._asked > IDLE:
                 self._wanted.clear()
-                self._before, self._after = {}, {}
+                self._before, self._after, self._looked = {}, {}, -math.inf
                 continue
             async with self._turn:
                 await self._look()
@@ -133,10 +134,11 @@ class ResourceMetrics:
         loop = asyncio.get_running_loop()
         self._asked = loop.time()
         async with self._turn:
-            if loop.time() - self._looked > 2 * INTERVAL or not self._before:
+            if loop.time() - self._looked > 2 * INTERVAL:
                 await self._look()
-                await asyncio.sleep(FIRST_WINDOW)
-                await self._look()
+                if self._after:
+                    await asyncio.sleep(FIRST_WINDOW)
+                    await self._look()
         self._wanted.set()
 
     async def _look(self) -> None:
