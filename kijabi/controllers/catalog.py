@@ -27,6 +27,7 @@ from kijabi.controllers.serviceaccount import ServiceAccounts
 from kijabi.controllers.statefulset.controller import StatefulSets
 from kijabi.controllers.tainteviction import TaintEviction
 from kijabi.controllers.ttlafterfinished import FinishedJobs
+from kijabi.controllers.validatingadmissionpolicystatus import PolicyStatus
 from kijabi.controllers.volumeprotection import AttributesProtection, ClaimProtection, VolumeProtection
 
 CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
@@ -55,4 +56,5 @@ CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     GarbageCollector,
     PodCollector,
     ClusterRoleAggregation,
+    PolicyStatus,
 )

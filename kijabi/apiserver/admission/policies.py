@@ -195,7 +195,8 @@ class Policies(Generic[E]):
             return None
         served = self._kinds.by_kind(kind.apiVersion, kind.kind)
         if served is None:
-            named = f"{kind.apiVersion}, Kind={kind.kind}"
+            version = kind.apiVersion if "/" in kind.apiVersion else f"/{kind.apiVersion}"
+            named = f"{version}, Kind={kind.kind}"
             raise Misconfigured(f"failed to find resource referenced by paramKind: '{named}'")
         return served
 
