@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.container import Container
 from kijabi.api.core.env import ConfigMapKeySelector, EnvVar, EnvVarSource
@@ -15,6 +17,7 @@ from kijabi.api.core.volume import ConfigMapVolumeSource, Volume
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.quantity import Quantity
 from kijabi.base import clock
+from kijabi.base.errors import Forbidden
 from kijabi.kubelet.runtime.interface import ExecResult
 from tests.kubelet.world import World, play, running
 
@@ -462,6 +465,12 @@ def test_a_running_pod_is_resized_in_place() -> None:
         assert world.runtime.calls[-1] == "resize c 2048"
         pod = await world.until(lambda p: not any("Resize" in c.type for c in p.status.conditions))
         assert pod.status.containerStatuses[0].restartCount == 0
+        with pytest.raises(Forbidden, match="enough allocatable resources: cpu, requested: 100000, allocatable: 4000"):
+            await resize("100")
+        # The server goes by what the node said last; the kubelet knows better.
+        (node,) = (await world.client.list(Node)).items
+        more = {"status": {"allocatable": {"cpu": "200"}, "capacity": {"cpu": "200"}}}
+        await world.client.patch(Node, node.metadata.name, more, subresource="status")
         await resize("100")
         pod = await world.until(lambda p: any(c.type == "PodResizePending" for c in p.status.conditions))
         condition = next(c for c in pod.status.conditions if c.type == "PodResizePending")
