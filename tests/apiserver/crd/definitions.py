@@ -80,7 +80,7 @@ def widget(name: str = "a", api_version: str = f"{GROUP}/v1", kind: str = "Widge
 
 def conditions(crd: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Condition → (status, reason)."""
-    return {each["type"]: (each["status"], each["reason"]) for each in crd["status"].get("conditions", ())}
+    return {each["type"]: (each["status"], each.get("reason", "")) for each in crd["status"].get("conditions", ())}
 
 
 async def settled(world: World, name: str, kind: str = "Established", value: str = "True") -> dict[str, Any]:
