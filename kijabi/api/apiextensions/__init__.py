@@ -3,8 +3,8 @@
 `customresourcedefinition.py` is the declaration, `jsonschema.py` the schema in it, `conversionreview.py` what a
 conversion webhook is asked.
 
-`definitionrules.py` has the rules of a definition, with `conversionrules.py`, and `definitionwarnings.py` what its writer
-is warned of. `schemarules.py` has those of its schemas, with `structuralrules.py`, `defaultrules.py`, `celcontext.py`
+`definitionrules.py` has the rules of a definition, with `conversionrules.py`, and `definitionwarnings.py` what one is
+warned of. `schemarules.py` has those of its schemas, with `structuralrules.py`, `defaultrules.py`, `celcontext.py`
 (what validation rules may cost), `fieldpath.py` and `goschema.py` behind it. `lifecycle.py` is what a write does to a
 definition beside that.
 
