@@ -351,10 +351,10 @@ _FORMATS = {  # of strings: type, characters at most, bytes at least
 }  # fmt: skip
 
 
-def from_schema(schema: Mapping[str, Any], *, name: str = "self", root: bool = False) -> Declared | None:
+def from_schema(schema: Mapping[str, Any], *, name: str = "selfType", root: bool = False) -> Declared | None:
     """What a structural schema declares to expressions; None where it is hidden from them.
 
-    name: of the object type itself; those inside are named by their path. root: of a whole resource, or of an embedded
+    name: of the object type itself (no variable may be called so); those inside are named by their path. root: of a whole resource, or of an embedded
     one: apiVersion, kind and metadata are there in any case.
     """
     found = _declared(schema, name, root or bool(schema.get("x-kubernetes-embedded-resource")))
