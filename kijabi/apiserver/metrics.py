@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 
-from kijabi.apiserver.attributes import RequestInfo, UpgradeAnswer
+from kijabi.apiserver.attributes import RequestInfo, StreamAnswer, UpgradeAnswer
 from kijabi.base import clock
 from kijabi.client.transport import Request, Response
 
@@ -50,7 +50,7 @@ class Metrics:
         self.inflight -= 1
         whole = isinstance(answer, Response)
         other = "101" if isinstance(answer, UpgradeAnswer) else "200"
-        code = str(answer.status) if isinstance(answer, Response) else other
+        code = str(answer.status) if isinstance(answer, Response | StreamAnswer) else other
         if info is not None and info.is_resource:
             verb = info.verb.upper() if info.verb in _VERBS else "OTHER"
             key = (verb, info.group, info.version, info.resource, info.subresource, code)
