@@ -15,6 +15,6 @@ like on the wire, `options.py` reads the parameters.
 
 A **page** (health, version, metrics, discovery, OpenAPI) comes from `plain.py`, `discovery.py`, `openapi/` and
 `metrics.py`. What **somebody else** serves is passed on by `aggregation/`; what nodes and pods use is measured by
-`resourcemetrics/`. `app.py` puts all of it together; `bootstrap.py` makes what every cluster has; `expiry.py` clears events
-away; `pki.py` makes and renews certificates.
+`resourcemetrics/`. `app.py` puts all of it together; `bootstrap.py` makes what every cluster has; `expiry.py` clears
+events away; `pki.py` makes and renews certificates.
 """

@@ -66,6 +66,11 @@ class Backend:
             path, _, query = head[0].split(" ")[1].partition("?")
             if path in self.hang:
                 await asyncio.Event().wait()
+            if any(line.lower() == "upgrade: echo" for line in head):
+                writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+                while data := await reader.read(100):
+                    writer.write(data.upper())
+                return
             await self._answer(writer, path, query)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass

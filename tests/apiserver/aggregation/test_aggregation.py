@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from kijabi.api.apiregistration.apiservice import ServiceReference
 from kijabi.apiserver.aggregation import availability, discovery, openapi
 from kijabi.apiserver.aggregation.backends import Unreachable, identity
-from kijabi.apiserver.attributes import StreamAnswer, UserInfo
+from kijabi.apiserver.attributes import StreamAnswer, UpgradeAnswer, UserInfo
 from kijabi.base.errors import BadRequest, ConnectionLost
 from tests.apiserver.aggregation.backend import (
     DISCOVERY,
@@ -173,6 +174,41 @@ async def test_a_server_that_hangs_is_given_up_on() -> None:
         refused = await world.get(f"{ROOT}/flunders")
         assert refused.status == 503
         assert refused.raw.startswith(b"error trying to reach service: dial tcp 10.1.2.3:6443: connect: connection ref")
+
+
+class Client:
+    """The client's end of an upgraded connection: it says one thing and waits for the echo."""
+
+    def __init__(self) -> None:
+        self.said = [b"hello"]
+        self.heard = b""
+        self.done = asyncio.Event()
+
+    async def read(self, limit: int = 65536) -> bytes:
+        if self.said:
+            return self.said.pop()
+        await self.done.wait()
+        return b""
+
+    async def write(self, data: bytes) -> None:
+        self.heard += data
+        self.done.set()
+
+    def close(self) -> None: ...
+
+
+async def test_upgrades_pass_through() -> None:
+    async with aggregating() as (world, backend):
+        await install_service(world)
+        await register(world)
+        await until(world, "Passed")
+        path = f"{ROOT}/namespaces/default/flunders/a/connect"
+        answer = await world.ask("GET", path, headers={"connection": "Upgrade", "upgrade": "echo"})
+        assert isinstance(answer, UpgradeAnswer)
+        client = Client()
+        await answer.serve(client)
+        assert client.heard == b"HELLO"
+        assert "X-Remote-User: kubernetes-admin" in backend.requests(path)[0]
 
 
 GARBAGE: list[Any] = [
