@@ -220,7 +220,7 @@ class _Rules:
                 continue
             if names[0] == "metadata":
                 errors.append(validation.invalid(at, field.jsonPath, "must not point to fields in metadata"))
-            if found.type not in _SELECTABLE:
+            if found is None or found.type not in _SELECTABLE:
                 detail = (
                     "must point to a field of type string, boolean or integer. Enum string fields and strings with "
                     "formats are allowed."

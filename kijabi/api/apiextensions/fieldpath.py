@@ -17,14 +17,16 @@ class PathError(ValueError):
     """The path is none, or leads nowhere; the text is upstream's."""
 
 
-def resolve(text: str, schema: Structural, *, brackets: bool = True) -> tuple[list[str], str, Structural]:
+def resolve(text: str, root: Structural, *, brackets: bool = True) -> tuple[list[str], str, Structural | None]:
     """The names along the path, the path as errors show it (`spec.labels[x]`), and the schema it leads to.
 
-    brackets: whether `['name']` may be used. PathError if the path leads nowhere.
+    The schema is None for a member of a map without one. brackets: whether `['name']` may be used. PathError if the
+    path leads nowhere.
     """
     tokens = _tokens(text)
     names: list[str] = []
     shown = ""
+    schema: Structural | None = root
     while tokens:
         token = tokens.pop(0)
         if token == "[":
@@ -81,12 +83,12 @@ def _quoted(token: str) -> str:
     return re.sub(r"\\.", unescape, token[1:-1])
 
 
-def _step(name: str, shown: str, schema: Structural) -> tuple[str, Structural]:
-    if schema.properties:
+def _step(name: str, shown: str, schema: Structural | None) -> tuple[str, Structural | None]:
+    if schema is not None and schema.properties:
         child = schema.properties.get(name)
         if child is None:
             raise PathError("does not refer to a valid field")
         return (f"{shown}.{name}" if shown else name), child
-    if schema.additional is None:
+    if schema is None or not schema.has_additional:
         raise PathError("does not refer to a valid field")
     return f"{shown}[{name}]", schema.additional
