@@ -24,6 +24,7 @@ from kijabi.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kijabi.apiserver.admission.nodefeatures import NodeDeclaredFeatures
 from kijabi.apiserver.admission.noderestriction import NodeRestriction
 from kijabi.apiserver.admission.nodetaint import TaintNodesByCondition
+from kijabi.apiserver.admission.paramaccess import ParameterAccess
 from kijabi.apiserver.admission.podresize import PodResizeValidator
 from kijabi.apiserver.admission.podsecurity import PodSecurity
 from kijabi.apiserver.admission.podtopologylabels import PodTopologyLabels
@@ -74,6 +75,7 @@ def dynamic(
 ) -> tuple[Admission, ...]:
     """The plug-ins that do what users' configurations say, in upstream's order. schemas: how objects merge."""
     return (
+        ParameterAccess(reader, kinds, authorizer),
         MutatingPolicies(reader, kinds, authorizer, schemas),
         MutatingAdmissionWebhook(reader, kinds, webhooks, authorizer),
         ValidatingPolicies(reader, kinds, authorizer),

@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from kijabi.apiserver.app import App, Settings, open_to_all
+from kijabi.apiserver.attributes import Decision, Peer, RequestInfo, UserInfo
+from kijabi.client.transport import Request
+from kijabi.store.memory import MemoryStore
+from tests.apiserver.crd import definitions as crds
 from tests.apiserver.world import World, configmap, deployment, running
 
 GROUP = "/apis/admissionregistration.k8s.io/v1"
@@ -320,3 +325,66 @@ async def test_policies_do_not_touch_their_own_kind(world: World) -> None:
     assert (await world.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)).status == 201
     assert (await world.delete(f"{GROUP}/validatingadmissionpolicies/all")).status == 200
     assert (await world.post(MAPS, configmap("x"))).status == 201
+
+
+async def test_custom_parameters_and_objects(world: World) -> None:
+    await crds.install(world, crds.definition())
+    await validating(
+        world, "sized", {"expression": "object.spec.replicas <= params.spec.size", "message": "too many"},
+        paramKind={"apiVersion": "example.com/v1", "kind": "Widget"}, matchConstraints=rules("deployments", "apps"),
+        binding={"paramRef": {"name": "limit", "namespace": "default", "parameterNotFoundAction": "Deny"}},
+    )  # fmt: skip
+    assert (await world.post(crds.WIDGETS, crds.widget("limit", spec={"size": 2}))).status == 201
+    assert (await world.post(DEPLOYMENTS, deployment("a", 3))).message.endswith("denied request: too many")
+    assert (await world.post(DEPLOYMENTS, deployment("a", 2))).status == 201
+    widgets = rules("widgets", "example.com")
+    await mutating(world, "color", apply("Object{spec: Object.spec{color: 'blue'}}"), matchConstraints=widgets)
+    made = await world.post(crds.WIDGETS, crds.widget("w", spec={"size": 2}))
+    assert made.body["spec"] == {"size": 2, "color": "blue"}
+    await mutating(world, "wrong", apply("Object{spec: Object.spec{nonsense: 'x'}}"), matchConstraints=widgets)
+    refused = await world.post(crds.WIDGETS, crds.widget("v", spec={"size": 2}))
+    assert ".spec.nonsense: field not declared in schema" in refused.message
+
+
+async def test_who_makes_a_policy_read_parameters_must_be_allowed_to() -> None:
+    app = App(MemoryStore(), Settings())
+    await app.load()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(app.run())
+        security = open_to_all(app.caches)
+        jane = UserInfo("jane", uid="1", groups=("a", "b"))
+        await app.start(security._replace(authenticator=Only(jane), authorizer=NoSecrets()))
+        world = World(app)
+        spec = {
+            "validations": [{"expression": "true"}], "matchConstraints": rules(),
+            "paramKind": {"apiVersion": "v1", "kind": "Secret"},
+        }  # fmt: skip
+        policies = f"{GROUP}/validatingadmissionpolicies"
+        refused = await world.post(policies, {"metadata": {"name": "p"}, "spec": spec})
+        assert refused.status == 422
+        assert refused.body["details"]["causes"][0] == {
+            "reason": "FieldValueForbidden",
+            "field": "spec.paramKind",
+            "message": 'Forbidden: user &{jane 1 [a b] map[]} must have "get" permission on all objects of the '
+            "referenced paramKind (kind=Secret, apiVersion=v1)",
+        }
+        spec["paramKind"] = {"apiVersion": "v1", "kind": "ConfigMap"}
+        assert (await world.post(policies, {"metadata": {"name": "p"}, "spec": spec})).status == 201
+        running.cancel()
+
+
+class Only:
+    """Everybody is one user."""
+
+    def __init__(self, user: UserInfo) -> None:
+        self.user = user
+
+    async def authenticate(self, request: Request, peer: Peer) -> UserInfo:
+        return self.user
+
+
+class NoSecrets:
+    """Everything is allowed but secrets."""
+
+    async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        return Decision(info.resource != "secrets")

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from tests.apiserver.crd import definitions as crds
 from tests.apiserver.hookserver import HookServer, allow, deny, hook_server, patch
 from tests.apiserver.world import MERGE, World, configmap, deployment, pod, running
 
@@ -448,3 +449,25 @@ async def test_bad_match_conditions(world: World, server: HookServer) -> None:
     assert refused.status == 422
     assert "compilation failed" in refused.message
     assert refused.body["details"]["causes"][0]["field"] == "webhooks[0].matchConditions[0].expression"
+
+
+async def test_custom_resources(world: World, server: HookServer) -> None:
+    versions = [crds.version("v1"), crds.version("v2", storage=False)]
+    await crds.install(world, crds.definition("widgets", "Widget", *versions))
+    server.answers["/m"] = lambda review: patch(
+        review,
+        {"op": "add", "path": "/spec/labels", "value": {"seen": review["request"]["object"]["apiVersion"]}},
+        {"op": "add", "path": "/spec/unknown", "value": "pruned"},
+    )
+    rule = {"operations": ["CREATE"], "apiGroups": ["example.com"], "apiVersions": ["v2"], "resources": ["widgets"]}
+    await register(world, "Mutating", "m", {**server.hook("m.example.com", "/m"), "rules": [rule]})
+    made = await world.post(crds.WIDGETS, crds.widget("a", spec={"size": 1}))
+    assert made.status == 201, made
+    assert made.body["apiVersion"] == "example.com/v1"
+    assert made.body["spec"] == {"size": 1, "color": "red", "labels": {"seen": "example.com/v2"}}
+    asked = server.asked[0][1]["request"]
+    assert asked["kind"]["version"] == "v2"
+    assert asked["requestKind"]["version"] == "v1"
+    exact = {**server.hook("x.example.com", "/x"), "rules": [rule], "matchPolicy": "Exact"}
+    await register(world, "Validating", "v", exact)
+    assert (await world.post(crds.WIDGETS, crds.widget("b", spec={"size": 1}))).status == 201
