@@ -24,7 +24,7 @@ from kijabi.testing.conformance.build import Builder, Say
 from kijabi.testing.images.__main__ import import_image, node_sockets
 from kijabi.testing.images.build import Built
 
-PORT = 16443
+PORT = 18443
 NODES = 2
 PARALLEL_IMPORTS = 2
 
