@@ -17,9 +17,9 @@ from urllib.parse import quote
 from kijabi.api.apiregistration.apiservice import APIService, ServiceReference
 from kijabi.apiserver.attributes import Reader, UserInfo
 from kijabi.apiserver.pki import Pair
-from kijabi.apiserver.subresources.backend import Address, Dial, Exchange, dial, error_text, exchange
+from kijabi.apiserver.subresources.backend import Address, Dial, Exchange, dial, exchange
 from kijabi.apiserver.subresources.kubelets import insecure
-from kijabi.apiserver.webhooks.client import WebhookError, trust
+from kijabi.apiserver.webhooks.client import WebhookError, dial_text, trust
 from kijabi.apiserver.webhooks.services import DEFAULT_PORT, resolve, server_name
 from kijabi.base.errors import ConnectionLost, KijabiError
 
@@ -68,7 +68,7 @@ class Backends:
         try:
             return await exchange(self._open, address, method, target, headers, body)
         except (OSError, ConnectionLost, ValueError) as error:
-            raise Unreachable(error_text(address, error)) from error
+            raise Unreachable(dial_text(address, error)) from error
 
     async def fetch(
         self, service: APIService, path: str, user: UserInfo, headers: Headers, *, seconds: float, limit: int

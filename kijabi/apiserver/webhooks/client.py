@@ -114,7 +114,7 @@ class WebhookClient:
                 try:
                     answer = await self._pool.exchange(address, data, limit)
                 except (OSError, ValueError) as error:
-                    raise WebhookError(f"{url}: {_dial_text(address, target, error)}") from error
+                    raise WebhookError(f"{url}: {dial_text(address, error)}") from error
         except TimeoutError:
             raise WebhookError(f"{url}: context deadline exceeded") from None
         except Unresolved as error:
@@ -257,13 +257,13 @@ def _lost_text(error: ConnectionLost) -> str:
 _EXPIRED, _MISMATCH = (10,), (62, 64)  # OpenSSL's codes of X509_V_ERR_CERT_HAS_EXPIRED, …_HOSTNAME_/IP_ADDRESS_MISMATCH
 
 
-def _dial_text(address: Address, target: _Target, error: Exception) -> str:
-    """Why no connection came about, in Go's words."""
+def dial_text(address: Address, error: Exception) -> str:
+    """Why no connection came about, in Go's words; aggregation says it too."""
     cause = error if isinstance(error, ssl.SSLError) else error.__cause__
     if not isinstance(cause, ssl.SSLCertVerificationError):
         return error_text(address, error)
     if cause.verify_code in _MISMATCH:
-        reason = f"certificate is not valid for {target.name}"
+        reason = f"certificate is not valid for {address.name}"
     elif cause.verify_code in _EXPIRED:
         reason = "certificate has expired or is not yet valid"
     else:
