@@ -43,7 +43,7 @@ from kijabi.api.cel.overloads import (
 from kijabi.api.cel.parser import MAX_DEPTH, parse
 from kijabi.api.cel.typed import read
 from kijabi.api.cel.types import Declared, Type
-from kijabi.api.cel.values import MISSING, Optional
+from kijabi.api.cel.values import MISSING, Failed, Optional
 
 Library = Sequence[Overload]
 KUBERNETES: tuple[Library, ...] = (
@@ -202,10 +202,12 @@ class Program:
 
 
 def _bound(value: Any, declared: Type) -> Any:
-    """A binding as a value of its variable's type."""
+    """A binding as a value of its variable's type; one that its schema cannot read fails where it is used."""
     if isinstance(declared, Declared):
-        return read(value, declared)
+        try:
+            return read(value, declared)
+        except CelError as error:
+            return Failed(error)
     if isinstance(value, Optional) and value.value is not MISSING and declared.parameters:
-        inner = declared.parameters[0]
-        return Optional(read(value.value, inner)) if isinstance(inner, Declared) else value
+        return Optional(_bound(value.value, declared.parameters[0]))
     return value

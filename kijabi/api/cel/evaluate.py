@@ -16,14 +16,15 @@ from kijabi.api.cel import attributes, runs
 from kijabi.api.cel.ast import Call, Fold, Ident, ListNode, Literal, MapNode, Node, Select, StructNode
 from kijabi.api.cel.costs import LIST_COST, MAP_COST, REGEX_FACTOR, STRING_FACTOR, STRUCT_COST, cost_of
 from kijabi.api.cel.errors import EXCEEDED, CelCompileError, CelError, CostExceeded
-from kijabi.api.cel.frame import Failed, Frame, Later, Run
-from kijabi.api.cel.functions import Function
+from kijabi.api.cel.frame import Frame, Later, Run
+from kijabi.api.cel.functions import Function, Impl
 from kijabi.api.cel.overloads.standard import OPERANDS
 from kijabi.api.cel.runs import always, bound, dynamic, fixed, junction, put
 from kijabi.api.cel.types import Type, is_dyn
 from kijabi.api.cel.values import (
     MISSING,
     PLAIN,
+    Failed,
     Growing,
     GrowingMap,
     Optional,
@@ -109,7 +110,7 @@ class Planner:
                 if value is _UNKNOWN:
                     return _UNKNOWN
                 try:
-                    return self.callable(node)(value)
+                    return self.callable(node)[0](value)
                 except CelError as error:
                     raise CelProgramError(error.message) from None
             case Call(function="@in", args=[_, within], overloads=("in_list",)) if self.constant(within) == []:
@@ -162,24 +163,33 @@ class Planner:
             if node.function == "matches":
                 return _matching(self.plan(nodes[0]), compiled, ceil(len(pattern) * REGEX_FACTOR))
         args = [self.plan(one) for one in nodes]
-        call, cost = self.callable(node, nodes), cost_of(node.function, node.overloads)
+        call, slow = self.callable(node, nodes)
+        cost = cost_of(node.function, node.overloads)
         if node.function == "_+_" and len(node.overloads) > 1:
             return runs.sum_of_any(args[0], args[1], call)
         if not isinstance(cost, int):
-            return dynamic(args, call, cost)
-        return fixed(args, call, cost)
+            return dynamic(args, call, slow, cost)
+        return fixed(args, call, slow, cost)
 
-    def callable(self, node: Call, nodes: Iterable[Node] | None = None) -> Callable[..., Any]:
-        """What computes a call: its overload where there is one and the types are sure, else by the values' types."""
+    def callable(self, node: Call, nodes: Iterable[Node] | None = None) -> tuple[Impl, Impl]:
+        """What computes a call: its overload where there is one and the types are sure, else by the values' types.
+
+        The second is what computes it where an argument is null, which lists and maps of a schema may hold.
+        """
         function = self.functions[node.function]
         nodes = node.args if nodes is None else nodes
+        slow = self._by_values(node, function)
         if len(node.overloads) == 1:
             overload = function.by_id[node.overloads[0]]
             sure = not overload.guarded or not any(
                 _unsure(one.type, wanted) for one, wanted in zip(nodes, overload.arguments, strict=True)
             )
             if sure and overload.call is not None:
-                return overload.call
+                return overload.call, slow
+        return slow, slow
+
+    def _by_values(self, node: Call, function: Function) -> Callable[..., Any]:
+        """What chooses the overload by the values, when they are there."""
         only = function.by_id[node.overloads[0]] if len(node.overloads) == 1 else None
         operands = OPERANDS.get(function.name)
 
@@ -261,8 +271,8 @@ class Planner:
             return run
         args = [self.plan(one) for one in node.args]
         cost = cost_of(node.function, node.overloads)
-        call = self.callable(node)
-        return fixed(args, call, cost) if isinstance(cost, int) else dynamic(args, call, cost)
+        call, slow = self.callable(node)
+        return fixed(args, call, slow, cost) if isinstance(cost, int) else dynamic(args, call, slow, cost)
 
     def _not_strictly_false(self, node: Call) -> Run:
         inner = self.plan(node.args[0])
@@ -289,7 +299,7 @@ class Planner:
                 raise CelError("no such overload")
             if value.value is MISSING:
                 return right(frame)
-            return value.value if unwraps else value
+            return value.get() if unwraps else value
 
         return run
 
@@ -445,6 +455,8 @@ def _unsure(found: Type | None, wanted: Type) -> bool:
     """Whether a value of a checked type may still be of another when it is there."""
     if wanted.kind in ("dyn", "any", "param"):
         return False
+    if wanted.kind in ("list", "map") and any(one.kind not in ("dyn", "param") for one in wanted.parameters):
+        return True
     if found is None or is_dyn(found.kind) or found.kind in ("param", "error", "null"):
         return True
     return any(_unsure(mine, theirs) for mine, theirs in zip(found.parameters, wanted.parameters, strict=False))

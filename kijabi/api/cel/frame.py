@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kijabi.api.cel.costs import PER_CALL_LIMIT
-from kijabi.api.cel.errors import EXCEEDED, CelError, CostExceeded
+from kijabi.api.cel.errors import EXCEEDED, CostExceeded
 
 Run = Callable[["Frame"], Any]
 
@@ -32,15 +32,6 @@ class Frame:
         """Stop where the limit is exceeded."""
         if self.cost > self.limit:
             raise CostExceeded(EXCEEDED)
-
-
-class Failed:
-    """An error in the place of a variable's value: whoever reads it gets it raised."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: CelError) -> None:
-        self.error = error
 
 
 class Later:

@@ -118,7 +118,7 @@ def matches(wanted: Type, value: Any) -> bool:
     if kind in ("dyn", "any", "param"):
         return True
     if kind == "list":
-        return is_list(value) and (not len(value) or matches(wanted.parameters[0], value[0]))
+        return is_list(value) and (not len(value) or _first_matches(wanted.parameters[0], value))
     if kind == "map":
         if not is_map(value):
             return False
@@ -127,6 +127,15 @@ def matches(wanted: Type, value: Any) -> bool:
             return True
         return matches(wanted.parameters[0], first) and matches(wanted.parameters[1], find(value, first))
     return type_of(value).name == wanted.name
+
+
+def _first_matches(wanted: Type, items: Any) -> bool:
+    if wanted.kind in ("dyn", "any", "param"):
+        return True
+    try:
+        return matches(wanted, items[0])
+    except CelError:
+        return False  # an item that its schema cannot read is of no type
 
 
 class Function:

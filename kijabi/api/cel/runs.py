@@ -10,9 +10,10 @@ from typing import Any
 
 from kijabi.api.cel.costs import MAX_TEXT, is_early
 from kijabi.api.cel.errors import EXCEEDED, CelError, CostExceeded
-from kijabi.api.cel.frame import Failed, Frame, Later, Run
+from kijabi.api.cel.frame import Frame, Later, Run
 from kijabi.api.cel.values import (
     MISSING,
+    Failed,
     Growing,
     GrowingMap,
     Optional,
@@ -30,24 +31,27 @@ def always(value: Any) -> Run:
     return lambda _: value
 
 
-def fixed(args: list[Run], call: Callable[..., Any], cost: int) -> Run:
-    """A call whose cost is known before. It is counted also where an argument fails, as all arguments are evaluated."""
+def fixed(args: list[Run], call: Callable[..., Any], slow: Callable[..., Any], cost: int) -> Run:
+    """A call whose cost is known before. It is counted also where an argument fails, as all arguments are evaluated.
+
+    slow: what to call where an argument is null.
+    """
     if len(args) == 1:
-        return _unary(args[0], call, cost)
+        return _unary(args[0], call, slow, cost)
     if len(args) == 2:
-        return _binary(args[0], args[1], call, cost)
+        return _binary(args[0], args[1], call, slow, cost)
 
     def run(frame: Frame) -> Any:
         values = [one(frame) for one in args]
         frame.cost += cost
         if frame.cost > frame.limit:
             raise CostExceeded(EXCEEDED)
-        return call(*values)
+        return (slow if _has_null(values) else call)(*values)
 
     return run
 
 
-def _unary(only: Run, call: Callable[..., Any], cost: int) -> Run:
+def _unary(only: Run, call: Callable[..., Any], slow: Callable[..., Any], cost: int) -> Run:
     def run(frame: Frame) -> Any:
         try:
             value = only(frame)
@@ -55,12 +59,12 @@ def _unary(only: Run, call: Callable[..., Any], cost: int) -> Run:
             frame.cost += cost
             raise
         frame.cost += cost
-        return call(value)
+        return call(value) if value is not None else slow(value)
 
     return run
 
 
-def _binary(left: Run, right: Run, call: Callable[..., Any], cost: int) -> Run:
+def _binary(left: Run, right: Run, call: Callable[..., Any], slow: Callable[..., Any], cost: int) -> Run:
     def run(frame: Frame) -> Any:
         try:
             one = left(frame)
@@ -74,9 +78,13 @@ def _binary(left: Run, right: Run, call: Callable[..., Any], cost: int) -> Run:
             frame.cost += cost
             raise
         frame.cost += cost
-        return call(one, other)
+        return call(one, other) if one is not None and other is not None else slow(one, other)
 
     return run
+
+
+def _has_null(values: list[Any]) -> bool:
+    return any(value is None for value in values)
 
 
 def attempt(run: Run, frame: Frame) -> Any:
@@ -87,7 +95,9 @@ def attempt(run: Run, frame: Frame) -> Any:
         return Failed(error)
 
 
-def dynamic(args: list[Run], call: Callable[..., Any], cost: Callable[[Any, Any], int]) -> Run:
+def dynamic(
+    args: list[Run], call: Callable[..., Any], slow: Callable[..., Any], cost: Callable[[Any, Any], int]
+) -> Run:
     """A call whose cost follows from its arguments and its result."""
     few = len(args) <= 2
     early = is_early(cost)
@@ -99,7 +109,7 @@ def dynamic(args: list[Run], call: Callable[..., Any], cost: Callable[[Any, Any]
                 values.append(one(frame))
             if early and frame.cost + cost(values, None) > frame.limit:
                 raise CostExceeded(EXCEEDED)
-            result = call(*values)
+            result = (slow if _has_null(values) else call)(*values)
         except CelError as error:
             if few or len(values) == len(args):
                 if len(values) < len(args):
@@ -116,7 +126,7 @@ def dynamic(args: list[Run], call: Callable[..., Any], cost: Callable[[Any, Any]
 
 def sum_of_any(left: Run, right: Run, call: Callable[..., Any]) -> Run:
     """`+` of values whose types are not known before: costs one, but what it makes of texts is bounded."""
-    plain = _binary(left, right, call, 1)
+    plain = _binary(left, right, call, call, 1)
 
     def run(frame: Frame) -> Any:
         result = plain(frame)

@@ -17,7 +17,19 @@ from typing import Any, ClassVar
 from kijabi.api.cel import times, types
 from kijabi.api.cel.errors import CelError
 from kijabi.api.cel.types import Declared, Type
-from kijabi.api.cel.values import MAX_INT, MISSING, Duration, Lister, Mapper, Timestamp, equal, find, is_list, is_map
+from kijabi.api.cel.values import (
+    MAX_INT,
+    MISSING,
+    Duration,
+    Lister,
+    Mapper,
+    Timestamp,
+    concat,
+    equal,
+    find,
+    is_list,
+    is_map,
+)
 
 _SPANS = re.compile(r"(\d+)\s*([A-Za-zµ]+)", re.ASCII)
 _SECOND = 10**9
@@ -135,7 +147,7 @@ class ListValue(Lister):
             return _SetList(_united(self, other), self.declared)
         if self.declared.list_type == "map":
             return _SetList(_merged(self, other, self.declared), self.declared)
-        return [*self, *other]
+        return concat(self, other)
 
 
 class _SetList(Lister):

@@ -354,8 +354,8 @@ _FORMATS = {  # of strings: type, characters at most, bytes at least
 def from_schema(schema: Mapping[str, Any], *, name: str = "selfType", root: bool = False) -> Declared | None:
     """What a structural schema declares to expressions; None where it is hidden from them.
 
-    name: of the object type itself (no variable may be called so); those inside are named by their path. root: of a whole resource, or of an embedded
-    one: apiVersion, kind and metadata are there in any case.
+    name: of the object type itself (no variable may be called so); those inside are named by their path. root: of a
+    whole resource, or of an embedded one: apiVersion, kind and metadata are there in any case.
     """
     found = _declared(schema, name, root or bool(schema.get("x-kubernetes-embedded-resource")))
     if found is not None:

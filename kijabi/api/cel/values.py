@@ -72,6 +72,15 @@ class Duration:
         return hash(self.nanos)
 
 
+class Failed:
+    """An error in the place of a variable's value: whoever reads it gets it raised."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: CelError) -> None:
+        self.error = error
+
+
 class Optional:
     """A value that may be absent; `NONE` where it is."""
 
@@ -84,6 +93,8 @@ class Optional:
         """The value; CelError where there is none."""
         if self.value is MISSING:
             raise CelError("optional.none() dereference")
+        if self.value.__class__ is Failed:
+            raise self.value.error
         return self.value
 
 

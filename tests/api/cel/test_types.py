@@ -42,8 +42,8 @@ MOST = 3 * 1024 * 1024
     ({"type": "array", "maxItems": 3, "items": {"type": "integer"}}, list_of(INT), 3, 2),
     ({"type": "object", "additionalProperties": {"type": "integer"}}, map_of(STRING, INT), (MOST - 2) // 7, 2),
     ({"type": "object", "required": ["ab"], "properties": {"ab": {"type": "integer"}}}, struct("selfType"), 0, 9),
-    ({"type": "object", "required": ["a"], "properties": {"a": {"type": "string", "default": ""}}}, struct("selfType"), 0,
-     2),
+    ({"type": "object", "required": ["a"], "properties": {"a": {"type": "string", "default": ""}}}, struct("selfType"),
+     0, 2),
 ])  # fmt: skip
 def test_sizes_follow_from_the_schema(schema: dict[str, Any], kind: Type, most: int, least: int) -> None:
     declared = from_schema(schema)

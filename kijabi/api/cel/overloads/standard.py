@@ -171,6 +171,8 @@ _MISSING = find({}, "")
 
 
 def _not(value: Any) -> bool:
+    if value.__class__ is not bool:
+        raise CelError("no such overload")
     return not value
 
 
