@@ -15,6 +15,7 @@ from kijabi.api import validation
 from kijabi.api.apiextensions import fieldpath
 from kijabi.api.apiextensions.ratcheting import Ratchet, correlate
 from kijabi.api.apiextensions.structural import MISSING, Rule, Structural
+from kijabi.api.apiextensions.valuevalidation import ERROR_LIMIT
 from kijabi.api.cel import types
 from kijabi.api.cel.costs import MAX_MESSAGE, OBJECT_BUDGET
 from kijabi.api.cel.environment import Budget, Environment, Program
@@ -179,6 +180,8 @@ class _Run:
         """Note an error, unless it is of something that the update left alone."""
         if not unchanged:
             self.errors.append(error)
+            if len(self.errors) >= ERROR_LIMIT:
+                raise _Stopped
 
 
 def validate(

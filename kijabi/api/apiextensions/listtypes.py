@@ -11,6 +11,7 @@ from typing import Any
 
 from kijabi.api import validation
 from kijabi.api.apiextensions.structural import MISSING, Structural
+from kijabi.api.apiextensions.valuevalidation import ERROR_LIMIT
 from kijabi.api.gotext import json_text
 from kijabi.api.resource import FieldError
 
@@ -66,4 +67,6 @@ def _repeated(values: Iterable[Any]) -> list[int]:
         seen[key] = times = seen.get(key, 0) + 1
         if times == 2:
             found.append(index)
+            if len(found) == ERROR_LIMIT:
+                break
     return found

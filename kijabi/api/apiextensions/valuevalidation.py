@@ -5,7 +5,7 @@ Rules, texts and order are those of the OpenAPI validator that Kubernetes uses (
 `pkg/validation/validate`), and so is the count of matches by which anyOf and oneOf choose whose errors to show. On an
 update, what did not change is not blamed (`ratcheting.py`).
 
-Objects and schemas both come from clients, so the work is bounded: STEP_LIMIT.
+Objects and schemas both come from clients, so the work is bounded: STEP_LIMIT and ERROR_LIMIT.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from kijabi.api.resource import FieldError
 # Values looked at in one validation, each kilobyte of text counting as one more. About two seconds; real objects take
 # thousands, and only schemas made to waste time take more.
 STEP_LIMIT = 2_000_000
+# Errors that one answer names; then validation ends.
+ERROR_LIMIT = 5_000
 
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 # What the validator calls the format of a value it finds.
@@ -42,7 +44,7 @@ _Errors = dict[str, _Found]  # by their texts: the same is said once
 
 
 class TooMuch(Exception):
-    """The schema makes the validation of this object too long."""
+    """The validation of this object takes too long, or has found enough."""
 
 
 class _Run:
@@ -69,7 +71,8 @@ def validate(
     try:
         _validate(value, schema, "", found, old, run)
     except TooMuch:
-        return [validation.invalid(path or "<nil>", "", "validation takes too long, because of the schema")]
+        cut = validation.invalid(path or "<nil>", "", "validation takes too long, because of the schema or its errors")
+        return [*(_finish(text, error, path) for text, error in found.items()), cut]
     return [_finish(text, error, path) for text, error in found.items()] if found else []
 
 
@@ -98,9 +101,9 @@ def _validate(value: Any, schema: Structural, path: str, errors: _Errors, old: A
     old is MISSING where there is nothing to compare with.
     """
     run.steps += 1
-    if run.steps > STEP_LIMIT:
-        raise TooMuch
     before = len(errors)
+    if run.steps > STEP_LIMIT or before >= ERROR_LIMIT:
+        raise TooMuch
     if value is None:
         matches = _null(schema, path, errors)
     else:
