@@ -6,7 +6,6 @@ parameters are those that kube-openapi gives, because clients are generated from
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -81,9 +80,10 @@ async def document(root: str, served: Iterable[Served], names: Names) -> Documen
     paths: Document = {}
     for each in tuple(served):
         _Paths(root, each.resource, schemas).write(paths)
-        await asyncio.sleep(0)
+        await schemas.settle()
     schemas.add(Status)
     schemas.add(DeleteOptions)
+    await schemas.settle()
     return {"openapi": "3.0.0", "info": INFO, "paths": paths, "components": {"schemas": schemas.found}}
 
 

@@ -6,6 +6,7 @@ the names of schemas are upstream's, because clients know some of them (k8s.io/k
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Any
 
@@ -16,6 +17,7 @@ from kijabi.api.shape import Field, Shape, fields, is_atomic
 from kijabi.api.struct import Struct
 from kijabi.apiserver.openapi import custom, texts
 
+SLICE = 16  # types that are described between two looks at everything else
 REF = "#/components/schemas/"
 KINDS = "x-kubernetes-group-version-kind"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
@@ -92,6 +94,14 @@ class Schemas:
     def __init__(self, names: Names) -> None:
         self.names = names
         self.found: dict[str, dict[str, Any]] = {}
+        self._todo: list[tuple[type[Struct], dict[str, Any]]] = []  # types whose members are still to be described
+
+    async def settle(self) -> None:
+        """Describe the members of everything that was referred to. Other requests have their turn now and then."""
+        while self._todo:
+            for _ in range(min(SLICE, len(self._todo))):
+                self._members(*self._todo.pop())
+            await asyncio.sleep(0)
 
     def add(self, cls: type[Struct]) -> dict[str, Any]:
         """A reference to a type's schema, which is now in the document."""
@@ -99,7 +109,7 @@ class Schemas:
         if name not in self.found:
             schema: dict[str, Any] = {"description": describe(cls), "type": "object"}
             self.found[name] = schema
-            self._members(cls, schema)
+            self._todo.append((cls, schema))
             api_version, kind = catalog.identity(cls)
             if kind:
                 group, _, version = api_version.rpartition("/")
