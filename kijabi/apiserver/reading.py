@@ -223,6 +223,8 @@ class Reading:
             watcher.begin(tuple(selection.of(cache)), current, bookmark)
         cache.attach(watcher)
         watcher.schedule(float(wanted.timeout), wanted.bookmarks)
+        if served.view is not None and served.view.ended:
+            watcher.close()
         return WatchAnswer(watcher=watcher, headers={"Content-Type": JSON})
 
     def _resume(self, cache: Cache, watcher: Watcher, after: int) -> None:

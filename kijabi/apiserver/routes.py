@@ -27,6 +27,9 @@ class View(Protocol):
     cache: Cache
     """The objects as they are served, with history and watchers of its own: level after `open`."""
 
+    ended: bool
+    """Whether another has taken its place: watches that begin on it end at once."""
+
     @property
     def revision(self) -> int:
         """The revision up to which `cache` has everything."""

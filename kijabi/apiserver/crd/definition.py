@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
 from typing import Any
 
-from kijabi.api import codec
+from kijabi.api import codec, status
 from kijabi.api.apiextensions import structural
 from kijabi.api.apiextensions.customresourcedefinition import CustomResourceDefinition, CustomResourceDefinitionVersion
 from kijabi.api.apiextensions.structural import Structural
@@ -67,8 +67,11 @@ class Version:
 
     @cached_property
     def structural(self) -> Structural:
-        """The compiled schema."""
-        return structural.compile(self.schema)
+        """The compiled schema. Raises InternalError for one that has no structural form, stored by who knows whom."""
+        try:
+            return structural.compile(self.schema)
+        except structural.SchemaError as error:
+            raise status.internal(f"the server could not properly serve the CR schema: {error}") from None
 
     @cached_property
     def resource(self) -> Resource:

@@ -79,7 +79,11 @@ class CustomResources:
         if new is None or not names.is_served(new):
             self._remove(one.metadata.name, gone=new is None)
         elif present is None or not _same(present.crd, new):
-            self._replace(new)
+            try:
+                self._replace(new)
+            except Exception:  # a definition that cannot be served must not end the others
+                log.exception("the definition %s cannot be served", new.metadata.name)
+                self._remove(new.metadata.name, gone=False)
         elif _ending(new) != present.cache.ending:
             self._end(present)
         self._lifecycle.changed(old, new)

@@ -43,7 +43,8 @@ class VersionView:
         self._spawn = spawn
         self._level = False
         self._busy = False  # a task is filling or applying
-        self._ended = False
+        self.ended = False
+        self._last = asyncio.Lock()
         self._round = 0  # counts beginnings: what belongs to an earlier one is dropped
         self._applied = 0
         self._queue: deque[Event] = deque()
@@ -55,11 +56,11 @@ class VersionView:
     @property
     def revision(self) -> int:
         """See routes.View."""
-        return self._applied if self._queue or not self._level else self._caches.revision
+        return self._applied if self._queue or not self._level or self.ended else self._caches.revision
 
     async def open(self) -> int:
-        """See routes.View. Raises ConversionError, or ServiceUnavailable when the definition has just changed."""
-        while not self._ended:
+        """See routes.View. Raises ConversionError."""
+        while not self.ended:
             target = self.source.changed
             if self._level and not self._queue:
                 return self.revision
@@ -70,7 +71,9 @@ class VersionView:
             if not self._busy:
                 self._start()
             await waiter
-        raise status.service_unavailable("the definition of the resource has changed, try again")
+        async with self._last:  # the definition has just changed: who came before that gets what there is now
+            await self._fill(self._round)
+        return self._applied
 
     async def items(self, stored: Sequence[Item]) -> list[Item]:
         """See routes.View. What the cache has need not be made again."""
@@ -96,6 +99,10 @@ class VersionView:
             except ApiError as error:
                 self._fail(error)
                 return
+            except Exception:  # one resource's failure is not that of all caches
+                log.exception("%s cannot be shown", self.cache.resource.qualified)
+                self._fail(status.internal("the objects cannot be shown in this version"))
+                return
             if event.new is None or new is not None:
                 self._apply(event, new)
                 return
@@ -116,7 +123,7 @@ class VersionView:
 
     def end(self) -> None:
         """The version is served no more, or otherwise: end its watches and let everything go."""
-        self._ended = True
+        self.ended = True
         self.reset()
         if self in self.source.followers:
             self.source.followers.remove(self)

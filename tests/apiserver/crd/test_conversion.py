@@ -249,3 +249,18 @@ async def test_a_watch_ends_when_its_events_cannot_be_converted(world: World, se
     server.answers["/convert"] = convert
     again = await world.watch(f"{TWO}?watch=true")
     assert len(await again.events()) == 2
+
+
+async def test_who_came_before_the_definition_changed_is_answered(world: World, server: HookServer) -> None:
+    await install(world, hosts(server))
+    await world.post(ONE, host("a", hostPort="x:1"))
+    served = world.app.routes.find(GROUP, "v2", "hosts")
+    assert served is not None and served.view is not None
+    await served.view.open()
+    crd = (await world.get(f"{CRDS}/{NAME}")).body
+    crd["spec"]["versions"][1]["schema"]["openAPIV3Schema"]["description"] = "Changed."
+    assert (await world.put(f"{CRDS}/{NAME}", crd)).status == 200
+    await world.post(ONE, host("b", hostPort="y:1"))
+    assert served.view.ended
+    await asyncio.gather(served.view.open(), served.view.open())
+    assert list(served.view.cache.items) == ["default/a", "default/b"]
