@@ -255,7 +255,8 @@ async def test_who_came_before_the_definition_changed_is_answered(world: World, 
     await install(world, hosts(server))
     await world.post(ONE, host("a", hostPort="x:1"))
     served = world.app.routes.find(GROUP, "v2", "hosts")
-    assert served is not None and served.view is not None
+    assert served is not None
+    assert served.view is not None
     await served.view.open()
     crd = (await world.get(f"{CRDS}/{NAME}")).body
     crd["spec"]["versions"][1]["schema"]["openAPIV3Schema"]["description"] = "Changed."

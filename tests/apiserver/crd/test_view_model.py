@@ -1,4 +1,4 @@
-"""A law of views: what a list shows, and the events since then, are what the next list shows, whatever a webhook does."""
+"""A law of views: a list, and the events since then, are the next list, whatever a webhook does."""
 
 from __future__ import annotations
 
