@@ -130,7 +130,9 @@ def _replace(_: str, target: Argument | None, args: list[Argument]) -> Estimate 
         most_count = ceil(float(size.max) / float(old.min))
     if old.max == 0:
         least_count, least_kept = min(size.min + 1, MOST), size.min
-    elif old.max > new.min:
+    elif old.max <= new.min:
+        least_kept = size.min
+    else:
         least_count = ceil(float(size.min) / float(old.max))
     count = Range(least_count, min(most_count, MOST))
     result = count.times(new).plus(Range(least_kept, most_kept))
