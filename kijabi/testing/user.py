@@ -96,7 +96,7 @@ class User:
             (1, self.delete_node),
             (2, self.create_namespace),
             (1, self.delete_namespace),
-            (2, self.limit),
+            (1, self.limit),
         )
 
     async def act(self) -> None:
@@ -274,13 +274,15 @@ class User:
             await self.client.delete(Namespace, name)
 
     async def limit(self) -> None:
-        """Bound the pods of a namespace, or let it be free again."""
+        """Bound the pods of a namespace, or let it be free again; never of `default`, so that much goes on somewhere."""
         namespace = await self._namespace()
+        if namespace == "default":
+            return
         there = next((one for one in await self._all(ResourceQuota) if one.metadata.namespace == namespace), None)
         if there is not None:
             await self._delete(there, "Background")
             return
-        hard = {"pods": str(rand.rng().randrange(2, 12)), "requests.cpu": "1", "count/configmaps": "3"}
+        hard = {"pods": str(rand.rng().randrange(4, 16)), "requests.cpu": "9", "count/configmaps": "3"}
         self._say(f"user: limit {namespace} to {hard}")
         meta = {"name": "limit", "namespace": namespace}
         await self.client.create(codec.from_builtins(ResourceQuota, {"metadata": meta, "spec": {"hard": hard}}))

@@ -31,9 +31,9 @@ def outcome(seed: int) -> BaseException | None:
     return None
 
 
-def found_out(kind: type[BaseException], text: str) -> bool:
+def found_out(kind: type[BaseException], text: str, seeds: range = SEEDS) -> bool:
     """Whether one of the seeds ends like this."""
-    return any(isinstance(error := outcome(seed), kind) and text in str(error) for seed in SEEDS)
+    return any(isinstance(error := outcome(seed), kind) and text in str(error) for seed in seeds)
 
 
 def test_a_deployment_that_rolls_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_a_replica_set_that_miscounts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_scheduler_that_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NodeResourcesFit, "filter", lambda self, pod, nodes: ())
-    assert found_out(Violation, "NodesNotOvercommitted")
+    assert found_out(Violation, "NodesNotOvercommitted", range(13, 30))  # where pods crowd together
 
 
 def test_a_controller_that_writes_to_what_it_shares(monkeypatch: pytest.MonkeyPatch) -> None:
