@@ -90,9 +90,9 @@ def _key(planner: Planner, node: Node) -> Run:
     root, steps = _chain(planner, node)
     if isinstance(root, Call) and root.function == "_?_:_":
         return _condition(planner, root, steps)
-    if isinstance(root, Ident) and root.constant is None and (steps or isinstance(node, Ident)):
+    if isinstance(root, Ident) and root.constant is None:
         return _followed(planner.read(root.name), 0, steps)
-    return planner.plan(node)
+    return _followed(planner.plan(root), 0, steps) if steps else planner.plan(node)
 
 
 def _condition(planner: Planner, node: Call, steps: list[_Step]) -> Run:
