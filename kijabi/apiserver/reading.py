@@ -138,8 +138,11 @@ class Reading:
         return 0, ""
 
     def _current(self, cache: Cache, revision: int) -> bool:
-        """Whether the cache holds the resource as it was at this revision."""
-        return cache.changed <= revision
+        """Whether the cache holds the resource as it was at this revision.
+
+        It may after the revision is compacted away, too; but then Kubernetes has the client begin anew.
+        """
+        return self.store.compacted <= revision and cache.changed <= revision
 
     def _from_cache(
         self, cache: Cache, selection: Selection, wanted: ListOptions, revision: int, start: str

@@ -16,6 +16,7 @@ import msgspec
 from kijabi.api import codec
 from kijabi.api.apps.controllerrevision import ControllerRevision
 from kijabi.api.core.podtemplate import PodTemplateSpec
+from kijabi.api.gotext import json_text
 from kijabi.api.meta import Object, ObjectMeta, OwnerReference
 from kijabi.base.errors import AlreadyExists, NotFound
 from kijabi.client.client import Client
@@ -41,9 +42,12 @@ class History(NamedTuple):
 
 
 def data_of(template: PodTemplateSpec) -> msgspec.Raw:
-    """What a revision keeps: the strategic merge patch that brings the template back."""
+    """What a revision keeps: the strategic merge patch that brings the template back.
+
+    Written as Go writes it, for clients look for the present revision by comparing bytes (`daemon.Match`).
+    """
     body = {**msgspec.json.decode(codec.encode(template)), "$patch": "replace"}
-    return msgspec.Raw(msgspec.json.encode({"spec": {"template": body}}))
+    return msgspec.Raw(json_text({"spec": {"template": body}}).encode())
 
 
 def template_in(revision: ControllerRevision) -> PodTemplateSpec:

@@ -56,6 +56,17 @@ async def test_an_expired_token_carries_one_that_goes_on(world: World) -> None:
     assert names(rest) == ["c1", "c2", "later"]
 
 
+async def test_a_token_expires_though_nothing_of_its_kind_has_changed(world: World) -> None:
+    await fill(world, 3)
+    first = (await world.get(f"{CMS}?limit=1")).body
+    await world.post(f"{NS}/serviceaccounts", {"metadata": {"name": "another-kind"}})
+    again = await world.get(f"{CMS}?limit=1&continue={first['metadata']['continue']}")
+    assert names(again.body) == ["c1"]
+    await world.app.store.compact(world.app.store.revision)
+    late = await world.get(f"{CMS}?limit=1&continue={first['metadata']['continue']}")
+    assert (late.status, late.reason) == (410, "Expired")
+
+
 async def test_bad_tokens_and_options_are_refused(world: World) -> None:
     for token in ("x", base64.urlsafe_b64encode(b'{"v":"meta.k8s.io/v1","rv":1,"start":"../x"}').decode()):
         bad = await world.get(f"{CMS}?limit=1&continue={token}")
