@@ -1,14 +1,15 @@
 """Custom resources: from each definition the API server makes a Resource at run time."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 from msgspec.structs import replace
 
-from kijabi.api.apiextensions import definitionrules, definitionwarnings, lifecycle
+from kijabi.api.apiextensions import lifecycle
 from kijabi.api.apiextensions.jsonschema import JSONSchemaProps
 from kijabi.api.meta import Object, Time
-from kijabi.api.resource import Resource, Subresource
+from kijabi.api.resource import FieldError, Resource, Subresource
 from kijabi.api.struct import Int32, Int64, Struct, Tag, empty_list
 
 
@@ -195,6 +196,39 @@ class CustomResourceDefinition(Object):
             self.status = replace(self.status, storedVersions=storage)
 
 
+# The rules bring expressions and cryptography along, which only the API server needs: so they are imported when used.
+
+
+def _validate(crd: CustomResourceDefinition) -> Sequence[FieldError]:
+    from kijabi.api.apiextensions import definitionrules
+
+    return definitionrules.validate(crd)
+
+
+def _validate_update(new: CustomResourceDefinition, old: CustomResourceDefinition) -> Sequence[FieldError]:
+    from kijabi.api.apiextensions import definitionrules
+
+    return definitionrules.validate_update(new, old)
+
+
+def _validate_status(new: CustomResourceDefinition, old: CustomResourceDefinition) -> Sequence[FieldError]:
+    from kijabi.api.apiextensions import definitionrules
+
+    return definitionrules.validate_status(new, old)
+
+
+def _warnings(crd: CustomResourceDefinition) -> Sequence[str]:
+    from kijabi.api.apiextensions import definitionwarnings
+
+    return definitionwarnings.warnings(crd)
+
+
+def _warnings_update(new: CustomResourceDefinition, old: CustomResourceDefinition) -> Sequence[str]:
+    from kijabi.api.apiextensions import definitionwarnings
+
+    return definitionwarnings.warnings_update(new, old)
+
+
 RESOURCE = Resource(
     group="apiextensions.k8s.io",
     version="v1",
@@ -215,11 +249,11 @@ RESOURCE = Resource(
     ),
     has_generation=True,
     prepare=lifecycle.prepare,
-    validate=definitionrules.validate,
-    validate_update=definitionrules.validate_update,
-    validate_status=definitionrules.validate_status,
+    validate=_validate,
+    validate_update=_validate_update,
+    validate_status=_validate_status,
     update_alone=True,
-    warnings=definitionwarnings.warnings,
-    warnings_update=definitionwarnings.warnings_update,
+    warnings=_warnings,
+    warnings_update=_warnings_update,
     begin_delete=lifecycle.begin_delete,
 )
