@@ -361,10 +361,12 @@ LIBRARY: tuple[Overload, ...] = (*_LOGIC, *_ARITHMETIC, *_COMPARISONS, *_CONVERS
 # Which types an operator works on at all: what decides the error's text where the types are known only at run time.
 _NUMERIC = frozenset(("int", "uint", "double"))
 _TIME_TYPES = frozenset(("google.protobuf.Timestamp", "google.protobuf.Duration"))
+# Texts and times have methods of their own upstream, and answer in the short form whatever the operator.
+_SHORT = _TIME_TYPES | {"string"}
 OPERANDS: dict[str, frozenset[str]] = {
-    "_+_": _NUMERIC | _TIME_TYPES | {"string", "bytes", "list"}, "_-_": _NUMERIC | _TIME_TYPES, "_*_": _NUMERIC,
-    "_/_": _NUMERIC, "_%_": frozenset(("int", "uint")), "-_": frozenset(("int", "double", "google.protobuf.Duration")),
-    "size": frozenset(("string", "bytes", "list", "map")), "matches": frozenset(("string",)),
+    "_+_": _NUMERIC | _TIME_TYPES | {"string", "bytes", "list"}, "_-_": _NUMERIC | _SHORT, "_*_": _NUMERIC | _SHORT,
+    "_/_": _NUMERIC | _SHORT, "_%_": _SHORT | {"int", "uint"}, "-_": _SHORT | {"int", "double"},
+    "size": _SHORT | {"bytes", "list", "map"}, "matches": _SHORT,
     "!_": frozenset(("bool", "string", "int", "list", "map", "double", "uint", "bytes", "null_type")),
     **{name: _NUMERIC | _TIME_TYPES | {"bool", "string", "bytes"} for name in ("_<_", "_<=_", "_>_", "_>=_")},
 }  # fmt: skip
