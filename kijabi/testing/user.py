@@ -274,7 +274,7 @@ class User:
             await self.client.delete(Namespace, name)
 
     async def limit(self) -> None:
-        """Bound the pods of a namespace, or let it be free again; never of `default`, so that much goes on somewhere."""
+        """Bound the pods of a namespace, or let it be free again; never of `default`, so that much goes on there."""
         namespace = await self._namespace()
         if namespace == "default":
             return
