@@ -13,6 +13,9 @@ A **read** goes to `reading.py`, which answers from `watchcache.py`: every objec
 store by one watch over all of it. `watch.py` is one client's watch, `forms.py` and `table.py` are what objects look
 like on the wire, `options.py` reads the parameters.
 
+A **custom resource** goes the same ways: `crd/` makes its `Resource` and its place in the routes from the stored
+definition, and what one version shows of objects that are stored in another. `webhooks/` asks the users' own servers.
+
 A **page** (health, version, metrics, discovery, OpenAPI) comes from `plain.py`, `discovery.py`, `openapi/` and
 `metrics.py`. What **somebody else** serves is passed on by `aggregation/`; what nodes and pods use is measured by
 `resourcemetrics/`. `app.py` puts all of it together; `bootstrap.py` makes what every cluster has; `expiry.py` clears

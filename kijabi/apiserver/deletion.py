@@ -81,7 +81,8 @@ class Deletion:
                 raise status.not_found(resource, name)
             check_preconditions(resource, wanted, item.obj)
             if admitted != item.revision:
-                await self._admit(call, item.obj, wanted)
+                shown = item if served.view is None else (await served.view.items((item,)))[0]
+                await self._admit(call, shown.obj, wanted)
                 admitted = item.revision
             try:
                 return await self._step(cache, resource, item, wanted)
