@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from kijabi.api import codec
+from kijabi.api.apiextensions.customresourcedefinition import CustomResourceDefinition
 from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.resourcequota import ResourceQuota
 from kijabi.api.core.service import Service
-from kijabi.api.meta import ObjectMeta
+from kijabi.api.custom import Custom
+from kijabi.api.meta import ObjectMeta, PartialObjectMetadata
+from kijabi.api.resource import Resource
 from kijabi.base.errors import Forbidden
+from kijabi.client.transport import Request
 from tests.controllers.world import World, play
 
 
@@ -63,5 +68,36 @@ def test_the_life_of_a_quota() -> None:
         await used(world, services_nodeports="0")
         await world.client.patch(ResourceQuota, "q", {"spec": {"hard": {"pods": "9", "secrets": "4"}}}, namespace="ns")
         await used(world, pods="0", secrets="0")
+
+    play(tell)
+
+
+def test_custom_resources_are_counted() -> None:
+    async def tell(world: World) -> None:
+        props = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": props}}
+        names = {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"}
+        spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+        crd = {"metadata": {"name": "widgets.example.com"}, "spec": spec}
+        await world.client.create(quota(count__widgets_example_com="1"))
+        await world.client.create(codec.from_builtins(CustomResourceDefinition, crd))
+        await used(world, count__widgets_example_com="0")
+        widgets = Resource(group="example.com", version="v1", kind="Widget", plural="widgets", type=Custom)
+        path = "/apis/example.com/v1/namespaces/ns/widgets"
+
+        async def make(name: str) -> None:
+            body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}}
+            headers = {"content-type": "application/json"}
+            await world.client.request_raw(
+                Request(method="POST", path=path, headers=headers, body=msgspec.json.encode(body))
+            )
+
+        await make("a")
+        await used(world, count__widgets_example_com="1")
+        with pytest.raises(Forbidden, match="exceeded quota: q, requested: count/widgets"):
+            await make("b")
+        await world.client.metadata_of(widgets).delete(PartialObjectMetadata, "a", "ns")
+        await used(world, count__widgets_example_com="0")
+        await make("b")
 
     play(tell)
