@@ -176,10 +176,11 @@ def _steps(start: Run, own: int, steps: list[_Step]) -> Run:
                 frame.cost += 1
                 return _take(value, key, presence=True) is not MISSING
             optional = optional or step.optional
+            frame.cost += 1
             found = _take(value, key, presence=optional)
             if found is MISSING:
+                frame.cost -= 1
                 return False if steps[-1].test else NONE
-            frame.cost += 1
             value = found
         return Optional(value) if optional else value
 

@@ -14,10 +14,11 @@ from typing import Any
 from kijabi.api import goregex
 from kijabi.api.cel import attributes, runs
 from kijabi.api.cel.ast import Call, Fold, Ident, ListNode, Literal, MapNode, Node, Select, StructNode
-from kijabi.api.cel.costs import LIST_COST, MAP_COST, REGEX_FACTOR, STRING_FACTOR, STRUCT_COST, cost_of
+from kijabi.api.cel.costs import LIST_COST, MAP_COST, REGEX_FACTOR, STRING_FACTOR, STRUCT_COST, cost_of, match_cost
 from kijabi.api.cel.errors import EXCEEDED, CelCompileError, CelError, CostExceeded
 from kijabi.api.cel.frame import Frame, Later, Run
 from kijabi.api.cel.functions import Function, Impl
+from kijabi.api.cel.overloads import regexes
 from kijabi.api.cel.overloads.standard import OPERANDS
 from kijabi.api.cel.runs import always, bound, dynamic, fixed, junction, put
 from kijabi.api.cel.types import Type, is_dyn
@@ -160,6 +161,9 @@ class Planner:
                 compiled = goregex.compile(pattern)
             except goregex.RegexError as error:
                 raise CelProgramError(str(error)) from None
+            if node.function in regexes.FINDING:
+                find = regexes.FINDING[node.function]
+                return dynamic([self.plan(one) for one in nodes], find, find, match_cost)
             if node.function == "matches":
                 return _matching(self.plan(nodes[0]), compiled, ceil(len(pattern) * REGEX_FACTOR))
         args = [self.plan(one) for one in nodes]

@@ -18,11 +18,11 @@ from kijabi.api.cel.values import (
     GrowingMap,
     Optional,
     find,
+    go_type,
     is_list,
     is_map,
     keys,
     shown,
-    type_of,
 )  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def items(items: Any) -> Iterable[Any]:
         return items  # type: ignore[no-any-return]
     if is_map(items):
         return keys(items)
-    raise CelError(f"got '{shown(items)}', expected iterable type")
+    raise CelError(f"got '{go_type(items)}', expected iterable type")
 
 
 def pairs(items: Any) -> Iterable[tuple[Any, Any]]:
@@ -193,7 +193,7 @@ def pairs(items: Any) -> Iterable[tuple[Any, Any]]:
         return [(key, find(items, key)) for key in keys(items)]
     if is_list(items):
         return enumerate(items)
-    raise CelError(f"unsupported comprehension range type: {type_of(items).name}")
+    raise CelError(f"unsupported comprehension range type: {go_type(items)}")
 
 
 def bound(start: Run, body: Run, slot: int) -> Run:

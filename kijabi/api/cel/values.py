@@ -345,6 +345,19 @@ def is_zero(value: Any) -> bool:
     return zero() if zero is not None else False
 
 
+_GO_TYPES = {
+    bool: "Bool", int: "Int", Uint: "Uint", float: "Double", str: "String", bytes: "Bytes", type(None): "Null",
+    Timestamp: "Timestamp", Duration: "Duration",
+}  # fmt: skip
+
+
+def go_type(value: Any) -> str:
+    """How upstream's messages name the class of a value that is neither a list nor a map."""
+    if isinstance(value, Optional | Type):
+        return f"*types.{type(value).__name__}"
+    return f"types.{_GO_TYPES.get(value.__class__, type(value).__name__)}"
+
+
 def shown(value: Any) -> str:
     """A value as upstream's error messages show it."""
     if value is None:

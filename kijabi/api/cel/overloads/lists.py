@@ -10,7 +10,7 @@ from kijabi.api.cel.costs import PER_CALL_LIMIT
 from kijabi.api.cel.errors import EXCEEDED, CelError, CostExceeded
 from kijabi.api.cel.functions import Overload
 from kijabi.api.cel.overloads.standard import int64, uint64
-from kijabi.api.cel.values import COMPARABLE, Duration, Uint, compare, equal, is_list, type_of
+from kijabi.api.cel.values import COMPARABLE, Duration, Timestamp, Uint, compare, equal, is_list, type_of
 
 MAX_RANGE = 10_000_000
 _COMPARABLE = ("int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes")
@@ -52,6 +52,8 @@ def _flatten(items: Any, depth: int) -> list[Any]:
 
 
 def _sorted_by(items: Any, order: Any) -> Any:
+    if not is_list(items) or not is_list(order):
+        raise CelError("no such overload")
     if len(items) != len(order):
         raise CelError(
             "@sortByAssociatedKeys() expected a list of the same size as the associated keys list, but got "
@@ -69,6 +71,8 @@ def _sorted_by(items: Any, order: Any) -> Any:
 
 
 def _sorted(items: Any) -> Any:
+    if not is_list(items) and not isinstance(items, str | Timestamp | Duration):
+        raise CelError("no such overload: sort")
     return _sorted_by(items, items)
 
 
@@ -158,12 +162,16 @@ LIBRARY = (
     Overload("list_slice", "list(T).slice(int, int) -> list(T)", _slice),
     Overload("list_flatten", "list(list(T)).flatten() -> list(T)", _flatten_once, guarded=False),
     Overload("list_flatten_int", "list(dyn).flatten(int) -> list(dyn)", _flatten_deep, guarded=False),
-    *(Overload(f"list_{_LONG.get(t, t)}_sort", f"list({t}).sort() -> list({t})", _sorted) for t in _COMPARABLE),
+    *(
+        Overload(f"list_{_LONG.get(t, t)}_sort", f"list({t}).sort() -> list({t})", _sorted, guarded=False)
+        for t in _COMPARABLE
+    ),
     *(
         Overload(
             f"list_{_LONG.get(t, t)}_sortByAssociatedKeys",
             f"list(T).@sortByAssociatedKeys(list({t})) -> list(T)",
             _sorted_by,
+            guarded=False,
         )
         for t in _COMPARABLE
     ),

@@ -6,7 +6,7 @@ from typing import Any
 
 from kijabi.api import goregex
 from kijabi.api.cel.errors import CelError
-from kijabi.api.cel.functions import Overload
+from kijabi.api.cel.functions import Impl, Overload
 
 
 def _pattern(pattern: str, prefix: str = "") -> Any:
@@ -24,12 +24,16 @@ def matches(text: str, pattern: str) -> bool:
 
 
 def _find(text: str, pattern: str) -> str:
+    if not isinstance(text, str):
+        raise CelError("no such overload")
     found = _pattern(pattern, "Illegal regex: ").search(text)
     return found.group() if found is not None else ""
 
 
 def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
     found: list[str] = []
+    if not isinstance(text, str) or limit.__class__ is not int:
+        raise CelError("no such overload")
     if limit == 0:
         return found
     for match in _pattern(pattern, "Illegal regex: ").finditer(text):
@@ -38,6 +42,9 @@ def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
             break
     return found
 
+
+# What searches with a constant pattern: it looks at its arguments itself.
+FINDING: dict[str, Impl] = {"find": _find, "findAll": _find_all}
 
 LIBRARY = (
     Overload("string_find_string", "string.find(string) -> string", _find),
