@@ -141,7 +141,8 @@ def _fill(table: _Table, cls: type[Struct]) -> None:
                 table[_key(number, wire)] = (_MANY, name, convert)
                 table[_key(number, BYTES)] = (_PACKED, name, _packed_reader(convert))
             else:
-                table[_key(number, BYTES)] = (_MANY, name, _value_reader(shape.item))
+                item = _read_raw_item if shape.item.kind == "raw" else _value_reader(shape.item)
+                table[_key(number, BYTES)] = (_MANY, name, item)
         elif shape.kind == "map":
             table[_key(number, BYTES)] = (_PAIR, name, _pair_reader(shape))
         elif shape.kind in _NUMBERS:
@@ -299,6 +300,12 @@ def _read_raw(data: bytes, at: int, end: int) -> msgspec.Raw:
             msgspec.json.decode(text)
             return msgspec.Raw(text)
     return NO_JSON
+
+
+def _read_raw_item(data: bytes, at: int, end: int) -> msgspec.Raw:
+    """In a list, what is not there is null, as in the enum of a schema."""
+    found = _read_raw(data, at, end)
+    return msgspec.Raw(b"null") if found is NO_JSON else found
 
 
 _VALUES: dict[str, Reader] = {

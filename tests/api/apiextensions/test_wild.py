@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from kijabi.api import codec, defaults
+from kijabi.api import codec, defaults, protobuf
 from kijabi.api.apiextensions import definitionrules, definitionwarnings, structural, validation
 from kijabi.api.apiextensions.customresourcedefinition import CustomResourceDefinition
 from kijabi.api.apiextensions.defaulting import apply_defaults
+from kijabi.api.apiextensions.jsonschema import JSONSchemaProps
 from kijabi.api.apiextensions.prune import copy, prune
 from kijabi.api.apiextensions.structural import Structural
 
@@ -117,3 +118,13 @@ def test_what_was_wrong_before_may_stay() -> None:
     assert validation.validate(new, old, compiled) == []
     new["spec"]["retention"] = "later"
     assert [error.field for error in validation.validate(new, old, compiled)] == ["spec.retention"]
+
+
+def test_null_in_an_enum_survives_both_forms() -> None:
+    props = {"type": "string", "nullable": True, "enum": ["a", None]}
+    schema = codec.from_builtins(JSONSchemaProps, props)
+    assert codec.to_builtins(schema) == props
+    body = protobuf.encode(schema)
+    assert codec.to_builtins(protobuf.decode(JSONSchemaProps, body)) == props
+    empty = body.replace(b"\x0a\x04null", b"").replace(b"\xa2\x01\x06", b"\xa2\x01\x00")
+    assert codec.to_builtins(protobuf.decode(JSONSchemaProps, empty)) == props
