@@ -166,7 +166,7 @@ class FieldManager:
             other = self.version(served, version)
             if other is not None:
                 before, after = await convert(served, other, old), await convert(served, other, new)
-                changes = compare(self.schema(other.resource), _document(before), _document(after), same)
+                changes = compare(self.schema(other.resource), as_document(before), as_document(after), same)
                 found[version] = changes.filtered(scope.reset, scope.only)
         return found
 
@@ -201,11 +201,11 @@ class FieldManager:
         """
         resource = served.resource
         scope = scope_of(served, call.info.subresource)
-        empty = _document(_empty(resource))
-        document = _document(live) if live is not None else empty
-        document["kind"], document["apiVersion"] = resource.kind, resource.api_version
+        empty = as_document(_empty(resource))
+        before = as_document(live) if live is not None else empty
+        before["kind"], before["apiVersion"] = resource.kind, resource.api_version
         managed = managers.stored(live.metadata.managedFields) if live is not None else {}
-        new, managed = await apply(call, _Versions(self, served), scope, document, empty, config, managed)
+        new, managed = await apply(call, _Versions(self, served), scope, before, empty, config, managed)
         identity = identify(config)
         try:
             obj: Any = codec.from_builtins(resource.type, new)
@@ -240,7 +240,7 @@ class _Versions:
         assert source is not None
         assert target is not None
         obj = codec.from_builtins(source.resource.type, document)
-        return _document(await convert(source, target, obj))
+        return as_document(await convert(source, target, obj))
 
 
 async def convert(source: Served, target: Served, obj: Any) -> Any:
@@ -371,7 +371,7 @@ def _nothing(cls: Any) -> Document:
     return codec.to_builtins(cls())
 
 
-def _document(obj: Struct) -> Document:
+def as_document(obj: Struct) -> Document:
     """An object as JSON values, without its managed fields."""
     own = obj.metadata  # type: ignore[attr-defined]
     if own.managedFields is not NO_JSON:

@@ -161,11 +161,13 @@ def make_patched(call: Call, served: Served) -> Make:
     """What makes the patched object from the stored one. Raises BadRequest, UnsupportedMediaType."""
     wanted = read(call)
     resource = served.resource
+    whole = _may_touch_managers(wanted.kind, call.request.body)
 
     async def make(item: Item | None) -> Any:
         if item is None:
             raise status.not_found(resource, call.info.name)
-        document = codec.to_builtins(item.obj)
+        # Managed fields are large, and a patch that leaves them out leaves them as they are.
+        document = codec.to_builtins(item.obj) if whole else managedfields.as_document(item.obj)
         document["kind"], document["apiVersion"] = resource.kind, resource.api_version
         obj = patched(call, wanted, document, resource.type)
         if obj.metadata.resourceVersion == item.obj.metadata.resourceVersion:
@@ -173,6 +175,13 @@ def make_patched(call: Call, served: Served) -> Make:
         return obj
 
     return make
+
+
+def _may_touch_managers(kind: str, data: bytes) -> bool:
+    """Whether a patch can read or write managed fields: by their name, or as part of what is above them."""
+    if b"managedFields" in data or b"\\" in data:
+        return True
+    return kind == JSON_PATCH and (b'"/metadata"' in data or b'""' in data)
 
 
 def patched(call: Call, wanted: Patch, document: dict[str, Any], cls: Any) -> Any:
