@@ -93,6 +93,7 @@ class Aggregator:
         # Conditions are written here: to look again after each would be to look for ever.
         if old is None or new is None or old.spec != new.spec:
             self._known.pop(either.metadata.name, None)
+            self._documents.pop(either.metadata.name, None)
             self._queue.forget(either.metadata.name)
             self._queue.add(either.metadata.name)
 

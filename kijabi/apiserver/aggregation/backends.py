@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import ssl
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -116,8 +117,6 @@ def _place(service: APIService) -> ServiceReference:
 
 def _unpacked(body: bytes, limit: int) -> bytes:
     """A body without its compression. Raises Unreachable for what is none, or too much."""
-    import io
-
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
             found = file.read(limit + 1)

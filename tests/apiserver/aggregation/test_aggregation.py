@@ -304,3 +304,13 @@ def test_a_document_is_cut_to_what_its_server_is_registered_for() -> None:
     assert list(pieces.definitions) == ["com.Flunder"]
     with pytest.raises(Unreachable):
         openapi.cut({"paths": 7}, ROOT)
+
+
+async def test_a_version_that_comes_back_is_described_again() -> None:
+    async with aggregating() as (world, _):
+        await install_service(world)
+        for _ in range(2):
+            await register(world)
+            assert await eventually(partial(described, world))
+            await world.delete(f"{SERVICES}/v1.{GROUP}")
+            assert await described(world) is None
