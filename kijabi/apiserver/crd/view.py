@@ -24,7 +24,7 @@ from kijabi.base.errors import ApiError
 
 log = logging.getLogger(__name__)
 
-SLICE = 500  # items taken at once while filling, so that other requests get their turn
+SLICE = 100  # items taken at once while filling, so that other requests get their turn
 MAX_QUEUED = 16_384  # events that wait for a webhook; with more, it begins anew
 MAX_BATCH = 200  # events whose objects are converted by one request
 REPLAYED = 1_000  # events of the past that a new view knows, for watches that resume
@@ -160,37 +160,50 @@ class VersionView:
         past = list(source.history)
         self._queue.clear()
         self.cache.clear(source.changed)
+        made: dict[int, Item] = {}  # by the identity of the stored item, which is kept alive by `stored` or `past`
         for start in range(0, len(stored), SLICE):
-            part = await self._rendering.items(stored[start : start + SLICE], listed=True)
+            part = stored[start : start + SLICE]
+            shown = await self._rendering.items(part, listed=True)
             if began != self._round:
                 return
-            for item in part:
-                self.cache.put(item)
+            for item, one in zip(part, shown, strict=True):
+                self.cache.put(one)
+                made[id(item)] = one
             await asyncio.sleep(0)
+        history, oldest = await self._replay(past, made)
         if began != self._round:
             return
-        self._replay(past, floor)
+        self.cache.history = history
+        self.cache.floor = floor if len(history) == len(past) else oldest
         self._applied = base
         self._level = True
         self._wake()
 
-    def _replay(self, past: list[Event], floor: int) -> None:
-        """Know the recent past as well, as far back as no webhook is needed for it."""
+    async def _replay(self, past: list[Event], made: dict[int, Item]) -> tuple[deque[Event], int]:
+        """The recent past as far back as no webhook is needed for it, and the revision that it begins after."""
         known: deque[Event] = deque()
+        oldest = self.cache.floor
         for event in reversed(past[-REPLAYED:]):
-            sides = []
-            for item in (event.old, event.new):
-                shown = self._rendering.at_once(item) if item is not None else None
-                if item is not None and shown is None:
-                    break
-                sides.append(shown)
-            if len(sides) < 2:
+            sides = [self._side(item, made) for item in (event.old, event.new)]
+            if (event.old is not None and sides[0] is None) or (event.new is not None and sides[1] is None):
                 break
             known.appendleft(Event(event.revision, event.time, sides[0], sides[1], {}))
-            self.cache.floor = event.revision - 1
-        if len(known) == len(past):
-            self.cache.floor = floor
-        self.cache.history = known
+            oldest = event.revision - 1
+            if len(known) % SLICE == 0:
+                await asyncio.sleep(0)
+        return known, oldest
+
+    def _side(self, item: Item | None, made: dict[int, Item]) -> Item | None:
+        """An item of the past as it is shown; None if there is none, or it cannot be shown without a webhook, or at all."""
+        if item is None:
+            return None
+        try:
+            shown = made.get(id(item)) or self._rendering.at_once(item)
+        except ApiError:  # of a version that there is no more
+            return None
+        if shown is not None:
+            made[id(item)] = shown
+        return shown
 
     async def _advance(self, began: int) -> None:
         """Convert the objects of the first waiting events together, then apply these in order."""
