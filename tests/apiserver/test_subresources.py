@@ -231,3 +231,10 @@ async def test_held_keys_are_mended_at_start(world: World) -> None:
         assert found.status == 200
         held = await store.range("/ranges/", "/ranges0")
         assert [entry.key for entry in held.entries] == [f"/ranges/nodeports/{made['ports'][0]['nodePort']}"]
+
+
+async def test_every_method_reaches_the_proxy(world: World) -> None:
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        assert (await world.call(method, f"{PODS}/gone/proxy/x")).status == 404, method
+    assert (await world.call("TRACE", f"{PODS}/gone/proxy/x")).status == 405
+    assert (await world.call("OPTIONS", f"{PODS}/gone/log")).status == 405
