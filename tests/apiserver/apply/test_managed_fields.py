@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
+from kijabi.api import codec
 from kijabi.api.apply import managers
-from kijabi.apiserver.managedfields import scope_of
+from kijabi.api.meta import ManagedFieldsEntry, ObjectMeta
+from kijabi.api.struct import NO_JSON
+from kijabi.apiserver.managedfields import guard, scope_of
 from tests.apiserver.apply.things import (
     CMS,
     DEPLOYMENTS,
@@ -281,3 +286,56 @@ async def test_a_large_object_keeps_its_managers(server: Managers) -> None:
     many = {f"this-key-is-very-long-so-as-to-create-a-very-large-set-of-fields-{number}": "A" for number in range(2000)}
     made = await server.create(CMS, config(data=many))
     assert len(owned(made, "creator")["f:data"]) == 2001
+
+
+async def test_other_ways_into_a_pod(server: Managers) -> None:
+    url = "/api/v1/nodes"
+    await server.create(url, {"metadata": {"name": "n"}})
+    await server.create(PODS, pod(nodeName="n"))
+    debug = {"spec": {"ephemeralContainers": [{"name": "debug", "image": "busybox"}]}}
+    done = await server.strategic(f"{POD}/ephemeralcontainers", debug, "kubectl-debug")
+    assert done.status == 200, done
+    mine = owned(done, "kubectl-debug", sub="ephemeralcontainers")
+    assert mine["f:spec"]["f:ephemeralContainers"].keys() == {".", 'k:{"name":"debug"}'}
+    limits = {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "2"}}}
+    sized = {"spec": {"containers": [{"name": "test-container-a", **limits}]}, "metadata": {"labels": {"a": "b"}}}
+    before = entries(done)
+    grown = await server.strategic(f"{POD}/resize", sized, "kubectl-resize")
+    assert grown.status in (200, 422), grown
+    if grown.status == 200:
+        found = owned(grown, "kubectl-resize", sub="resize")
+        assert found.keys() == {"f:spec"}
+    else:
+        assert entries(await server.get(POD)) == before
+
+
+async def test_a_namespace_applied_in_parts(server: Managers) -> None:
+    url = "/api/v1/namespaces/parts"
+    made = await server.apply(url, config("Namespace", name="parts", metadata={"labels": {"a": "b"}}))
+    assert made.status == 201, made
+    state = {"conditions": [{"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "x"}]}
+    done = await server.apply(f"{url}/status", config("Namespace", name="parts", status=state), "conditions")
+    assert owned(done, "conditions", sub="status") == fields(
+        '{"f:status":{"f:conditions":{"k:{\\"type\\":\\"StatusUpdate\\"}":'
+        '{".":{},"f:message":{},"f:reason":{},"f:status":{},"f:type":{}}}}}'
+    )
+    body = {**done.body, "spec": {"finalizers": ["kubernetes", "e2e.example.com/fakeFinalizer"]}}
+    final = await server.put(f"{url}/finalize", body, "finalizer")
+    assert final.status == 200, final
+    assert "f:finalizers" in owned(final, "finalizer", sub="finalize")["f:spec"]
+
+
+async def test_what_admission_breaks_is_put_back(server: Managers) -> None:
+    call = SimpleNamespace(warn=(said := list[str]()).append)
+    before = codec.write_managed([ManagedFieldsEntry(manager="m", operation="Update", apiVersion="v1",
+                                                     fieldsType="FieldsV1", fieldsV1=msgspec.Raw(b"{}"))])  # fmt: skip
+    meta = ObjectMeta(managedFields=msgspec.Raw(b'[{"manager":"m","operation":"Replace"}]'))
+    guard(call, meta, before)  # type: ignore[arg-type]
+    assert meta.managedFields is before
+    assert said == [
+        ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating "
+        "admission controller; please fix your requests: operation must be `Apply` or `Update`"
+    ]
+    meta.managedFields = NO_JSON
+    guard(call, meta, before)  # type: ignore[arg-type]
+    assert (meta.managedFields, len(said)) == (NO_JSON, 1)
