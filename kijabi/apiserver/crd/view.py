@@ -194,7 +194,7 @@ class VersionView:
         return known, oldest
 
     def _side(self, item: Item | None, made: dict[int, Item]) -> Item | None:
-        """An item of the past as it is shown; None if there is none, or it cannot be shown without a webhook, or at all."""
+        """An item of the past as it is shown; None if there is none, or showing it takes a webhook, or cannot be."""
         if item is None:
             return None
         try:
