@@ -12,9 +12,9 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from kijabi.api import codec, status
+from kijabi.api import catalog, codec, status
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.meta import ObjectMeta, Time, time_now
@@ -22,7 +22,7 @@ from kijabi.api.metrics.podmetrics import ContainerMetrics
 from kijabi.apiserver import options, watch
 from kijabi.apiserver.call import Call, Handler, encoded
 from kijabi.apiserver.forms import Computed, pick
-from kijabi.apiserver.registry import key_in, namespace_of
+from kijabi.apiserver.registry import key_in, key_of, namespace_of
 from kijabi.apiserver.resourcemetrics import usage
 from kijabi.apiserver.resourcemetrics.samples import Sample, parse
 from kijabi.apiserver.subresources.backend import error_text, exchange
@@ -33,6 +33,7 @@ from kijabi.base.errors import ApiError, ConnectionLost
 from kijabi.client.transport import Response
 
 log = logging.getLogger(__name__)
+T = TypeVar("T", Node, Pod)
 
 INTERVAL = 15.0  # seconds between two looks, as the metrics server has it
 FIRST_WINDOW = 2.0  # seconds between the first two
@@ -81,7 +82,7 @@ class ResourceMetrics:
         if call.info.verb == "get":
             node = self._reader.get(Node, call.info.name)
             return self._one(call, self._node(call, node) if node is not None else None)
-        return self._listed(call, (self._node(call, node) for node in self._reader.items(Node)))
+        return self._listed(call, self._selected(call, Node), self._node)
 
     async def pods(self, call: Call) -> Response:
         """Get or list what pods use. Raises NotFound."""
@@ -90,7 +91,7 @@ class ResourceMetrics:
         if call.info.verb == "get":
             pod = self._reader.get(Pod, call.info.name, namespace)
             return self._one(call, self._pod(call, pod) if pod is not None else None)
-        return self._listed(call, (self._pod(call, pod) for pod in self._reader.items(Pod, namespace)))
+        return self._listed(call, self._selected(call, Pod), self._pod)
 
     def _one(self, call: Call, item: Item | None) -> Response:
         resource = call.resource
@@ -99,13 +100,21 @@ class ResourceMetrics:
         form = pick(resource, Computed(resource), call.media, call.request.param("includeObject"))
         return encoded(call.media, form.object(item, 0))
 
-    def _listed(self, call: Call, items: Iterable[Item | None]) -> Response:
+    def _selected(self, call: Call, cls: type[T]) -> Iterable[T]:
+        """The nodes or pods that are meant: selectors read their labels and fields. Raises BadRequest."""
+        wanted, namespace = options.list_options(call.request, call.info), namespace_of(call)
+        resource = catalog.by_type(cls)
+        selection = watch.Selection(resource, Cache(resource), namespace, wanted.labels, wanted.fields)
+        for each in self._reader.items(cls, namespace):
+            own = each.metadata
+            if selection.matches(Item(key_of(each), own.namespace, own.name, each, b"", 0)):
+                yield each
+
+    def _listed(self, call: Call, found: Iterable[T], measured: Callable[[Call, T], Item | None]) -> Response:
         resource = call.resource
         form = pick(resource, Computed(resource), call.media, call.request.param("includeObject"))
-        wanted = options.list_options(call.request, call.info)
-        selection = watch.Selection(resource, Cache(resource), namespace_of(call), wanted.labels, wanted.fields)
-        found = [item for item in items if item is not None and selection.matches(item)]
-        return encoded(call.media, form.list(found, {}))
+        items = [item for each in found if (item := measured(call, each)) is not None]
+        return encoded(call.media, form.list(items, {}))
 
     def _node(self, call: Call, node: Node) -> Item | None:
         name = node.metadata.name
@@ -184,5 +193,4 @@ def _item(call: Call, about: Node | Pod, used: usage.Usage, fill: Callable[[Any]
     obj.metadata, obj.timestamp, obj.window = meta, Time.of(datetime.fromtimestamp(used.time, UTC)), used.span
     fill(obj)
     obj.kind, obj.apiVersion = resource.kind, resource.api_version
-    key = f"{own.namespace}/{own.name}" if own.namespace else own.name
-    return Item(key, own.namespace, own.name, obj, codec.encode(obj), 0)
+    return Item(key_of(about), own.namespace, own.name, obj, codec.encode(obj), 0)

@@ -92,6 +92,9 @@ def test_what_nodes_and_pods_use() -> None:
         assert (await world.get(f"{ROOT}/pods?labelSelector=app=web")).body["items"]
         assert (await world.get(f"{ROOT}/pods?labelSelector=app=db")).body["items"] == []
         assert (await world.get(f"{ROOT}/nodes?fieldSelector=metadata.name=none")).body["items"] == []
+        assert (await world.get(f"{ROOT}/pods?fieldSelector=spec.nodeName=n")).body["items"]
+        assert (await world.get(f"{ROOT}/pods?fieldSelector=status.phase=Failed")).body["items"] == []
+        assert (await world.get(f"{ROOT}/pods?fieldSelector=spec.nope=n")).status == 400
         missing = await world.get(f"{ROOT}/namespaces/default/pods/none")
         assert (missing.status, missing.message) == (404, 'pods.metrics.k8s.io "default/none" not found')
         assert (await world.get(f"{ROOT}/nodes/hollow")).status == 404
