@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+
+import pytest
 
 from kijabi.store.memory import MemoryStore
 from tests.apiserver.crd.definitions import (
@@ -171,3 +174,21 @@ async def test_groups_of_the_community_say_where_they_were_approved(world: World
     crd["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved, a test"}
     found = await install(world, crd)
     assert conditions(found)["KubernetesAPIApprovalPolicyConformant"] == ("False", "UnapprovedAnnotation")
+
+
+@pytest.mark.parametrize("writes", range(7))
+async def test_a_crash_after_any_write_of_a_deletion(writes: int) -> None:
+    store = MemoryStore()
+    async with running(store) as world:
+        await install(world, definition())
+        for name in ("a", "b", "c"):
+            await world.post(WIDGETS, widget(name))
+        await world.delete(f"{CRDS}/widgets.{GROUP}")
+        begun = store.revision
+        while store.revision < begun + writes and (await world.get(f"{CRDS}/widgets.{GROUP}")).status == 200:
+            await asyncio.sleep(0)
+    async with running(store) as world:
+        await gone(world, f"{CRDS}/widgets.{GROUP}")
+        assert (await world.get(WIDGETS)).status == 404
+        await install(world, definition())
+        assert (await world.get(WIDGETS)).body["items"] == []
