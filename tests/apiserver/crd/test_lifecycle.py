@@ -185,7 +185,7 @@ async def test_a_crash_after_any_write_of_a_deletion(writes: int) -> None:
             await world.post(WIDGETS, widget(name))
         await world.delete(f"{CRDS}/widgets.{GROUP}")
         begun = store.revision
-        while store.revision < begun + writes and (await world.get(f"{CRDS}/widgets.{GROUP}")).status == 200:
+        while store.revision < begun + writes and (await world.get(f"{CRDS}/widgets.{GROUP}")).status == 200:  # noqa: ASYNC110
             await asyncio.sleep(0)
     async with running(store) as world:
         await gone(world, f"{CRDS}/widgets.{GROUP}")
