@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kijabi.api import codec, defaults
-from kijabi.api.apiextensions import definitionrules, schemarules, structural, validation
+from kijabi.api.apiextensions import definitionrules, schemarules, stringformats, structural, validation
 from kijabi.api.apiextensions.customresourcedefinition import CustomResourceDefinition
 from kijabi.api.apiextensions.defaulting import apply_defaults
 from kijabi.api.apiextensions.prune import copy, prune
@@ -37,6 +37,24 @@ def test_objects(line: dict[str, Any]) -> None:
     apply_defaults(obj, schema)
     assert obj == line["defaulted"]
     assert told(validation.validate(obj, line["old"], schema)) == line["errors"]
+
+
+def formats() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((GOLDEN / "formats.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("name", formats()["accepted"])
+def test_formats(name: str) -> None:
+    check = stringformats.check(name)
+    assert check is not None
+    known = formats()
+    texts: list[str] = known["texts"]
+    assert [text for text in texts if check(text)] == [texts[index] for index in known["accepted"][name]]
+
+
+def test_every_format_is_asked_about() -> None:
+    assert {name.replace("-", "") for name in formats()["accepted"]} == set(stringformats.FORMATS)
 
 
 @pytest.mark.parametrize("line", lines("rules"))
