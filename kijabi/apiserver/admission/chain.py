@@ -7,6 +7,7 @@ builds the chain with `plugins`. Which plug-ins handle a kind of write is asked 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from kijabi.apiserver.admission.certificates import (
     CertificateApproval,
@@ -25,6 +26,7 @@ from kijabi.apiserver.admission.nodefeatures import NodeDeclaredFeatures
 from kijabi.apiserver.admission.noderestriction import NodeRestriction
 from kijabi.apiserver.admission.nodetaint import TaintNodesByCondition
 from kijabi.apiserver.admission.paramaccess import ParameterAccess
+from kijabi.apiserver.admission.plugin import Plugin
 from kijabi.apiserver.admission.podresize import PodResizeValidator
 from kijabi.apiserver.admission.podsecurity import PodSecurity
 from kijabi.apiserver.admission.podtopologylabels import PodTopologyLabels
@@ -85,6 +87,7 @@ def dynamic(
 
 # What comes after everything else, webhooks and policies too: a quota is charged for what really is written.
 LAST = frozenset(("ResourceQuota",))
+Phase = Literal["mutate", "validate"]
 
 
 class Chain:
@@ -92,7 +95,7 @@ class Chain:
 
     def __init__(self, plugins: Sequence[Admission]) -> None:
         self._plugins = tuple(plugins)
-        self._handlers: dict[tuple[str, str, Operation], tuple[Admission, ...]] = {}
+        self._handlers: dict[tuple[Phase, str, str, Operation], tuple[Admission, ...]] = {}
 
     def extend(self, plugins: Sequence[Admission]) -> None:
         """Add plug-ins behind all others but those of LAST: the policies and webhooks that users bring."""
@@ -105,15 +108,18 @@ class Chain:
         """What is served has changed: ask the plug-ins anew what they handle."""
         self._handlers.clear()
 
-    def _of(self, attrs: Attributes) -> tuple[Admission, ...]:
+    def _of(self, attrs: Attributes, phase: Phase) -> tuple[Admission, ...]:
+        """Who handles such writes and has something to do in a phase."""
         resource = attrs.resource
-        key = (f"{resource.qualified}/{resource.version}", attrs.subresource, attrs.operation)
+        key = (phase, f"{resource.qualified}/{resource.version}", attrs.subresource, attrs.operation)
         found = self._handlers.get(key)
         if found is None:
-            found = tuple(
-                plugin for plugin in self._plugins if plugin.handles(resource, attrs.subresource, attrs.operation)
+            found = self._handlers[key] = tuple(
+                plugin
+                for plugin in self._plugins
+                if getattr(type(plugin), phase) is not getattr(Plugin, phase)
+                and plugin.handles(resource, attrs.subresource, attrs.operation)
             )
-            self._handlers[key] = found
         return found
 
     async def mutate(self, attrs: Attributes) -> None:
@@ -121,7 +127,7 @@ class Chain:
 
         Where a policy or webhook changed it, all are asked a second time, for the change may concern them.
         """
-        plugins = self._of(attrs)
+        plugins = self._of(attrs, "mutate")
         for plugin in plugins:
             await plugin.mutate(attrs)
         if attrs.rounds.wanted:
@@ -131,5 +137,5 @@ class Chain:
 
     async def validate(self, attrs: Attributes) -> None:
         """Let every plug-in look at the final object; the first that refuses ends it."""
-        for plugin in self._of(attrs):
+        for plugin in self._of(attrs, "validate"):
             await plugin.validate(attrs)

@@ -66,20 +66,19 @@ class Scope:
         variables: Mapping[str, Compiled] | None = None,
     ) -> None:
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
-        ask = permissions.Authorizer(lambda question: self._ask(authorizer, attrs.user, question))
-        resource = attrs.resource
         self._variables = variables or {}
-        self._bindings: dict[str, Any] = {
-            "object": form.document,
-            "oldObject": form.old_document,
-            "request": review.request(attrs, form.target),
-            "namespaceObject": _shown(namespace),
-            "params": params,
-            "authorizer": ask,
-            "authorizer.requestResource": permissions.ResourceCheck(
-                ask, resource.group, resource.plural, attrs.subresource, attrs.namespace, attrs.name
+        self._bindings = _Bindings({
+            "object": lambda: form.document,
+            "oldObject": lambda: form.old_document,
+            "request": lambda: review.request(attrs, form.target),
+            "namespaceObject": lambda: _shown(namespace),
+            "params": lambda: params,
+            "authorizer": lambda: permissions.Authorizer(lambda asked: self._ask(authorizer, attrs.user, asked)),
+            "authorizer.requestResource": lambda: permissions.ResourceCheck(
+                self._bindings["authorizer"], attrs.resource.group, attrs.resource.plural, attrs.subresource,
+                attrs.namespace, attrs.name,
             ),
-        }
+        })  # fmt: skip
 
     def batch(self, budget: int) -> Batch:
         """A run of expressions that share their variables' values and a budget."""
@@ -115,6 +114,32 @@ class Scope:
         return permissions.Decision(found.allowed, found.reason)
 
 
+class _Bindings(Mapping[str, Any]):
+    """Values that are made when an expression first reads them, for most read few. others: those already there."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Any]], others: Mapping[str, Any] | None = None) -> None:
+        self._makers = makers
+        self._others = others if others is not None else {}
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._makers:
+            return self._others[name]
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._makers or name in self._others
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._makers
+        yield from self._others
+
+    def __len__(self) -> int:
+        return len(self._makers) + len(self._others)
+
+
 class Batch:
     """Expressions that are evaluated together."""
 
@@ -123,8 +148,8 @@ class Batch:
     ) -> None:
         self._budget = Budget(budget)
         self._little = little
-        self._bindings = dict(bindings)
-        self._bindings["variables"] = _Variables(variables, self._bindings, self._budget, little)
+        self._bindings = _Bindings({"variables": lambda: found}, bindings)
+        found = _Variables(variables, self._bindings, self._budget, little)
 
     def evaluate(self, program: Compiled, expression: str) -> Any:
         """The value of an expression. Raises EvaluationError, OutOfBudget."""

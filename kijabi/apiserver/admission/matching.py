@@ -108,7 +108,7 @@ def target_of(
     sub, operation = attrs.subresource, attrs.operation
     if any(matches(rule, attrs.resource, sub, operation) for rule in rules):
         return kinds.own(attrs)
-    if policy != "Equivalent":
+    if policy != "Equivalent" or not rules:
         return None
     others = kinds.others(attrs)
     return next(
