@@ -6,6 +6,7 @@ them: it knows other syntax and can take exponential time, and both the expressi
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -28,6 +29,7 @@ _WORDS = {
     "invalid named capture group": "invalid named capture",
 }
 _CACHED = 4096
+_ANY_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")  # a single byte: RE2 knows it, Go does not
 
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
@@ -40,6 +42,8 @@ class RegexError(ValueError):
 @lru_cache(_CACHED)
 def compile(pattern: str) -> Any:
     """The compiled expression, with re2's methods (`search`, `fullmatch`). RegexError if it is none."""
+    if _ANY_BYTE.search(pattern):
+        raise RegexError("error parsing regexp: invalid escape sequence: `\\C`")
     try:
         return re2.compile(pattern, _OPTIONS)
     except re2.error as error:

@@ -26,6 +26,7 @@ from kijabi.api.cel.values import (
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
 )
+_DAY = 86400
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _UNITS = {
     "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND,
@@ -42,7 +43,7 @@ def parse_timestamp(text: str) -> Timestamp | None:
     east = 0
     if match[8]:
         hours, minutes = int(match[9]), int(match[10])
-        if hours > 24 or minutes > 59:
+        if hours > 24 or minutes > 60:
             return None
         east = (hours * 60 + minutes) * (-60 if match[8] == "-" else 60)
     if hour > 23 or minute > 59 or second > 59:
@@ -128,11 +129,8 @@ def _east(moment: Timestamp, zone: str) -> int:
         found = ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise CelError(f"unknown time zone {zone}") from None
-    try:
-        offset = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=moment.nanos // SECOND)).astimezone(found)
-    except OverflowError:
-        return 0
-    shift = offset.utcoffset()
+    inside = min(max(moment.nanos // SECOND, MIN_SECONDS + 2 * _DAY), MAX_SECONDS - 2 * _DAY)
+    shift = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=inside)).astimezone(found).utcoffset()
     return int(shift.total_seconds()) if shift is not None else 0
 
 

@@ -83,14 +83,45 @@ def _address(text: str) -> Address:
 
 
 def _why(text: str) -> str:
+    """What Go says of a text that is no address."""
     for char in text:
         if char == ".":
             return _why_not_four(text)
-        if char in ":":
-            return "unexpected character, want colon (at " + quote(text) + ")"
-        if char == "%":
-            return "missing IPv6 address"
+        if char == ":":
+            return _why_not_six(text)
     return "unable to parse IP"
+
+
+def _why_not_six(text: str) -> str:
+    rest, fields, gap = (text[2:], 0, True) if text.startswith("::") else (text, 0, False)
+    while fields < 8:
+        digits = len(rest) - len(rest.lstrip("0123456789abcdefABCDEF"))
+        if digits > 4:
+            return f"each group must have 4 or less digits (at {quote(rest)})"
+        if not digits:
+            return f"each colon-separated field must have at least one digit (at {quote(rest)})"
+        if rest[digits : digits + 1] == ".":
+            if not gap and fields != 6:
+                what = "embedded IPv4 address must replace the final 2 fields of the address"
+                return f"{what} (at {quote(rest)})"
+            return _why_not_four(rest)
+        fields, rest = fields + 1, rest[digits:]
+        if not rest:
+            break
+        if rest[0] != ":":
+            return f"unexpected character, want colon (at {quote(rest)})"
+        if len(rest) == 1:
+            return f"colon must be followed by more characters (at {quote(rest)})"
+        rest = rest[1:]
+        if rest[0] == ":":
+            if gap:
+                return f"multiple :: in address (at {quote(rest)})"
+            gap, rest = True, rest[1:]
+            if not rest:
+                break
+    if rest:
+        return f"trailing garbage after address (at {quote(rest)})"
+    return "the :: must expand to at least one field of zeros" if fields == 8 else "address string too short"
 
 
 def _why_not_four(text: str) -> str:

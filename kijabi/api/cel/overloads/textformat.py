@@ -147,14 +147,17 @@ def _double(value: Any, letter: str, precision: int) -> str:
         value = float(value.replace("Infinity", "inf"))
     if value.__class__ is not float:
         raise _wrong(letter, value)
+    value += 0.0  # no negative zero
+    # Upstream takes the precision of `%e` for a width, and always writes six decimals.
+    width = precision if letter == "e" else 0
     if value != value:
-        return "NaN"
+        return "NaN".rjust(width)
     if value in (float("inf"), float("-inf")):
-        return "∞" if value > 0 else "-∞"
+        return ("∞" if value > 0 else "-∞").rjust(width)
     if letter == "f":
         return f"{value:,.{precision}f}"
-    mantissa, _, exponent = f"{value:.{precision}e}".partition("e")
-    return f"{mantissa}×10{_raised(int(exponent))}"
+    mantissa, _, exponent = f"{value:.{_DEFAULT_PRECISION}e}".partition("e")
+    return f"{mantissa}×10{_raised(int(exponent))}".rjust(width)
 
 
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote_plus
 
@@ -9,6 +10,8 @@ from kijabi.api import gourl
 from kijabi.api.cel.errors import CelError
 from kijabi.api.cel.functions import NAMED, Overload
 from kijabi.api.cel.types import Type
+
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
 class Url:
@@ -63,7 +66,7 @@ def _query(one: Url) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for part in one.parts.query.split("&"):
         key, _, value = part.partition("=")
-        if part and ";" not in part:
+        if part and ";" not in part and not _BROKEN_ESCAPE.search(part):
             found.setdefault(unquote_plus(key), []).append(unquote_plus(value))
     return found
 
