@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 SLICE = 100  # items taken at once while filling, so that other requests get their turn
 MAX_QUEUED = 16_384  # events that wait for a webhook; with more, it begins anew
 MAX_BATCH = 200  # events whose objects are converted by one request
+MAX_OWN = 1_024  # objects that are remembered on their way to the store
 REPLAYED = 1_000  # events of the past that a new view knows, for watches that resume
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], None]
@@ -45,6 +46,7 @@ class VersionView:
         self._busy = False  # a task is filling or applying
         self.ended = False
         self._last = asyncio.Lock()
+        self._own: dict[int, Custom] = {}  # objects on their way to the store, by identity
         self._round = 0  # counts beginnings: what belongs to an earlier one is dropped
         self._applied = 0
         self._queue: deque[Event] = deque()
@@ -84,8 +86,13 @@ class VersionView:
         return await self._rendering.items(stored, listed=len(stored) != 1)
 
     async def stored(self, obj: Custom) -> Custom:
-        """See routes.View."""
-        return await self._rendering.stored(obj)
+        """See routes.View. What is stored as it is needs no rendering when it comes back as an event."""
+        target = await self._rendering.stored(obj)
+        if target is obj and self._level:
+            if len(self._own) >= MAX_OWN:
+                self._own.clear()
+            self._own[id(obj)] = obj
+        return target
 
     # For the cache of stored objects: watchcache.Follower
 
@@ -95,7 +102,7 @@ class VersionView:
             return
         if self._level and not self._queue:
             try:
-                new = self._rendering.at_once(event.new) if event.new is not None else None
+                new = self._at_once(event.new) if event.new is not None else None
             except ApiError as error:
                 self._fail(error)
                 return
@@ -112,6 +119,9 @@ class VersionView:
         self._queue.append(event)
         if self._level and not self._busy:
             self._start()
+
+    def _at_once(self, item: Item) -> Item | None:
+        return item if self._own.pop(id(item.obj), None) is item.obj else self._rendering.at_once(item)
 
     def reset(self) -> None:
         """See Follower: begin anew when somebody asks; those who wait begin it at once."""
@@ -244,5 +254,6 @@ class VersionView:
         self._round += 1
         self._level = self._busy = False
         self._queue.clear()
+        self._own.clear()
         self.cache.cut_watchers()
         self.cache.clear(self._caches.revision)
