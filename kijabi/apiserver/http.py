@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from aiohttp.web_protocol import RequestHandler
 
 from kijabi.api import status
@@ -303,6 +303,8 @@ class Http:
                 feed.ready()
             if watcher.slow:
                 transport.abort()
+        except ClientConnectionResetError:
+            log.debug("%s: the watcher went before its answer began", raw.path)
         finally:
             watcher.close()
             self.server.lost.pop(raw.protocol, None)
