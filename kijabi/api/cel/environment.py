@@ -117,8 +117,9 @@ class Environment:
                 raise CelTypeError(issues.text())
             wanted = (result,) if isinstance(result, Type) else result
             if wanted and found not in wanted:
-                names = str(wanted[0]) if len(wanted) == 1 else f"one of [{' '.join(map(str, wanted))}]"
-                raise CelTypeError(f"must evaluate to {names} but got {found}")
+                names = " ".join(map(types.full_name, wanted))
+                names = names if len(wanted) == 1 else f"one of [{names}]"
+                raise CelTypeError(f"must evaluate to {names} but got {types.full_name(found)}")
             return Program(self, expression, tree, found, frozenset(checker.names))
         except RecursionError:
             raise CelTypeError(f"ERROR: <input>:-1:0: {_TOO_DEEP}") from None

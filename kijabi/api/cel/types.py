@@ -121,6 +121,12 @@ def struct(name: str) -> Type:
     return Type("struct", name)
 
 
+def full_name(one: Type) -> str:
+    """A type by the names at run time (`google.protobuf.Timestamp`), as Kubernetes' own messages write it."""
+    inner = ", ".join(map(full_name, one.parameters))
+    return f"{one.name}({inner})" if inner else one.name
+
+
 LIST = list_of(DYN)
 MAP = map_of(DYN, DYN)
 
