@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -27,7 +28,7 @@ from kijabi.api.status import bad_request, forbidden, internal
 from kijabi.apiserver.admission import review
 from kijabi.apiserver.admission.forms import Form, Forms
 from kijabi.apiserver.admission.kinds import Kinds, Target
-from kijabi.apiserver.admission.matching import Candidates, Selectors
+from kijabi.apiserver.admission.matching import Candidates, Lazy, Selectors
 from kijabi.apiserver.admission.review import BadReview, Verdict
 from kijabi.apiserver.admission.rules import exempt
 from kijabi.apiserver.attributes import Attributes, Authorizer, Operation, Reader
@@ -63,7 +64,7 @@ class Hook(msgspec.Struct, Generic[W], frozen=True, eq=False):
     configuration: str
     spec: W
     selectors: Selectors
-    conditions: Conditions | None
+    conditions: Lazy[Conditions] | None
 
     @property
     def ignores(self) -> bool:
@@ -111,7 +112,7 @@ class Hooks(Generic[W]):
         from kijabi.apiserver.admission.evaluation import Scope
 
         try:
-            conditions, scope = hook.conditions, Scope(await forms.get(target), attrs, self._authorizer)
+            conditions, scope = hook.conditions.value, Scope(await forms.get(target), attrs, self._authorizer)
             return await scope.run(lambda: conditions.match(scope))
         except ConditionError as problem:
             raise forbidden(attrs.resource, attrs.name, str(problem)) from None
@@ -194,5 +195,5 @@ def _compile(configuration: Configuration) -> Iterable[Hook[Any]]:
             configuration=name,
             spec=spec,
             selectors=Selectors.of(spec.namespaceSelector, spec.objectSelector),
-            conditions=_conditions(spec) if spec.matchConditions else None,
+            conditions=Lazy(partial(_conditions, spec)) if spec.matchConditions else None,
         )

@@ -8,6 +8,7 @@ selectors of namespaces and objects, is asked every time (`Selectors`). Source: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
 
 from kijabi.api.admissionregistration.policyrules import MatchResources, RuleWithOperations
@@ -22,6 +23,18 @@ from kijabi.apiserver.attributes import Attributes, Reader
 H = TypeVar("H")
 Key = tuple[str, str, str, str, str]
 Rules = Callable[[H], tuple[Sequence[RuleWithOperations], str | None]]
+
+
+class Lazy(Generic[H]):
+    """What is made when it is first asked for: nothing is compiled while the watch cache tells of a configuration."""
+
+    def __init__(self, make: Callable[[], H]) -> None:
+        self._make = make
+
+    @cached_property
+    def value(self) -> H:
+        """The thing."""
+        return self._make()
 
 
 class Selectors(NamedTuple):

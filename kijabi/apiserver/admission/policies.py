@@ -19,7 +19,7 @@ from kijabi.api.meta import ObjectMeta
 from kijabi.api.selector import from_label_selector
 from kijabi.api.status import not_found
 from kijabi.apiserver.admission.kinds import Kinds, Target
-from kijabi.apiserver.admission.matching import Candidates, Selectors, resources_match
+from kijabi.apiserver.admission.matching import Candidates, Lazy, Selectors, resources_match
 from kijabi.apiserver.attributes import Attributes, Reader
 from kijabi.apiserver.routes import Served
 from kijabi.base.errors import ApiError
@@ -78,13 +78,18 @@ class Bound(msgspec.Struct, frozen=True, eq=False):
 
 
 class Rule(msgspec.Struct, Generic[E], frozen=True, eq=False):
-    """A policy that is bound, compiled; its bindings by name."""
+    """A policy that is bound; its bindings by name."""
 
     object: Any
     constraints: MatchResources
     selectors: Selectors
-    evaluator: E
+    lazy: Lazy[E]
     bindings: tuple[Bound, ...]
+
+    @property
+    def evaluator(self) -> E:
+        """What judges or changes, compiled when the policy is first asked."""
+        return self.lazy.value
 
     @property
     def name(self) -> str:
@@ -107,7 +112,7 @@ class Policies(Generic[E]):
         self._kinds = kinds
         self._compile = compile
         self._policies: dict[str, Any] = {}
-        self._evaluators: dict[str, E] = {}
+        self._evaluators: dict[str, Lazy[E]] = {}
         self._bindings: dict[str, dict[str, Bound]] = {}
         self._candidates: Candidates[Rule[E]] = Candidates(
             kinds, lambda rule: (rule.constraints.resourceRules, rule.constraints.matchPolicy)
@@ -150,7 +155,7 @@ class Policies(Generic[E]):
         name = policy.metadata.name
         evaluator = self._evaluators.get(name)
         if evaluator is None:
-            evaluator = self._evaluators[name] = self._compile(policy)
+            evaluator = self._evaluators[name] = Lazy(lambda: self._compile(policy))
         wanted = policy.spec.matchConstraints or MatchResources()
         selectors = Selectors.of(wanted.namespaceSelector, wanted.objectSelector)
         return Rule(policy, wanted, selectors, evaluator, tuple(bindings[each] for each in sorted(bindings)))
