@@ -52,7 +52,7 @@ def test_definition(cluster: Cluster, space: str) -> None:
         for change, said in {
             '{"spec":{"keepDays":1}}': "each copy must be kept for a day at least",
             '{"spec":{"target":"other"}}': "the target of a backup cannot be changed",
-            '{"spec":{"schedule":"2"}}': "five fields expected, 1 found",
+            '{"spec":{"schedule":"2"}}': "five fields expected, not: 2",
             '{"spec":{"copies":10}}': "spec.copies in body should be less than or equal to 9",
         }.items():
             assert said in refused(cluster, *here, "patch", "backup", "nightly", "--type=merge", "-p", change)
