@@ -11,5 +11,8 @@ order and all that is on by default there:
 - of nodes: `noderestriction.py` with `podcertificates.py` (a kubelet writes only what is its own), `nodetaint.py`.
 - of storage and networks: `defaultclasses.py`, `storageprotection.py`, `claimresize.py`.
 - of rights: `certificates.py`, and `authz/escalation.py`.
-- what users bring: webhooks and policies, `chain.dynamic`.
+- what users bring (`chain.dynamic`): `mutatingpolicy.py` and `validatingpolicy.py` on `policies.py`, which
+  `mutatingevaluator.py` and `validatingevaluator.py` compute; `mutatingwebhook.py` and `validatingwebhook.py` on
+  `hooks.py`, with `review.py` for what is said; `paramaccess.py`. Whom they are about: `rules.py`, `matching.py`,
+  `kinds.py`; in which form they see it: `forms.py`; their expressions: `evaluation.py`, `conditions.py`.
 """
