@@ -249,18 +249,19 @@ class Caches:
         self.by_type.setdefault(resource.type, cache)
         return cache
 
-    def custom(self, group: str, plural: str) -> Cache:
+    def custom(self, group: str, plural: str) -> Cache | None:
         """The cache of a custom resource's stored objects, in whatever versions they are.
 
-        It is there as soon as the store has objects of that name, whether or not they are served: so nothing needs to
-        be read when their definition comes, and what comes meanwhile is not missed.
+        None if the server itself brings a resource of that name, which nobody can take. It is there as soon as the
+        store has objects of that name, whether or not they are served: so nothing needs to be read when their
+        definition comes, and what comes meanwhile is not missed.
         """
         found = self.by_prefix.get(f"{ROOT}{group}/{plural}/")
         if found is None:
             found = Cache(Resource(group=group, version="", kind="", plural=plural, type=Custom))
             found.clear(self.revision)
             self.by_prefix[found.prefix] = found
-        return found
+        return found if found.cls is Custom else None
 
     def drop(self, cache: Cache) -> None:
         """Forget a custom resource; its objects, if it has any, stay."""
@@ -344,7 +345,7 @@ class Caches:
             if "." not in group or not plural or not key.startswith(ROOT):
                 return None
             cache = self.custom(group, plural)
-        return cache, key[end:]
+        return (cache, key[end:]) if cache is not None else None
 
     def _decode(self, cache: Cache, key: str, entry: Entry) -> Item | None:
         """An entry as an Item, without decoding what this server has just written; None if it cannot be read."""

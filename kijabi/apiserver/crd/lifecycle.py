@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 32  # objects that are deleted at once
 PATIENCE = 60.0  # seconds until a definition says that its objects still wait for somebody
-_BUILT_IN = frozenset(("apiservices.apiregistration.k8s.io", "customresourcedefinitions.apiextensions.k8s.io"))
 
 
 class Lifecycle:
@@ -147,11 +146,11 @@ class Lifecycle:
         if not await self._set_status(name, uid, (names.TERMINATING, "True", "InstanceDeletionInProgress", text)):
             return
         await self._caches.fresh()  # what was written before nothing could be made any more is visible now
-        qualified = f"{crd.spec.names.plural}.{crd.spec.group}"
-        if qualified in _BUILT_IN:
+        cache = self._caches.custom(crd.spec.group, crd.spec.names.plural)
+        if cache is None:
             reason, message = "OverlappingBuiltInResource", "instances overlap with built-in resources in storage"
         elif names.holds(crd, names.ESTABLISHED):
-            if not await self._empty(name, uid, self._caches.custom(crd.spec.group, crd.spec.names.plural)):
+            if not await self._empty(name, uid, cache):
                 return
             reason, message = "InstanceDeletionCompleted", "removed all instances"
         else:

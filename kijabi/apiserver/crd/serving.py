@@ -93,6 +93,8 @@ class CustomResources:
         name = crd.metadata.name
         definition = Definition(crd)
         cache = self._caches.custom(definition.group, definition.names.plural)
+        if cache is None:
+            return  # what the server brings itself comes first
         cache.ending = _ending(crd)
         converter = self._converter(crd)
         before = self._present.get(name)
@@ -101,8 +103,9 @@ class CustomResources:
         cache.resource = definition.versions[definition.storage].resource
         for version in definition.served:
             resource = version.resource
-            if self._routes.built_in(resource.group, resource.version):
-                continue  # what the server brings itself comes first
+            there = self._routes.find(resource.group, resource.version, resource.plural)
+            if there is not None and not there.resource.custom:
+                continue  # as above, where it is stored under another name or not at all
             view = VersionView(cache, Rendering(version, converter), self._caches, self._spawn)
             served = Served(
                 resource=resource, cache=cache, whole=Whole(resource), view=view,

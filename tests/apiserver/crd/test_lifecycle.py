@@ -192,3 +192,34 @@ async def test_a_crash_after_any_write_of_a_deletion(writes: int) -> None:
         assert (await world.get(WIDGETS)).status == 404
         await install(world, definition())
         assert (await world.get(WIDGETS)).body["items"] == []
+
+
+async def test_what_the_server_brings_itself_cannot_be_taken(world: World) -> None:
+    leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    await world.post(leases, {"metadata": {"name": "a"}})
+    crd = definition("leases", "Lease", version("v1"), version("v9", storage=False), group="coordination.k8s.io")
+    crd["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved, a test"}
+    await install(world, crd)
+    assert (await world.get(f"{leases}/a")).body["kind"] == "Lease"
+    assert (await world.get(leases.replace("v1", "v9"))).status == 404
+    events = definition("events", "Event", group="events.k8s.io")
+    events["metadata"]["annotations"] = crd["metadata"]["annotations"]
+    await install(world, events)
+    found = world.app.routes.find("events.k8s.io", "v1", "events")
+    assert found is not None
+    assert not found.resource.custom
+    await world.delete(f"{CRDS}/leases.coordination.k8s.io")
+    await gone(world, f"{CRDS}/leases.coordination.k8s.io")
+    assert (await world.get(f"{leases}/a")).status == 200
+
+
+async def test_a_new_resource_in_a_built_in_group(world: World) -> None:
+    crd = definition(group="coordination.k8s.io")
+    crd["metadata"]["annotations"] = {"api-approved.kubernetes.io": "https://example.com/approved"}
+    await install(world, crd)
+    url = "/apis/coordination.k8s.io/v1/namespaces/default/widgets"
+    assert (await world.post(url, widget(api_version="coordination.k8s.io/v1"))).status == 201
+    assert (await world.get("/apis/coordination.k8s.io/v1/namespaces/default/leases")).status == 200
+    await world.delete(f"{CRDS}/widgets.coordination.k8s.io")
+    await gone(world, f"{CRDS}/widgets.coordination.k8s.io")
+    assert (await world.get("/apis/coordination.k8s.io/v1/namespaces/default/leases")).status == 200
