@@ -15,6 +15,7 @@ from kijabi.kubelet.times import time_at
 
 # A sample younger than this is not replaced, so that two readers do not spoil each other's rates.
 LEAST_INTERVAL = 5.0
+NODE = ""  # the node among the ids of containers
 
 
 # What /metrics/resource tells, with the kind of each figure.
@@ -44,6 +45,7 @@ class Stats:
         used = await self._sample(now)
         pods = [self._pod(uid, used, now) for uid in self._kubelet.workers]
         usage = self._kubelet.machine.usage()
+        self._measure(NODE, usage.cpu, now)
         stamp = str(time_at(now))
         fs = await self._kubelet.runtime.image_fs()
         disk = {
@@ -59,8 +61,8 @@ class Stats:
             "nodeName": self._kubelet.config.node,
             "cpu": {
                 "time": stamp,
-                "usageNanoCores": sum(self._rates.values()),
-                "usageCoreNanoSeconds": sum(each.cpu_nanoseconds for each in used.values()),
+                "usageNanoCores": self._rates.get(NODE, 0),
+                "usageCoreNanoSeconds": usage.cpu,
             },
             "memory": {
                 "time": stamp,
@@ -126,17 +128,21 @@ class Stats:
 
     async def _sample(self, now: float) -> dict[str, ContainerUsage]:
         used = {each.id: each for each in await self._kubelet.runtime.usage()}
-        for key in self._before.keys() - used.keys():
+        for key in self._before.keys() - used.keys() - {NODE}:
             del self._before[key]
             self._rates.pop(key, None)
         for key, each in used.items():
-            before = self._before.get(key)
-            if before is not None and now - before[0] < LEAST_INTERVAL:
-                continue
-            if before is not None:
-                self._rates[key] = max(0, int((each.cpu_nanoseconds - before[1]) / (now - before[0])))
-            self._before[key] = (now, each.cpu_nanoseconds)
+            self._measure(key, each.cpu_nanoseconds, now)
         return used
+
+    def _measure(self, key: str, nanoseconds: int, now: float) -> None:
+        """Take a sample of what a container, or the node, has worked; the rate is that since the last one."""
+        before = self._before.get(key)
+        if before is not None and now - before[0] < LEAST_INTERVAL:
+            return
+        if before is not None:
+            self._rates[key] = max(0, int((nanoseconds - before[1]) / (now - before[0])))
+        self._before[key] = (now, nanoseconds)
 
     def _pod(self, uid: str, used: dict[str, ContainerUsage], now: float) -> dict[str, Any]:
         worker = self._kubelet.workers[uid]

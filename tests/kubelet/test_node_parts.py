@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from typing import Any
 
 import msgspec
@@ -30,7 +31,7 @@ from kijabi.kubelet import backoff, collect, configs, credentials, nodestatus, p
 from kijabi.kubelet.admission import admit
 from kijabi.kubelet.config import KubeletConfig
 from kijabi.kubelet.configs import NodeFacts
-from kijabi.kubelet.machine import Capacity, FakeMachine, Identity, Usage
+from kijabi.kubelet.machine import Capacity, FakeMachine, Identity, LocalMachine, Usage
 from kijabi.kubelet.nodestatus import Found, Pressure
 from kijabi.kubelet.orphans import pod_from_view
 from kijabi.kubelet.problems import ConfigProblem
@@ -303,3 +304,12 @@ def test_orphans_keep_their_hooks() -> None:
     assert found.spec.terminationGracePeriodSeconds == 7
     assert found.spec.containers[0].lifecycle == Lifecycle(preStop=hook)
     assert (found.metadata.name, found.metadata.namespace) == ("web", "ns")
+
+
+def test_a_machine_knows_what_its_processors_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = LocalMachine("/")
+    tick = 10**9 // os.sysconf("SC_CLK_TCK")
+    monkeypatch.setattr(machine, "read", {"/proc/stat": "cpu  10 2 3 1000 500 1 1 4 9 0\ncpu0 1 1\n"}.get)
+    monkeypatch.setattr(machine, "_pids_free", lambda: 1)
+    monkeypatch.setattr(machine, "_memory", lambda name: 1)
+    assert machine.usage().cpu == 21 * tick, "idling and waiting are no work, guests count as users"
