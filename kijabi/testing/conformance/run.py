@@ -18,7 +18,7 @@ from pathlib import Path
 
 from kijabi.base import clock
 from kijabi.base.errors import ConfigError
-from kijabi.testing.conformance import build, images, results
+from kijabi.testing.conformance import build, images, registry, results
 from kijabi.testing.conformance import ginkgo as runner
 from kijabi.testing.conformance.build import Builder, Say
 from kijabi.testing.images.__main__ import import_image, node_sockets
@@ -62,7 +62,9 @@ def cluster(builder: Builder, say: Say, *, logs: Path) -> Iterator[Path]:
             began = clock.monotonic()
             asyncio.run(_import(archives, node_sockets(directory)))
             say(f"imported {len(archives)} images into {NODES} nodes in {clock.monotonic() - began:.0f} s")
-            yield directory / "kubeconfig"
+            kubeconfig = directory / "kubeconfig"
+            with registry.serving(archives, _first_node(builder, kubeconfig), directory / "certs.d"):
+                yield kubeconfig
         finally:
             _keep_logs(directory / "logs", logs)
             _kijabi("down", "--data-dir", str(directory), "--purge")
@@ -81,6 +83,13 @@ async def _import(archives: Sequence[Built], sockets: Sequence[str]) -> None:
         for built in archives:
             for socket in sockets:
                 group.create_task(one(built, socket))
+
+
+def _first_node(builder: Builder, kubeconfig: Path) -> str:
+    """The address of the first node, which is this machine's own on the bridge between the nodes."""
+    query = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}"
+    command = (str(builder.program(build.KUBECTL)), f"--kubeconfig={kubeconfig}", "get", "nodes", "-o", query)
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def _kijabi(*arguments: str) -> None:
