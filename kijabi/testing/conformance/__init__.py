@@ -6,7 +6,7 @@
     python -m kijabi.testing.conformance list --check      the tests of the binary against conformance/tests.txt
 
 `build` makes programs from the module k8s.io/kubernetes of the Go module proxy, `images` makes the containers that the
-tests run, `registry` lets nodes pull them, `ginkgo` turns wishes into a command line and its output into progress, `run` has the cluster, and
-`results` keeps what came out in `conformance/`. All that is built lies in `$KIJABI_CACHE` (`~/.cache/kijabi`);
-nothing of Kubernetes' code enters the repository.
+tests run, `registry` lets nodes pull them, `ginkgo` turns wishes into a command line and its output into progress,
+`run` has the cluster, and `results` keeps what came out in `conformance/`. All that is built lies in `$KIJABI_CACHE`
+(`~/.cache/kijabi`); nothing of Kubernetes' code enters the repository.
 """
