@@ -15,6 +15,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 
+from kijabi.api.certificates.podcertificaterequest import PodCertificateRequest
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.service import Service
@@ -22,7 +23,7 @@ from kijabi.api.meta import time_now
 from kijabi.base.backoff import Backoff
 from kijabi.client.client import Client
 from kijabi.client.events import Recorder
-from kijabi.client.informer import Informers
+from kijabi.client.informer import Informer, Informers
 from kijabi.kubelet import dns, orphans, podspec, status
 from kijabi.kubelet.actions import Starter, Surround
 from kijabi.kubelet.admission import admit
@@ -48,6 +49,7 @@ from kijabi.kubelet.resize import verdict
 from kijabi.kubelet.rotation import Rotation
 from kijabi.kubelet.runtime.interface import Runtime
 from kijabi.kubelet.statuses import Statuses
+from kijabi.kubelet.volumes.certificates import Certificates
 from kijabi.kubelet.volumes.files import Files
 from kijabi.kubelet.volumes.manager import Volumes
 from kijabi.kubelet.volumes.tokens import Tokens
@@ -85,7 +87,9 @@ class Kubelet:
         reports = Reports(self.recorder, config.node)
         cache = RuntimeCache(runtime, self._runtime_changed, Messages(files).enrich)
         references = References(client, self._refs_changed)
-        volumes = Volumes(files, references, Tokens(client), config.pods_root)
+        requests = Informer(client, PodCertificateRequest, fields=f"spec.nodeName={config.node}")
+        self.certificates = Certificates(client, requests, config.node, self._uid, reports, self._refs_changed)
+        volumes = Volumes(files, references, Tokens(client), self.certificates, config.pods_root)
         probes = Probes(runtime, dialer, reports, cache.view, self._wake)
         hooks = Hooks(runtime, dialer)
         killing = Killing(runtime, cache, hooks, reports)
@@ -117,6 +121,7 @@ class Kubelet:
                 group.create_task(self._informers.run(), name="informers")
             group.create_task(self.recorder.run(), name="events")
             group.create_task(parts.references.run(), name="references")
+            group.create_task(self.certificates.run(), name="certificates")
             group.create_task(parts.probes.run(), name="probes")
             group.create_task(parts.statuses.run(), name="statuses")
             group.create_task(parts.cache.run(), name="runtime cache")
@@ -228,6 +233,11 @@ class Kubelet:
         self._wake(uid)
         for listener in self.listeners.get(uid, ()):
             listener()
+
+    def _uid(self) -> str:
+        """This node's, "" until it is known."""
+        node = self.nodes.get(self.config.node) or self.agent.node
+        return node.metadata.uid if node is not None else ""
 
     def _refs_changed(self, uid: str) -> None:
         worker = self.workers.get(uid)

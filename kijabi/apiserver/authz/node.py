@@ -1,7 +1,7 @@
 """The Node authorizer: a kubelet may touch its own node and what the pods on it use, and nothing else.
 
-Receives pods, volumes and attachments from the watch caches and keeps, for each node, what its pods refer to;
-`union.py` asks it before RBAC. What a kubelet may write is narrowed further by
+Receives pods, volumes, attachments and certificate requests from the watch caches and keeps, for each node, what is
+its own or its pods refer to; `union.py` asks it before RBAC. What a kubelet may write is narrowed further by
 `admission/noderestriction.py`, which sees the objects. Rules and texts: k8s.io/kubernetes
 `plugin/pkg/auth/authorizer/node` and the documentation "Using Node Authorization".
 """
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from kijabi.api.certificates.podcertificaterequest import PodCertificateRequest
 from kijabi.api.core.container import Container, EphemeralContainer
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.pod import Pod
@@ -54,12 +55,14 @@ class Graph:
         self._claim_of: dict[str, Ref] = {}  # volume → the claim it is bound to
         self._volumes_of_secret: dict[Ref, set[str]] = {}
         self._attached: dict[str, str] = {}  # attachment → node
+        self._requests: dict[tuple[str, str], str] = {}  # PodCertificateRequest → node
 
     def start(self, reader: Reader) -> None:
         """Follow pods, volumes and attachments from now on."""
         reader.subscribe(Pod, self.pod_changed)
         reader.subscribe(PersistentVolume, self.volume_changed)
         reader.subscribe(VolumeAttachment, self.attachment_changed)
+        reader.subscribe(PodCertificateRequest, self.request_changed)
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """A pod was written or deleted; references of a pod without a node count for nobody."""
@@ -106,10 +109,19 @@ class Graph:
         if new is not None:
             self._attached[new.metadata.name] = new.spec.nodeName
 
+    def request_changed(self, old: PodCertificateRequest | None, new: PodCertificateRequest | None) -> None:
+        """A PodCertificateRequest was written or deleted."""
+        if old is not None:
+            self._requests.pop((old.metadata.namespace, old.metadata.name), None)
+        if new is not None:
+            self._requests[new.metadata.namespace, new.metadata.name] = new.spec.nodeName
+
     def reaches(self, node: str, kind: str, namespace: str, name: str) -> bool:
         """Does something on this node use that object?"""
         if kind == "volumeattachments":
             return self._attached.get(name) == node
+        if kind == "podcertificaterequests":
+            return self._requests.get((namespace, name)) == node
         used = self._used.get(node)
         if used is None:
             return False
@@ -277,7 +289,7 @@ class NodeAuthorizer:
             case ("resource.k8s.io", "resourceslices"):
                 return _own_slices(node, info)
             case ("certificates.k8s.io", "podcertificaterequests"):
-                return _NO
+                return self._certificate_request(node, info)
             case ("", "nodes"):
                 return _own_node(node, info)
             case ("", "pods"):
@@ -315,6 +327,21 @@ class NodeAuthorizer:
         if info.subresource != "token":
             return Decision(False, "can only create token subresource of serviceaccount")
         return self._used(node, info)
+
+    def _certificate_request(self, node: str, info: RequestInfo) -> Decision:
+        """What a kubelet may ask for is looked at by admission (`admission/podcertificates.py`)."""
+        if info.subresource:
+            return Decision(False, "nodes may not access the status subresource of PodCertificateRequests")
+        match info.verb:
+            case "create":
+                return _YES
+            case "get":
+                return self._used(node, info)
+            case "list" | "watch":
+                if _selects(info, "spec.nodeName", node):
+                    return _YES
+                return Decision(False, "can only list/watch podcertificaterequests with nodeName field selector")
+        return Decision(False, f"nodes may not {info.verb} podcertificaterequests")
 
     def _pod(self, node: str, info: RequestInfo) -> Decision:
         match (info.subresource, info.verb):

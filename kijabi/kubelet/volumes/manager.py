@@ -1,8 +1,8 @@
 """A pod's volumes: set up before its containers start, kept up to date while it runs, taken down after it.
 
 `podworker.py` calls `setup` (again after every change of what the pod refers to), `actions.py` asks for a container's
-mounts, `gc.py` for leftovers. Hands on to `payload.py` (what), `files.py` (the file system), `tokens.py` and
-`references.py`. On disk:
+mounts, `gc.py` for leftovers. Hands on to `payload.py` (what), `files.py` (the file system), `tokens.py`,
+`certificates.py` and `references.py`. On disk:
 
     ROOT/<pod uid>/volumes/kubernetes.io~<kind>/<volume>   the volumes
     ROOT/<pod uid>/etc-hosts                               the managed hosts file
@@ -25,6 +25,7 @@ from kijabi.kubelet.problems import ConfigProblem, VolumeProblem
 from kijabi.kubelet.references import References
 from kijabi.kubelet.runtime.interface import Mount
 from kijabi.kubelet.together import first, together
+from kijabi.kubelet.volumes.certificates import Certificates
 from kijabi.kubelet.volumes.files import Files
 from kijabi.kubelet.volumes.payload import Sources, TokenWanted, is_payload, payload, tokens_of
 from kijabi.kubelet.volumes.tokens import Tokens
@@ -36,10 +37,13 @@ PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
 class Volumes:
     """The volumes of all pods on this node. root: the directory that holds a directory for each pod."""
 
-    def __init__(self, files: Files, references: References, tokens: Tokens, root: str) -> None:
+    def __init__(
+        self, files: Files, references: References, tokens: Tokens, certificates: Certificates, root: str
+    ) -> None:
         self._files = files
         self._references = references
         self._tokens = tokens
+        self._certificates = certificates
         self._root = root
 
     async def setup(self, pod: Pod, facts: Facts) -> None:
@@ -50,8 +54,9 @@ class Volumes:
         await together(self._one(pod, volume, sources) for volume in pod.spec.volumes)
 
     def renew_at(self, uid: str) -> float | None:
-        """When `setup` is due again because a token grows old, in seconds since the epoch."""
-        return self._tokens.renew_at(uid)
+        """When `setup` is due again because a token or a certificate grows old, in seconds since the epoch."""
+        times = (self._tokens.renew_at(uid), self._certificates.renew_at(uid))
+        return min((at for at in times if at is not None), default=None)
 
     def mounts(
         self, pod: Pod, container: Container, attempt: int, env: Mapping[str, str], hosts: str
@@ -80,6 +85,7 @@ class Volumes:
     async def teardown(self, uid: str) -> None:
         """Unmount and delete everything that the pod has on disk; repeatable. Raises OSError."""
         self._tokens.drop(uid)
+        self._certificates.drop(uid)
         await self._files.remove_tree(f"{self._root}/{uid}")
 
     async def _gather(self, pod: Pod, facts: Facts) -> Sources:
@@ -89,13 +95,16 @@ class Volumes:
             async with asyncio.TaskGroup() as group:
                 objects = group.create_task(self._references.get_all(references.of_volumes(pod)))
                 tokens = group.create_task(self._all_tokens(pod, wanted))
+                credentials = group.create_task(self._certificates.get(pod))
         except BaseExceptionGroup as errors:
             problem = first(errors)
             if not isinstance(problem, ApiError | ConnectionLost):
                 raise problem from None
             name = next((v.name for v in pod.spec.volumes if is_payload(v)), pod.spec.volumes[0].name)
             raise VolumeProblem(name, str(problem)) from problem
-        return Sources(objects=objects.result(), tokens=tokens.result(), facts=facts)
+        return Sources(
+            objects=objects.result(), tokens=tokens.result(), credentials=credentials.result(), facts=facts
+        )
 
     async def _all_tokens(self, pod: Pod, wanted: tuple[TokenWanted, ...]) -> dict[TokenWanted, str]:
         found = await together(self._tokens.get(pod, each) for each in wanted)

@@ -7,13 +7,20 @@ that a FailedMount event has always shown.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.secret import Secret
-from kijabi.api.core.volume import DownwardAPIVolumeFile, KeyToPath, ServiceAccountTokenProjection, Volume
+from kijabi.api.core.volume import (
+    DownwardAPIVolumeFile,
+    KeyToPath,
+    PodCertificateProjection,
+    ServiceAccountTokenProjection,
+    Volume,
+)
 from kijabi.kubelet import downward, podspec
 from kijabi.kubelet.downward import Facts
 from kijabi.kubelet.problems import ConfigProblem, VolumeProblem
@@ -42,11 +49,27 @@ class TokenWanted(msgspec.Struct, frozen=True):
     seconds: int
 
 
+class Place(NamedTuple):
+    """Where a certificate is shown: the volume, and the number of its source."""
+
+    volume: str
+    source: int
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """A private key and its certificates in PEM; or why there are none."""
+
+    key: bytes = b""
+    chain: bytes = b""
+    problem: str = ""
+
+
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that payloads are made of. objects: those that exist; tokens: by what was wanted."""
 
     objects: Mapping[Ref, object] = {}
     tokens: Mapping[TokenWanted, str] = {}
+    credentials: Mapping[Place, Credentials] = {}
     facts: Facts = Facts()
 
 
@@ -87,7 +110,7 @@ def _projected(pod: Pod, volume: Volume, sources: Sources) -> Payload:
     files: Payload = {}
     assert volume.projected is not None
     mode = _mode(volume.projected.defaultMode)
-    for each in volume.projected.sources:
+    for number, each in enumerate(volume.projected.sources):
         if (config := each.configMap) is not None:
             files |= _configmap(pod, config.name, config.items, bool(config.optional), mode, sources)
         elif (secret := each.secret) is not None:
@@ -98,13 +121,27 @@ def _projected(pod: Pod, volume: Volume, sources: Sources) -> Payload:
             files[token.path] = _own(pod, sources.tokens[wanted(token)].encode(), mode)
         elif (bundle := each.clusterTrustBundle) is not None:
             files[bundle.path] = _own(pod, trust.anchors(bundle, sources.objects.get(TRUST_BUNDLES)), mode)
+        elif (certificate := each.podCertificate) is not None:
+            files |= _certificate(pod, certificate, sources.credentials[Place(volume.name, number)], mode)
         else:
             raise ConfigProblem("a projected source of this kind is not supported by this node")
     return files
 
 
+def _certificate(pod: Pod, source: PodCertificateProjection, held: Credentials, mode: int) -> Payload:
+    """Key and certificates, in one file or in two."""
+    if held.problem:
+        raise ConfigProblem(held.problem)
+    shown = (
+        (source.credentialBundlePath, held.key + held.chain),
+        (source.keyPath, held.key),
+        (source.certificateChainPath, held.chain),
+    )
+    return {path: _own(pod, data, mode) for path, data in shown if path}
+
+
 def _own(pod: Pod, data: bytes, mode: int) -> File:
-    """A file of the pod's user, such as a token: 0600 for the one user that all containers have, or for fsGroup."""
+    """A file of the pod's user, such as a token or a key: 0600 for the one user of all containers, or for fsGroup."""
     user = _common_user(pod)
     whole = pod.spec.securityContext
     if user is not None or (whole is not None and whole.fsGroup is not None):

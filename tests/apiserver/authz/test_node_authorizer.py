@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kijabi.api.certificates.podcertificaterequest import PodCertificateRequest, PodCertificateRequestSpec
 from kijabi.api.core.container import Container
 from kijabi.api.core.env import ConfigMapEnvSource, EnvFromSource, EnvVar, EnvVarSource, SecretKeySelector
 from kijabi.api.core.persistentvolume import PersistentVolume
@@ -97,6 +98,26 @@ async def test_only_its_own_node_lease_and_pods() -> None:
     assert (await ask(node, "list", "services", namespace="")).allowed
     assert not (await ask(node, "create", "services")).allowed
     assert not (await ask(node, "delete", "namespaces", "default", namespace="")).allowed
+
+
+async def test_requests_for_certificates_of_its_pods() -> None:
+    spec = PodCertificateRequestSpec(podName="p", nodeName="n1")
+    own = PodCertificateRequest(metadata=ObjectMeta(name="own", namespace="ns"), spec=spec)
+    other = PodCertificateRequest(metadata=ObjectMeta(name="other", namespace="ns"))
+    node = authorizer(Objects(own, other))
+
+    async def may(verb: str, name: str = "", **more: str) -> Decision:
+        return await ask(node, verb, "podcertificaterequests", name, group="certificates.k8s.io", **more)
+
+    assert (await may("create")).allowed
+    assert (await may("get", "own")).allowed
+    assert not (await may("get", "other")).allowed
+    assert (await may("watch", fields="spec.nodeName=n1")).allowed
+    refused = await may("list", fields="spec.nodeName=n2")
+    assert refused == Decision(False, "can only list/watch podcertificaterequests with nodeName field selector")
+    assert (await may("delete", "own")).reason == "nodes may not delete podcertificaterequests"
+    status = await may("update", "own", sub="status")
+    assert status.reason == "nodes may not access the status subresource of PodCertificateRequests"
 
 
 async def test_others_are_not_its_business() -> None:
