@@ -109,7 +109,10 @@ def handlers(preferred: str = "") -> dict[str, str]:
 
 
 def configuration(config: Config, *, programs: Mapping[str, str], snapshotter: str, bin_dir: str) -> str:
-    """containerd's TOML (version 2), pure. programs: of `handlers`."""
+    """containerd's TOML (version 2), pure. programs: of `handlers`.
+
+    Low ports and ping need no privilege, for a pod's network is its own: so it is by default since containerd 2.
+    """
     cri = 'plugins."io.containerd.grpc.v1.cri"'
     disabled = ", ".join(f'"{name}"' for name in DISABLED)
     runtimes = "\n".join(
@@ -143,6 +146,8 @@ disabled_plugins = [{disabled}]
   restrict_oom_score_adj = true
   disable_apparmor = {"false" if Path("/sys/kernel/security/apparmor").exists() else "true"}
   tolerate_missing_hugetlb_controller = true
+  enable_unprivileged_ports = true
+  enable_unprivileged_icmp = true
   [{cri}.containerd]
     snapshotter = "{snapshotter}"
     default_runtime_name = "oci"
