@@ -82,10 +82,12 @@ def run(
             tests = [test for test in tests if test in rows and rows[test].result == results.FAILED]
         if not tests:
             raise ConfigError("no test is wished for")
+        version = _version()
         ran = _run(tests, procs, kubeconfig, (output or building.cache_directory() / "output").absolute())
         lost = results.regressions(results.names(DIRECTORY / "expected.txt"), ran)
         if not expected:
-            rows = results.merge(rows, ran, _version(), clock.now().date().isoformat())
+            now = results.load(DIRECTORY / "results.tsv")  # another run may have ended in the meantime
+            rows = results.merge(now, ran, version, clock.now().date().isoformat())
             results.save(DIRECTORY / "results.tsv", rows)
             _write_expected(ran)
             (DIRECTORY / "summary.txt").write_text(results.summary(rows, known) + "\n")
