@@ -4,5 +4,5 @@
 memory and containers that pretend. `direct` is its transport, `faults` makes that misbehave. `simloop` is an event loop
 on which hours pass in seconds and a seed replays everything; `scenario`, `checkers` and `simulate` put them together
 into the deterministic simulation (`make sim`). `objects` is a reader for tests of one part alone. `images` builds small
-OCI images from Debian packages for machines without a registry.
+OCI images from Debian packages for machines without a registry. `conformance` runs Kubernetes' own conformance tests.
 """
