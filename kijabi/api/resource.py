@@ -32,6 +32,14 @@ class FieldError(msgspec.Struct, frozen=True):
         return f"{self.field}: {self.message}"
 
 
+class LongValidation(Exception):
+    """To validate this object takes long: `work()` does it and gives the errors, wherever it holds nobody up."""
+
+    def __init__(self, work: Callable[[], Sequence[FieldError]]) -> None:
+        super().__init__("validation takes long")
+        self.work = work
+
+
 class Column(msgspec.Struct, frozen=True, kw_only=True):
     """A column of `kubectl get`: priority 0 is shown always, 1 with `-o wide`. cell maps an object to a
     scalar."""
@@ -82,7 +90,8 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
 
     defaults(obj): fill what the client left out, in place, on a fresh copy; by the types (`api/defaults.py`).
     prepare(new, old): reset what clients may not set (`status` on the main resource, server-owned fields); old is None
-    on create. validate(obj) on every write and validate_update(new, old) on updates give FieldErrors. Both are pure.
+    on create. validate(obj) on every write and validate_update(new, old) on updates give FieldErrors, or raise
+    LongValidation. Both are pure.
 
     fields: the field selector labels besides metadata.name and metadata.namespace, with what they read.
     columns: of its table, all of them in order, Name and Age included (`api/columns.py`); none: Name, Created

@@ -14,7 +14,7 @@ import msgspec
 
 from kijabi.api import codec, status, validation
 from kijabi.api.meta import ObjectMeta
-from kijabi.api.resource import FieldError, Resource
+from kijabi.api.resource import FieldError, LongValidation, Resource
 from kijabi.apiserver import metadata
 from kijabi.apiserver.attributes import Authorizer, RequestInfo
 from kijabi.apiserver.call import Call, encoded
@@ -24,9 +24,10 @@ from kijabi.apiserver.forms import pick
 from kijabi.apiserver.managedfields import FieldManager, guard, settle_times
 from kijabi.apiserver.routes import Served
 from kijabi.apiserver.storage import Changed, Reservation, Storage, Stored, refuse_new
-from kijabi.apiserver.strategy import check_for, prepare, prepare_for
+from kijabi.apiserver.strategy import check_for, prepare_for, prepare_new
 from kijabi.apiserver.watchcache import ROOT, Cache, Item
 from kijabi.base.errors import ApiError, Conflict
+from kijabi.base.tasks import aside
 from kijabi.client.transport import Response
 
 ALLOCATION_ATTEMPTS = 32  # of a creation while others take the same addresses or names
@@ -74,11 +75,11 @@ class Registry:
         guard(call, obj.metadata, managed)
         metadata.begin_create(obj)
         warn_owners(call, obj)
-        prepare(resource, obj, None)
+        prepare_new(resource, obj, attrs.user)
         metadata.count_generation(resource, obj, None)
         for new in self._candidates(served, obj):
             attrs.object, attrs.name = new, new.metadata.name
-            self.check(call, served, new, None)  # validate
+            await self.check(call, served, new, None)  # validate
             await admission.validate(attrs)  # validating admission
             try:
                 return await self._put_new(call, served, new, attrs.reservation)  # store
@@ -190,7 +191,7 @@ class Registry:
             hook.prepare(new, old)
         metadata.count_generation(resource, new, old)
         new.metadata.resourceVersion = version
-        self.check(call, served, new, old)
+        await self.check(call, served, new, old)
         await admission.validate(attrs)
         reservation: Reservation | None = attrs.reservation
         return reservation
@@ -240,25 +241,25 @@ class Registry:
             new.metadata.resourceVersion = ""
         return await self.insert(call, served, new, tended=tended)
 
-    def check(self, call: Call, served: Served, new: Any, old: Any | None) -> None:
+    async def check(self, call: Call, served: Served, new: Any, old: Any | None) -> None:
         """Validate an object; raises Invalid with everything that is wrong, else sends its warnings."""
-        resource = served.resource
+        resource, own = served.resource, new.metadata
         errors: list[FieldError] = []
-        own = new.metadata
+        known = resource.known_finalizers
         if old is None:
             errors.extend(
                 validation.validate_metadata(
-                    own,
-                    namespaced=resource.namespaced,
-                    name_rule=resource.name_rule,
-                    known_finalizers=resource.known_finalizers,
+                    own, namespaced=resource.namespaced, name_rule=resource.name_rule, known_finalizers=known
                 )
             )
-            errors.extend(resource.validate(new))
         else:
-            known = resource.known_finalizers
             errors.extend(validation.validate_metadata_update(own, old.metadata, known_finalizers=known))
-            errors.extend(check_for(resource, call.info.subresource, new, old))
+        try:
+            errors.extend(
+                resource.validate(new) if old is None else check_for(resource, call.info.subresource, new, old)
+            )
+        except LongValidation as long:
+            errors.extend(await aside(long.work))
         if errors:
             raise status.invalid(resource, own.name, errors)
         update = resource.warnings_update

@@ -30,15 +30,21 @@ from kijabi.api.resource import FieldError
 SELF_TYPE = "selfType"
 _TOO_EXPENSIVE = "no further validation rules will be run due to call cost exceeds limit"
 _OUT_OF_BUDGET = "running out of cost budget, no further validation rules will be run"
+LITTLE = 20_000  # units of cost that are spent in some ten milliseconds
+
+
+class TooMuch(Exception):
+    """In a hurry: the rules cost more than LITTLE."""
 
 
 class Meter:
-    """What the rules of one object may still cost together."""
+    """What the rules of one object may still cost together. hurry: whether more than LITTLE ends in TooMuch."""
 
-    __slots__ = ("exhausted", "left")
+    __slots__ = ("exhausted", "hurry", "left")
 
-    def __init__(self, left: int = OBJECT_BUDGET) -> None:
-        self.left = left
+    def __init__(self, left: int = OBJECT_BUDGET, *, hurry: bool = False) -> None:
+        self.left = LITTLE if hurry else left
+        self.hurry = hurry
         self.exhausted = False
 
 
@@ -187,7 +193,7 @@ class _Run:
 def validate(
     value: Any, old: Any, schema: Structural, meter: Meter, *, path: str = "", ratchet: Ratchet | None = None
 ) -> list[FieldError]:
-    """Errors of all rules for a value; old is None if there is no old one.
+    """Errors of all rules for a value; old is None if there is no old one. Raises TooMuch if the meter says so.
 
     ratchet: comparisons of the two; without it nothing is forgiven for being unchanged.
     """
@@ -271,6 +277,8 @@ def _expressions(
     kind = "object" if tree.schema.embedded or not path else tree.schema.type
     at = path or "<nil>"
     if run.budget.remaining <= 0:
+        if run.meter.hurry:
+            raise TooMuch
         run.errors.append(validation.invalid(at, kind, f"validation failed due to {_OUT_OF_BUDGET}"))
         raise _Stopped
     # As upstream, oldSelf is there, for messages too, if any of the rules compares with it.
@@ -307,6 +315,8 @@ def _holds(compiled: CompiledRule, bindings: dict[str, Any], path: str, kind: st
     try:
         return compiled.program.evaluate(bindings, run.budget) is True
     except CostExceeded as error:
+        if run.meter.hurry:
+            raise TooMuch from None
         detail = f"'{error.message}': {_TOO_EXPENSIVE} for rule: {text}"
         if error.budget:
             detail = f"validation failed due to {_OUT_OF_BUDGET}"
@@ -328,6 +338,8 @@ def _detail(compiled: CompiledRule, bindings: dict[str, Any], path: str, kind: s
         try:
             text = compiled.message.evaluate(bindings, run.budget)
         except CostExceeded as error:
+            if run.meter.hurry:
+                raise TooMuch from None
             problem = (
                 f"messageExpression evaluation failed due to {_OUT_OF_BUDGET}"
                 if error.budget

@@ -26,8 +26,13 @@ _NOT_CHECKED = (
 )
 
 
-def validate(obj: dict[str, Any], old: dict[str, Any] | None, schema: Structural) -> list[FieldError]:
-    """Errors of a whole custom object as JSON values; old: the stored one on an update."""
+def validate(
+    obj: dict[str, Any], old: dict[str, Any] | None, schema: Structural, *, hurry: bool = False
+) -> list[FieldError]:
+    """Errors of a whole custom object as JSON values; old: the stored one on an update.
+
+    hurry: whether rules that would take more than some milliseconds end in `celrules.TooMuch`.
+    """
     ratchet = Ratchet()
     try:
         before = MISSING if old is None else old
@@ -35,13 +40,15 @@ def validate(obj: dict[str, Any], old: dict[str, Any] | None, schema: Structural
         if schema.embedded_below:
             errors += embedded.validate(obj, schema)
         errors += _lists(obj, old, schema)
-        return errors + _rules(obj, old, schema, ratchet, errors)
+        return errors + _rules(obj, old, schema, ratchet, errors, hurry)
     except RecursionError:
         raise BadRequest("exceeded max depth") from None
 
 
-def validate_status(obj: dict[str, Any], old: dict[str, Any], schema: Structural) -> list[FieldError]:
-    """Errors of a write to `/status`: values are checked below `status` only, rules everywhere."""
+def validate_status(
+    obj: dict[str, Any], old: dict[str, Any], schema: Structural, *, hurry: bool = False
+) -> list[FieldError]:
+    """Errors of a write to `/status`: values are checked below `status` only, rules everywhere. hurry: as above."""
     ratchet = Ratchet()
     errors: list[FieldError] = []
     try:
@@ -50,7 +57,7 @@ def validate_status(obj: dict[str, Any], old: dict[str, Any], schema: Structural
             before = old.get("status")
             errors += valuevalidation.validate(obj["status"], status, before, path="status", ratchet=ratchet)
         errors += _lists(obj, old, schema)
-        return errors + _rules(obj, old, schema, ratchet, errors)
+        return errors + _rules(obj, old, schema, ratchet, errors, hurry)
     except RecursionError:
         raise BadRequest("exceeded max depth") from None
 
@@ -62,10 +69,15 @@ def _lists(obj: dict[str, Any], old: dict[str, Any] | None, schema: Structural) 
 
 
 def _rules(
-    obj: dict[str, Any], old: dict[str, Any] | None, schema: Structural, ratchet: Ratchet, found: list[FieldError]
+    obj: dict[str, Any],
+    old: dict[str, Any] | None,
+    schema: Structural,
+    ratchet: Ratchet,
+    found: list[FieldError],
+    hurry: bool,
 ) -> list[FieldError]:
     if not schema.rules_below:
         return []
     if any(error.reason in _BLOCKING for error in found):
         return [validation.invalid("<nil>", None, _NOT_CHECKED)]
-    return celrules.validate(obj, old, schema, Meter(), ratchet=None if old is None else ratchet)
+    return celrules.validate(obj, old, schema, Meter(hurry=hurry), ratchet=None if old is None else ratchet)

@@ -7,18 +7,19 @@ fields of the scale, finalizers (apiextensions-apiserver `pkg/registry/customres
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from kijabi.api import codec, formats, validation
 from kijabi.api.apiextensions import validation as schemas
+from kijabi.api.apiextensions.celrules import TooMuch
 from kijabi.api.apiextensions.defaulting import apply_defaults
 from kijabi.api.apiextensions.prune import prune
 from kijabi.api.custom import Custom
 from kijabi.api.gotext import quote
-from kijabi.api.resource import FieldError
+from kijabi.api.resource import FieldError, LongValidation
 from kijabi.apiserver.crd import scale
 from kijabi.base.errors import BadRequest
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from kijabi.apiserver.crd.definition import Version
 
 STATUS = "status"
+LARGE = 256 * 1024  # bytes of an object whose validation is done beside the event loop
 MAX_DEPTH = 250  # levels of an object: every walk over one takes a few frames of Python for each
 _STANDARD_FINALIZERS = frozenset(("orphan", "foregroundDeletion", "kubernetes"))
 
@@ -79,24 +81,21 @@ class Rules:
         wrong = self._identity(new)
         if wrong:
             return wrong
-        errors = schemas.validate(self._whole(new), None, self.version.structural)
-        return [*errors, *self._scale_errors(new, spec=True)]
+        return self._checked(new, schemas.validate, None, spec=True)
 
     def validate_update(self, new: Custom, old: Custom) -> Sequence[FieldError]:
         """What is wrong with a changed object and was not wrong before."""
         wrong = self._identity(new)
         if wrong:
             return wrong
-        errors = schemas.validate(self._whole(new), self._whole(old), self.version.structural)
-        return [*errors, *self._scale_errors(new, spec=True)]
+        return self._checked(new, schemas.validate, old, spec=True)
 
     def validate_status(self, new: Custom, old: Custom) -> Sequence[FieldError]:
         """What is wrong with a changed status."""
         wrong = self._identity(new)
         if wrong:
             return wrong
-        errors = schemas.validate_status(self._whole(new), self._whole(old), self.version.structural)
-        return [*errors, *self._scale_errors(new, spec=False)]
+        return self._checked(new, schemas.validate_status, old, spec=False)
 
     def warnings(self, new: Custom) -> Sequence[str]:
         """Finalizers that may not be what they should."""
@@ -118,6 +117,23 @@ class Rules:
         if obj.apiVersion != api_version:
             errors.append(validation.invalid("apiVersion", obj.apiVersion, f"must be {api_version}"))
         return errors
+
+    def _checked(
+        self, new: Custom, check: Callable[..., list[FieldError]], old: Custom | None, *, spec: bool
+    ) -> list[FieldError]:
+        """Errors by the schema and of the scale. Raises LongValidation for large objects and expensive rules."""
+        structural, whole = self.version.structural, self._whole(new)
+        before = self._whole(old) if old is not None else None
+
+        def thorough(hurry: bool = False) -> list[FieldError]:
+            return [*check(whole, before, structural, hurry=hurry), *self._scale_errors(new, spec=spec)]
+
+        if len(msgspec.json.encode(new.content)) > LARGE:
+            raise LongValidation(thorough)
+        try:
+            return thorough(hurry=True)
+        except TooMuch:
+            raise LongValidation(thorough) from None
 
     def _scale_errors(self, obj: Custom, *, spec: bool) -> list[FieldError]:
         return scale.errors(self.scale, obj.content, spec=spec) if self.scale is not None else []
