@@ -12,6 +12,7 @@ from typing import Any
 from kijabi.api.certificates import certificatesigningrequest
 from kijabi.api.resource import FieldError, Resource
 from kijabi.apiserver import podchanges
+from kijabi.apiserver.attributes import UserInfo
 
 # Kinds whose status writes change no metadata but resourceVersion (apimachinery ResetObjectMetaForStatus).
 KEEPS_METADATA = frozenset((
@@ -20,6 +21,9 @@ KEEPS_METADATA = frozenset((
     "devicetaintrules.resource.k8s.io", "volumeattachments.storage.k8s.io",
     "validatingadmissionpolicies.admissionregistration.k8s.io",
 ))  # fmt: skip
+
+CSR = "certificatesigningrequests.certificates.k8s.io"
+
 
 def has_status(resource: Resource) -> bool:
     """Whether status is written through a subresource of its own."""
@@ -35,6 +39,13 @@ def prepare(resource: Resource, new: Any, old: Any | None) -> None:
             new.status = type(new)().status
     if resource.prepare is not None:
         resource.prepare(new, old)
+
+
+def prepare_new(resource: Resource, new: Any, user: UserInfo) -> None:
+    """For a create by a user."""
+    prepare(resource, new, None)
+    if resource.qualified == CSR:
+        certificatesigningrequest.set_requester(new, user.name, user.uid, user.groups, user.extra)
 
 
 def prepare_for(resource: Resource, sub: str, new: Any, old: Any) -> None:

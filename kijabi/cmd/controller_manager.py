@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from kijabi.apiserver import duration
+from kijabi.base.errors import ConfigError
 from kijabi.client.informer import Informers
 from kijabi.cmd import component
 from kijabi.cmd.lifeline import Lifeline
@@ -25,6 +27,9 @@ def options() -> list[click.Parameter]:
         option("--node-cidr-mask-size", "The prefix length of one node's share.", default=24),
         option("--service-cidr", "The Service addresses.  [default: the data directory's, or 10.96.0.0/16]"),
         option("--root-ca-file", "The certificate that pods are given.  [default: the one in the kubeconfig]"),
+        option("--cluster-signing-cert-file", "Signs requests for certificates.  [default: the data directory's]"),
+        option("--cluster-signing-key-file", "Its key."),
+        option("--cluster-signing-duration", "How long what is signed is good for, at most.", default="8760h"),
         option("--leader-elect", "Work only while holding the lease; for several of them.", is_flag=True),
     ]
 
@@ -36,12 +41,22 @@ def main(
     node_cidr_mask_size: int,
     service_cidr: str | None,
     root_ca_file: str | None,
+    cluster_signing_cert_file: str | None,
+    cluster_signing_key_file: str | None,
+    cluster_signing_duration: str,
     leader_elect: bool,
 ) -> None:
     place = component.place(directory, kubeconfig, "controller-manager")
     cluster = place.cluster
     settings = Config.of(cluster) if cluster is not None else Config(root_ca=place.identity.ca)
-    settings = dataclasses.replace(settings, leader_elect=leader_elect, host=socket.gethostname())
+    settings = dataclasses.replace(
+        settings,
+        leader_elect=leader_elect,
+        host=socket.gethostname(),
+        signing_cert=cluster_signing_cert_file or settings.signing_cert,
+        signing_key=cluster_signing_key_file or settings.signing_key,
+        signing_duration=_duration(cluster_signing_duration),
+    )
     if cluster_cidr:
         settings = dataclasses.replace(settings, pod_cidrs=((cluster_cidr, node_cidr_mask_size),), reserved=())
     if service_cidr:
@@ -49,6 +64,14 @@ def main(
     if root_ca_file:
         settings = dataclasses.replace(settings, root_ca=component.read(root_ca_file))
     component.run("controller-manager", cluster, lambda lifeline: work(settings, place, lifeline))
+
+
+def _duration(text: str) -> float:
+    """Seconds, of what Go reads as a duration."""
+    try:
+        return duration.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"--cluster-signing-duration: {error}") from error
 
 
 async def work(settings: Config, place: component.Place, lifeline: Lifeline) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kijabi.controllers.certificates.approving import CertificateApprover
+from kijabi.controllers.certificates.cleaning import CertificateRequestCleaner, PodCertificateRequestCleaner
+from kijabi.controllers.certificates.signing import CertificateSigner
+from kijabi.controllers.certificates.trustbundle import ServingTrustBundle
 from kijabi.controllers.clusterroleaggregation import ClusterRoleAggregation
 from kijabi.controllers.cronjob import CronJobs
 from kijabi.controllers.daemonset.controller import DaemonSets
@@ -33,6 +37,11 @@ from kijabi.controllers.volumeprotection import AttributesProtection, ClaimProte
 CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     ServiceAccounts,
     RootCertificates,
+    ServingTrustBundle,
+    CertificateApprover,
+    CertificateSigner,
+    CertificateRequestCleaner,
+    PodCertificateRequestCleaner,
     NodeRanges,
     NodeLifecycle,
     TaintEviction,

@@ -34,6 +34,11 @@ class Config:
     pod_cidrs: tuple[tuple[str, int], ...] = (("10.244.0.0/16", 24),)
     service_cidrs: tuple[str, ...] = ("10.96.0.0/16",)
     reserved: tuple[tuple[str, str], ...] = ()
+    signing_cert: str = ""
+    """The file of the certificate that signs requests for certificates; without it and its key nobody does."""
+    signing_key: str = ""
+    signing_duration: float = 365 * 86400.0
+    """The longest life of what is signed."""
     host: str = ""
     """Names this process in events and in the lease."""
     leader_elect: bool = False
@@ -52,6 +57,8 @@ class Config:
         reserved = tuple((name, cluster.pod_cidr_of(index)) for index, name in enumerate(cluster.node_names()))
         return cls(
             root_ca=(cluster.pki / "ca.crt").read_text(),
+            signing_cert=str(cluster.pki / "ca.crt"),
+            signing_key=str(cluster.pki / "ca.key"),
             pod_cidrs=((cluster.pod_cidr, ipaddress.ip_network(cluster.pod_cidr_of(0)).prefixlen),),
             service_cidrs=(cluster.service_cidr,),
             reserved=reserved,

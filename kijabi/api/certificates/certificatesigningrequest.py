@@ -1,5 +1,6 @@
 """Requests for certificates; approved by people or controllers, signed by the named signer."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -62,6 +63,13 @@ def prepare(new: CertificateSigningRequest, old: CertificateSigningRequest | Non
     """What was asked for stays as it is; a changed mind is a new request."""
     if old is not None:
         new.spec = old.spec
+
+
+def set_requester(
+    csr: CertificateSigningRequest, name: str, uid: str, groups: tuple[str, ...], extra: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Who asks is for the server to say: its signers trust it."""
+    csr.spec = msgspec.structs.replace(csr.spec, username=name, uid=uid, groups=groups, extra=dict(extra))
 
 
 def prepare_approval(new: CertificateSigningRequest, old: CertificateSigningRequest) -> None:

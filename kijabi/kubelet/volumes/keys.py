@@ -42,7 +42,5 @@ def make(kind: str) -> Key:
     generate, digest = kinds[kind]
     key = generate()
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, digest)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return Key(pem, request.public_bytes(serialization.Encoding.DER))

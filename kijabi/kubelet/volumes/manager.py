@@ -102,9 +102,7 @@ class Volumes:
                 raise problem from None
             name = next((v.name for v in pod.spec.volumes if is_payload(v)), pod.spec.volumes[0].name)
             raise VolumeProblem(name, str(problem)) from problem
-        return Sources(
-            objects=objects.result(), tokens=tokens.result(), credentials=credentials.result(), facts=facts
-        )
+        return Sources(objects=objects.result(), tokens=tokens.result(), credentials=credentials.result(), facts=facts)
 
     async def _all_tokens(self, pod: Pod, wanted: tuple[TokenWanted, ...]) -> dict[TokenWanted, str]:
         found = await together(self._tokens.get(pod, each) for each in wanted)
