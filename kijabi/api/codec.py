@@ -107,11 +107,11 @@ def decode_strict(cls: type[T], data: bytes) -> tuple[T, list[str]]:
     fast, unpin = _decoder(cls)
     try:
         if issubclass(cls, Custom):
-            obj = _strict_custom(data)  # type: ignore[assignment]
-            if obj is None:
+            custom: Any = _strict_custom(data)
+            if custom is None:
                 return _slowly(cls, data)
-            unpin(obj)
-            return obj, []
+            unpin(custom)
+            return custom, []
         obj = fast(data)
         if len(_encoder.encode(_plain.decode(data))) != len(msgspec.json.format(data, indent=-1)):
             # A repeated member is lost in a dict, so the text shrinks. Numbers and escapes may change it too.
@@ -262,7 +262,8 @@ def _own_object(obj: Any) -> None:
 
 
 def _own_all(obj: Any) -> None:
-    for attribute in _raw_attributes(type(obj)):
+    cls: type[Struct] = type(obj)
+    for attribute in _raw_attributes(cls):
         value = getattr(obj, attribute)
         owned = _owned(value)
         if owned is not value:

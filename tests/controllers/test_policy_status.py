@@ -45,7 +45,8 @@ def test_the_plan() -> None:
     (first, one), (second, other) = doubts(plan(policy(confused), types, None))
     assert (first, second) == ("spec.validations[0].expression", "spec.validations[0].messageExpression")
     assert one == (
-        "apps/v1, Kind=Deployment: ERROR: <input>:1:22: found no matching overload for '_>_' applied to '(int, string)'\n"
+        "apps/v1, Kind=Deployment: ERROR: <input>:1:22: found no matching overload for '_>_' applied to "
+        "'(int, string)'\n"
         " | object.spec.replicas > '1'\n | .....................^\n"
     )
     assert "found no matching overload for '_+_' applied to '(string, int)'" in other

@@ -19,10 +19,10 @@ from kijabi.api.meta import ObjectMeta
 from kijabi.api.resource import Resource
 from kijabi.apiserver import metadata, patching
 from kijabi.apiserver.call import EVERY, Call, Handler, encoded
+from kijabi.apiserver.crd.scale import CustomSize
 from kijabi.apiserver.forms import Whole, pick
 from kijabi.apiserver.negotiate import APPLY_PATCH
 from kijabi.apiserver.reading import Reading
-from kijabi.apiserver.crd.scale import CustomSize
 from kijabi.apiserver.registry import Registry, item_of, key_in
 from kijabi.apiserver.routes import Routes, Served
 from kijabi.apiserver.scalefields import ScaleFields
@@ -75,6 +75,7 @@ class Scales:
             item = await self.registry.shown(served, item)
             return respond(call, read(size_of(served), item.obj, item.revision))
         change = self._change(call, served)
+        call.lens = Scaled(size_of(served))
 
         async def make(item: Item | None) -> Any:
             return await self._apply(call, served, item, change)
@@ -201,6 +202,21 @@ class Workload:
 
 
 _WORKLOAD = Workload()
+
+
+class Scaled:
+    """What admission sees of a write of a scale: the scale. See Lens."""
+
+    def __init__(self, size: Size) -> None:
+        self._size = size
+
+    def view(self, obj: Any) -> Scale:
+        """See Lens."""
+        return scale_of(self._size, obj, int(obj.metadata.resourceVersion or 0))
+
+    def put(self, part: Scale, obj: Any) -> None:
+        """See Lens."""
+        self._size.resize(obj, part.spec.replicas)
 
 
 def size_of(served: Served) -> Size:
