@@ -27,6 +27,8 @@ from kijabi.api.core.service import Service
 from kijabi.api.discovery.endpointslice import EndpointSlice, service_of
 from kijabi.api.meta import Object
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
+from kijabi.api.selector import from_label_selector
+from kijabi.client.cache import key_of
 from kijabi.client.informer import Informer, Informers
 from kijabi.controllers.owners import CONTROLLER, controller_index, controller_of
 from kijabi.controllers.pods import terminal
@@ -165,6 +167,28 @@ def unchanged(old: Object | None, new: Object) -> bool:
         and old.metadata.labels == new.metadata.labels
         and controller_of(old.metadata) == controller_of(new.metadata)
     )
+
+
+def keys_of_owners(
+    kind: str, owners: Informer[Any], matches: Callable[[Any, Object], bool], old: Object | None, new: Object | None
+) -> set[str]:
+    """The keys of what controls a dependent, before and now; an orphan's candidates when its labels or owner changed.
+
+    kind: of the owners, whose informer is indexed by namespace. matches: whether an owner selects the dependent.
+    """
+    keys: set[str] = set()
+    for obj in (old, new):
+        ref = controller_of(obj.metadata) if obj is not None else None
+        if obj is not None and ref is not None and ref.kind == kind:
+            keys.add(f"{obj.metadata.namespace}/{ref.name}")
+    if new is not None and controller_of(new.metadata) is None and not unchanged(old, new):
+        keys.update(key_of(one) for one in by_namespace(owners, new.metadata.namespace) if matches(one, new))
+    return keys
+
+
+def selects(owner: Any, obj: Object) -> bool:
+    """Whether the owner's LabelSelector, if it has one, matches the object's labels."""
+    return owner.spec.selector is not None and from_label_selector(owner.spec.selector).matches(obj.metadata.labels)
 
 
 def namespaces(informers: Informers) -> Informer[Namespace]:

@@ -9,31 +9,31 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from kijabi.api import codec
-from kijabi.api.apps.controllerrevision import ControllerRevision
 from kijabi.api.apps.daemonset import DaemonSet
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
-from kijabi.api.meta import LabelSelector, OwnerReference
+from kijabi.api.meta import LabelSelector, Object, OwnerReference
 from kijabi.api.selector import from_label_selector
 from kijabi.base import clock
-from kijabi.base.errors import ApiError, Conflict, ConnectionLost, KijabiError, NotFound
+from kijabi.base.errors import Conflict, KijabiError
 from kijabi.client.cache import key_of
 from kijabi.controllers import revisions
 from kijabi.controllers.backoff import Backoff
 from kijabi.controllers.creation import generated, growing, together
 from kijabi.controllers.daemonset.plan import Plan, View, belongs, group, plan, status_of
 from kijabi.controllers.daemonset.pod import make_pod
-from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, living, orphans, settle
+from kijabi.controllers.owners import CONTROLLER, claim, controller_ref, living, orphans, settle
 from kijabi.controllers.ownwrites import AGAIN, OwnWrites
+from kijabi.controllers.podwrites import PodWrites
 from kijabi.controllers.revisions import HASH_LABEL, History, Revisions
-from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
+from kijabi.controllers.runtime import WORKERS, Context, Source
 from kijabi.controllers.sources import (
-    by_namespace,
     controller_revisions,
     daemon_sets,
+    keys_of_owners,
     nodes,
     pods,
-    unchanged,
+    selects,
 )
 
 KIND = "DaemonSet"
@@ -55,6 +55,7 @@ class DaemonSets:
         self.nodes = nodes(context.informers)
         self.revisions = Revisions(self.client, controller_revisions(context.informers))
         self.own = OwnWrites(self.client, self.pods)
+        self.writes = PodWrites(self.client, self.recorder, self.own)
         self.failing = Backoff(FAILED_FIRST, FAILED_MOST)
 
     def sources(self) -> Sequence[Source]:
@@ -65,22 +66,8 @@ class DaemonSets:
             Source(self.revisions.informer, self._keys_of_dependent),
         )
 
-    def _keys_of_dependent(
-        self, old: Pod | ControllerRevision | None, new: Pod | ControllerRevision | None
-    ) -> Iterable[str]:
-        """The sets that control it, before and now; an orphan's candidates when its labels or owner changed."""
-        keys: set[str] = set()
-        for obj in (old, new):
-            ref = controller_of(obj.metadata) if obj is not None else None
-            if obj is not None and ref is not None and ref.kind == KIND:
-                keys.add(f"{obj.metadata.namespace}/{ref.name}")
-        if new is not None and controller_of(new.metadata) is None and not unchanged(old, new):
-            keys.update(
-                key_of(ds)
-                for ds in by_namespace(self.sets, new.metadata.namespace)
-                if from_label_selector(ds.spec.selector).matches(new.metadata.labels)
-            )
-        return keys
+    def _keys_of_dependent(self, old: Object | None, new: Object | None) -> Iterable[str]:
+        return keys_of_owners(KIND, self.sets, selects, old, new)
 
     def _keys_of_node(self, old: Node | None, new: Node | None) -> Iterable[str]:
         """The sets for which the node's labels or taints make a difference."""
@@ -183,39 +170,11 @@ class DaemonSets:
             place = f"{pod.metadata.namespace}/{pod.metadata.name} on node {pod.spec.nodeName}"
             text = f"Found succeeded daemon pod {place}, will try to delete it"
             self.recorder.event(ds, "Normal", "SucceededDaemonPod", text)
-        created = await growing([partial(self._create, ds, ref, node, view.code) for node in todo.create])
-        deleted = await together(self._delete(ds, pod) for pod in todo.delete)
+        name = ds.metadata.name
+        wanted = [make_pod(ds, ref, node, view.code, generated(name)) for node in todo.create]
+        created = await growing([partial(self.writes.create, ds, pod) for pod in wanted])
+        deleted = await together(self.writes.delete(ds, pod) for pod in todo.delete)
         return created or deleted
-
-    async def _create(self, ds: DaemonSet, ref: OwnerReference, node: str, code: str) -> KijabiError | None:
-        pod = make_pod(ds, ref, node, code, generated(ds.metadata.name))
-        try:
-            self.own.wrote(key_of(ds), await self.client.create(pod))
-        except ConnectionLost as error:
-            self.own.lost(key_of(ds))
-            return error
-        except ApiError as error:
-            if namespace_terminating(error):
-                return None
-            self.recorder.event(ds, "Warning", "FailedCreate", f"Error creating: {error}")
-            return error
-        self.recorder.event(ds, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
-        return None
-
-    async def _delete(self, ds: DaemonSet, pod: Pod) -> KijabiError | None:
-        own = pod.metadata
-        try:
-            self.own.reached(key_of(ds), await self.client.delete(Pod, own.name, own.namespace, uid=own.uid))
-        except (NotFound, Conflict):  # Gone, or replaced by another of its name.
-            return None
-        except ConnectionLost as error:
-            self.own.lost(key_of(ds))
-            return error
-        except ApiError as error:
-            self.recorder.event(ds, "Warning", "FailedDelete", f"Error deleting: {error}")
-            return error
-        self.recorder.event(ds, "Normal", "SuccessfulDelete", f"Deleted pod: {own.name}")
-        return None
 
 
 def _failing_key(ds: DaemonSet, node: str) -> str:

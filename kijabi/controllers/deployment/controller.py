@@ -26,7 +26,7 @@ from kijabi.controllers.deployment.scale import replicas_of
 from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, orphans, settle
 from kijabi.controllers.ownwrites import AGAIN, OwnWrites
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
-from kijabi.controllers.sources import by_namespace, deployments, pods, replica_sets, unchanged
+from kijabi.controllers.sources import deployments, keys_of_owners, pods, replica_sets, selects
 
 KIND = "Deployment"
 API_VERSION = "apps/v1"
@@ -54,19 +54,7 @@ class Deployments:
         )
 
     def _keys_of_set(self, old: ReplicaSet | None, new: ReplicaSet | None) -> Iterable[str]:
-        """The Deployments that control the set, before and now; those that select it if nobody does."""
-        keys: set[str] = set()
-        for rs in (old, new):
-            ref = controller_of(rs.metadata) if rs is not None else None
-            if rs is not None and ref is not None and ref.kind == KIND:
-                keys.add(f"{rs.metadata.namespace}/{ref.name}")
-        if new is not None and controller_of(new.metadata) is None and not unchanged(old, new):
-            keys.update(
-                key_of(d)
-                for d in by_namespace(self.deployments, new.metadata.namespace)
-                if d.spec.selector is not None and from_label_selector(d.spec.selector).matches(new.metadata.labels)
-            )
-        return keys
+        return keys_of_owners(KIND, self.deployments, selects, old, new)
 
     def _keys_of_pod(self, old: Pod | None, new: Pod | None) -> Iterable[str]:
         """Recreate waits for old pods to end; nothing else here depends on pods."""

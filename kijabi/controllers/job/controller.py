@@ -23,8 +23,9 @@ from kijabi.controllers.job.plan import Plan, View, finished, plan
 from kijabi.controllers.job.pod import TRACKING, base_name, make_pod, tracked
 from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, living, orphans, settle
 from kijabi.controllers.ownwrites import AGAIN, OwnWrites
-from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
-from kijabi.controllers.sources import by_namespace, jobs, pods, unchanged
+from kijabi.controllers.podwrites import PodWrites
+from kijabi.controllers.runtime import WORKERS, Context, Source
+from kijabi.controllers.sources import by_namespace, jobs, keys_of_owners, pods, selects
 
 KIND = "Job"
 API_VERSION = "batch/v1"
@@ -44,6 +45,7 @@ class Jobs:
         self.jobs = jobs(context.informers)
         self.pods = pods(context.informers)
         self.own = OwnWrites(self.client, self.pods)
+        self.writes = PodWrites(self.client, self.recorder, self.own)
         self.own_status = OwnWrites(self.client, self.jobs)
         self.records: dict[str, Record] = {}
 
@@ -59,14 +61,8 @@ class Jobs:
         return [_POD + key_of(pod) for pod in self.pods.index(CONTROLLER, old.metadata.uid) if tracked(pod)]
 
     def _keys_of_pod(self, old: Pod | None, new: Pod | None) -> Iterable[str]:
-        """The jobs that control the pod, before and now; an orphan's candidates; the pod itself if nobody has it."""
-        keys: set[str] = set()
-        for pod in (old, new):
-            ref = controller_of(pod.metadata) if pod is not None else None
-            if pod is not None and ref is not None and ref.kind == KIND:
-                keys.add(f"{pod.metadata.namespace}/{ref.name}")
-        if new is not None and controller_of(new.metadata) is None and not unchanged(old, new):
-            keys.update(map(key_of, self._selecting(new)))
+        """The jobs that control the pod or would adopt it; the pod itself if it is tracked and nobody has it."""
+        keys = keys_of_owners(KIND, self.jobs, selects, old, new)
         if new is not None and tracked(new) and self._job_of(new) is None:
             keys.add(_POD + key_of(new))
         return keys
@@ -130,8 +126,14 @@ class Jobs:
         released = await together(self._release(job, pod) for pod in (*todo.release, *todo.drop))
         if released is not None:
             return released
-        deleted = await together(self._delete(job, pod) for pod in (*todo.drop, *todo.delete))
-        created = await growing([partial(self._create, job, ref, index, todo) for index in todo.create])
+        deleted = await together(self.writes.delete(job, pod) for pod in (*todo.drop, *todo.delete))
+        wanted = [
+            make_pod(
+                job, ref, generated(base_name(job, index)), index, None if index is None else todo.replaced.get(index)
+            )
+            for index in todo.create
+        ]
+        created = await growing([partial(self.writes.create, job, pod) for pod in wanted])
         return deleted or created
 
     async def _release(self, job: Job, pod: Pod) -> KijabiError | None:
@@ -164,19 +166,12 @@ class Jobs:
             return
         ref = controller_of(pod.metadata)
         if ref is None:
-            spared = any(living(job.metadata) and not finished(job) for job in self._selecting(pod))
+            near = by_namespace(self.jobs, pod.metadata.namespace)
+            spared = any(living(job.metadata) and not finished(job) and selects(job, pod) for job in near)
         else:
             spared = ref.kind == KIND and await self._exists(pod, ref)
         if not spared:
             await self._untrack(pod, unchanged=True)
-
-    def _selecting(self, pod: Pod) -> list[Job]:
-        """The jobs that would adopt the pod."""
-        return [
-            job
-            for job in by_namespace(self.jobs, pod.metadata.namespace)
-            if from_label_selector(job.spec.selector).matches(pod.metadata.labels)
-        ]
 
     async def _exists(self, pod: Pod, ref: OwnerReference) -> bool:
         """Whether the server knows a job that the cache does not show (yet)."""
@@ -185,34 +180,3 @@ class Jobs:
         except NotFound:
             return False
         return live.metadata.uid == ref.uid
-
-    async def _delete(self, job: Job, pod: Pod) -> KijabiError | None:
-        own = pod.metadata
-        try:
-            self.own.reached(key_of(job), await self.client.delete(Pod, own.name, own.namespace, uid=own.uid))
-        except (NotFound, Conflict):  # Gone, or replaced by another of its name.
-            return None
-        except ConnectionLost as error:
-            self.own.lost(key_of(job))
-            return error
-        except ApiError as error:
-            self.recorder.event(job, "Warning", "FailedDelete", f"Error deleting: {error}")
-            return error
-        self.recorder.event(job, "Normal", "SuccessfulDelete", f"Deleted pod: {own.name}")
-        return None
-
-    async def _create(self, job: Job, ref: OwnerReference, index: int | None, todo: Plan) -> KijabiError | None:
-        replaced = todo.replaced.get(index) if index is not None else None
-        pod = make_pod(job, ref, generated(base_name(job, index)), index, replaced)
-        try:
-            self.own.wrote(key_of(job), await self.client.create(pod))
-        except ConnectionLost as error:
-            self.own.lost(key_of(job))
-            return error
-        except ApiError as error:
-            if namespace_terminating(error):
-                return None
-            self.recorder.event(job, "Warning", "FailedCreate", f"Error creating: {error}")
-            return error
-        self.recorder.event(job, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
-        return None

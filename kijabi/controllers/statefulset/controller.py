@@ -14,7 +14,7 @@ from kijabi.api.apps.statefulset import StatefulSet
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.podtemplate import PodTemplateSpec
-from kijabi.api.meta import OwnerReference
+from kijabi.api.meta import Object, OwnerReference
 from kijabi.api.selector import from_label_selector
 from kijabi.base import clock
 from kijabi.base.errors import AlreadyExists, ApiError, Conflict, ConnectionLost, KijabiError, NotFound
@@ -22,11 +22,11 @@ from kijabi.client.cache import key_of
 from kijabi.controllers import pods as podlib
 from kijabi.controllers import revisions
 from kijabi.controllers.creation import growing, together
-from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, orphans, settle
+from kijabi.controllers.owners import CONTROLLER, claim, controller_ref, orphans, settle
 from kijabi.controllers.ownwrites import AGAIN, OwnWrites
 from kijabi.controllers.revisions import History, Revisions
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
-from kijabi.controllers.sources import by_namespace, claims, controller_revisions, pods, stateful_sets, unchanged
+from kijabi.controllers.sources import claims, controller_revisions, keys_of_owners, pods, selects, stateful_sets
 from kijabi.controllers.statefulset import claims as ownership
 from kijabi.controllers.statefulset.identity import (
     claims_of,
@@ -67,22 +67,8 @@ class StatefulSets:
             Source(self.claims, lambda old, new: ()),
         )
 
-    def _keys_of_dependent(
-        self, old: Pod | ControllerRevision | None, new: Pod | ControllerRevision | None
-    ) -> Iterable[str]:
-        """The sets that control it, before and now; an orphan's candidates when its labels or owner changed."""
-        keys: set[str] = set()
-        for obj in (old, new):
-            ref = controller_of(obj.metadata) if obj is not None else None
-            if obj is not None and ref is not None and ref.kind == KIND:
-                keys.add(f"{obj.metadata.namespace}/{ref.name}")
-        if new is not None and controller_of(new.metadata) is None and not unchanged(old, new):
-            keys.update(
-                key_of(ss)
-                for ss in by_namespace(self.sets, new.metadata.namespace)
-                if from_label_selector(ss.spec.selector).matches(new.metadata.labels)
-            )
-        return keys
+    def _keys_of_dependent(self, old: Object | None, new: Object | None) -> Iterable[str]:
+        return keys_of_owners(KIND, self.sets, selects, old, new)
 
     async def reconcile(self, key: str) -> float | None:
         ss = self.sets.get(key)
