@@ -27,6 +27,7 @@ from kijabi.apiserver.storage import Changed, Storage
 from kijabi.apiserver.watchcache import Cache, Item
 from kijabi.base.backoff import Backoff
 from kijabi.base.errors import ApiError, KijabiError
+from kijabi.base.tasks import wait_for_event
 from kijabi.store.interface import StoreClosed
 
 log = logging.getLogger(__name__)
@@ -179,7 +180,7 @@ class Lifecycle:
                     raise
                 if not cache.items:
                     break
-                if not await _happens(gone, PATIENCE):
+                if not await wait_for_event(gone, PATIENCE):
                     message = "could not confirm zero CustomResources remaining: timed out waiting for the condition"
                     wanted = (names.TERMINATING, "True", "InstanceDeletionCheck", message)
                     if not await self._set_status(name, uid, wanted):
@@ -225,13 +226,3 @@ def _with_status(crd: CustomResourceDefinition, status: CustomResourceDefinition
 def _contented(crd: CustomResourceDefinition) -> bool:
     """Whether a definition has all the names that it wants."""
     return crd.spec.names == crd.status.acceptedNames
-
-
-async def _happens(event: asyncio.Event, seconds: float) -> bool:
-    """Whether an event comes in time."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
