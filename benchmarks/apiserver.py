@@ -23,8 +23,9 @@ import aiohttp
 import uvloop
 
 from kijabi.apiserver import pki
-from kijabi.apiserver.app import App, Files, Settings, secured, tune_memory
+from kijabi.apiserver.app import App, Settings, secured, tune_memory
 from kijabi.apiserver.http import Http
+from kijabi.cmd.apiserver import files_of
 from kijabi.store.embedded import EmbeddedStore
 
 PORT = 17946
@@ -47,14 +48,11 @@ async def _serve(directory: Path, ready: Any) -> None:
     keys = pki.Pki(directory / "pki")
     ca = keys.ca.pair.cert
     settings = Settings(port=PORT)
-    key = keys.service_account_key()
-    kubelet = keys.kubelet_client()
     app = App(EmbeddedStore.open(directory / "store"), settings)
     await app.load()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(app.run())
-        files = Files(ca, key, key.with_suffix(".pub"), lambda: pki.client_context(ca, kubelet))
-        await app.start(secured(app.caches, settings, files))
+        await app.start(secured(app.caches, settings, files_of(keys)))
         http = Http(app.api)
         context = pki.server_context(keys.apiserver(settings.service_ip), ca)
         tasks.create_task(http.run("127.0.0.1", PORT, context))

@@ -42,20 +42,11 @@ async def work(cluster: config.ClusterConfig, bind: str, lifeline: Lifeline) -> 
     app = App(store, settings)
     serving = pki.Pair(keys.directory / "apiserver.crt", keys.directory / "apiserver.key")
     context = pki.server_context(serving, ca, any_client=True)
-    front_proxy = keys.front_proxy_client()
-    files = Files(
-        client_ca=ca,
-        account_key=keys.service_account_key(),
-        account_public=keys.directory / "sa.pub",
-        kubelet_tls=lambda: pki.client_context(ca, keys.kubelet_client()),
-        front_proxy_ca=keys.front_proxy_ca.pair.cert,
-        front_proxy=lambda: front_proxy,
-    )
     try:
         await app.load()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_follow(app), name="watch cache")
-            await app.start(secured(app.caches, settings, files))
+            await app.start(secured(app.caches, settings, files_of(keys)))
             http = Http(app.api)
             tasks.create_task(http.run(bind, cluster.port, context), name="listener")
             tasks.create_task(_maintain(store), name="store maintenance")
@@ -67,6 +58,19 @@ async def work(cluster: config.ClusterConfig, bind: str, lifeline: Lifeline) -> 
             lifeline.ready()
     finally:
         await store.close()
+
+
+def files_of(keys: pki.Pki) -> Files:
+    """What the server reads of a cluster's keys."""
+    ca, front_proxy = keys.ca.pair.cert, keys.front_proxy_client()
+    return Files(
+        client_ca=ca,
+        account_key=keys.service_account_key(),
+        account_public=keys.directory / "sa.pub",
+        kubelet_tls=lambda: pki.client_context(ca, keys.kubelet_client()),
+        front_proxy_ca=keys.front_proxy_ca.pair.cert,
+        front_proxy=lambda: front_proxy,
+    )
 
 
 async def _follow(app: App) -> None:
