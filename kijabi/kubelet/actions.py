@@ -116,10 +116,23 @@ class Starter:
         container = container_of(pod, start)
         try:
             secrets = await self._pull_secrets(pod)
+            await self._image_volumes(pod, container, secrets)
             return await self._images.ensure(pod, container, secrets)
         except ImageProblem as problem:
             self._failed(pod, container, problem.reason)
             raise StartProblem(problem.reason, problem.message, problem.retry_after) from problem
+        except VolumeProblem as problem:
+            self._failed(pod, container, str(problem))
+            raise StartProblem("CreateContainerConfigError", str(problem), RETRY_CONFIG) from problem
+
+    async def _image_volumes(self, pod: Pod, container: Container, secrets: list[Secret]) -> None:
+        """The images that the container mounts, pulled and shown as its own is. Raises ImageProblem, VolumeProblem."""
+        mounted = {mount.name for mount in container.volumeMounts}
+        for volume in pod.spec.volumes:
+            source = volume.image
+            if source is not None and volume.name in mounted:
+                wanted = msgspec.structs.replace(container, image=source.reference, imagePullPolicy=source.pullPolicy)
+                await self._volumes.show_image(pod, volume, await self._images.ensure(pod, wanted, secrets))
 
     async def container(
         self, pod: Pod, start: Start, image: Image, sandbox_id: str, attempt: int, previous: PodStatus

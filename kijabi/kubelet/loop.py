@@ -89,7 +89,7 @@ class Kubelet:
         references = References(client, self._refs_changed)
         requests = Informer(client, PodCertificateRequest, fields=f"spec.nodeName={config.node}")
         self.certificates = Certificates(client, requests, config.node, self._uid, reports, self._refs_changed)
-        volumes = Volumes(files, references, Tokens(client), self.certificates, config.pods_root)
+        volumes = Volumes(files, references, Tokens(client), self.certificates, runtime.views, config.pods_root)
         probes = Probes(runtime, dialer, reports, cache.view, self._wake)
         hooks = Hooks(runtime, dialer)
         killing = Killing(runtime, cache, hooks, reports)

@@ -24,6 +24,7 @@ from kijabi.kubelet.runtime import cri_messages as m
 from kijabi.kubelet.runtime import interface as i
 from kijabi.kubelet.runtime.rpc import CALL_TIMEOUT, Channel, RpcError
 from kijabi.kubelet.runtime.tasks import Tasks
+from kijabi.kubelet.runtime.views import SnapshotViews
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class CriRuntime:
         self._sandbox_image = sandbox_image
         self._channel = Channel(str(socket))
         self._tasks = Tasks(self._channel, state)
+        self.views = SnapshotViews(self._channel)
         self._version: m.VersionResponse | None = None
         self._sandbox_of: dict[str, str] = {}  # container → sandbox; rebuilt by each list, so it cannot grow
 

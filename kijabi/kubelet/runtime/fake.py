@@ -26,7 +26,7 @@ from kijabi.base import clock
 from kijabi.base.errors import ConnectionLost
 from kijabi.kubelet.runtime import fake_shell
 from kijabi.kubelet.runtime import interface as i
-from kijabi.kubelet.runtime.fake_session import AttachedSession, CommandSession, echo_connection
+from kijabi.kubelet.runtime.fake_session import AttachedSession, CommandSession, NoViews, echo_connection
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ class FakeRuntime:
         pull: float = 0.0,
         missing: set[str] | None = None,
     ) -> None:
+        self.views = NoViews()
         self.scripts = dict(scripts or {})
         self.choose = choose
         self.delay = delay

@@ -94,3 +94,13 @@ def echo_connection() -> tuple[ByteReader, ByteWriter]:
     """A connection whose other end sends back what it gets."""
     pipe = Pipe()
     return pipe, pipe
+
+
+class NoViews:
+    """Of a runtime that runs nothing."""
+
+    async def show(self, image_id: str, path: str, owner: str) -> None:
+        """See interface.ImageViews."""
+
+    async def release(self, owner: str) -> None:
+        """See interface.ImageViews."""

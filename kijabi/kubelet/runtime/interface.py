@@ -281,9 +281,26 @@ class ExecSession(Protocol):
     async def close(self) -> None: ...
 
 
+class ImageViews(Protocol):
+    """Shows the files of images outside of containers. Calls raise as those of Runtime, and OSError."""
+
+    async def show(self, image_id: str, path: str, owner: str) -> None:
+        """Mount an image's files, read only, at a directory that is there; nothing if something is mounted there.
+
+        They stay until `release`, whatever becomes of the image.
+        """
+        ...
+
+    async def release(self, owner: str) -> None:
+        """What is shown for an owner is no longer needed. Does not unmount it."""
+        ...
+
+
 class Runtime(Protocol):
     """A container runtime. Calls raise RuntimeFailure, RuntimeGone, or ConnectionLost when it does not answer."""
 
+    @property
+    def views(self) -> ImageViews: ...
     async def info(self) -> RuntimeInfo: ...
     def events(self) -> AsyncIterator[ContainerEvent]:
         """Changes as they happen, across reconnects; after each (re)connect a `resync` comes first."""

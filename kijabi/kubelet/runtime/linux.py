@@ -20,6 +20,7 @@ import msgspec
 
 CLONE_NEWNET = 0x40000000
 MNT_DETACH = 2
+MS_RDONLY, MS_NOEXEC, MS_REMOUNT = 1, 8, 32
 MS_BIND, MS_PRIVATE, MS_SHARED = 4096, 1 << 18, 1 << 20
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -35,9 +36,9 @@ class MountPoint(msgspec.Struct, frozen=True):
     type: str
 
 
-def mount(source: str, target: str, flags: int, fstype: str = "") -> None:
+def mount(source: str, target: str, flags: int, fstype: str = "", options: str = "") -> None:
     """mount(2)."""
-    result = _libc.mount(source.encode(), target.encode(), fstype.encode() or None, flags, None)
+    result = _libc.mount(source.encode(), target.encode(), fstype.encode() or None, flags, options.encode() or None)
     _check(result, target)
 
 

@@ -2,7 +2,7 @@
 
 `podworker.py` calls `setup` (again after every change of what the pod refers to), `actions.py` asks for a container's
 mounts, `gc.py` for leftovers. Hands on to `payload.py` (what), `files.py` (the file system), `tokens.py`,
-`certificates.py` and `references.py`. On disk:
+`certificates.py`, `references.py` and the runtime (the files of images). On disk:
 
     ROOT/<pod uid>/volumes/kubernetes.io~<kind>/<volume>   the volumes
     ROOT/<pod uid>/etc-hosts                               the managed hosts file
@@ -23,13 +23,14 @@ from kijabi.kubelet.downward import Facts
 from kijabi.kubelet.env import expand
 from kijabi.kubelet.problems import ConfigProblem, VolumeProblem
 from kijabi.kubelet.references import References
-from kijabi.kubelet.runtime.interface import Mount
+from kijabi.kubelet.runtime.interface import Image, ImageViews, Mount, RuntimeFailure
 from kijabi.kubelet.together import first, together
 from kijabi.kubelet.volumes.certificates import Certificates
 from kijabi.kubelet.volumes.files import Files
 from kijabi.kubelet.volumes.payload import Sources, TokenWanted, is_payload, payload, tokens_of
 from kijabi.kubelet.volumes.tokens import Tokens
 
+IMAGE = "image"
 HOSTS_PATH = "/etc/hosts"
 PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
 
@@ -38,12 +39,19 @@ class Volumes:
     """The volumes of all pods on this node. root: the directory that holds a directory for each pod."""
 
     def __init__(
-        self, files: Files, references: References, tokens: Tokens, certificates: Certificates, root: str
+        self,
+        files: Files,
+        references: References,
+        tokens: Tokens,
+        certificates: Certificates,
+        views: ImageViews,
+        root: str,
     ) -> None:
         self._files = files
         self._references = references
         self._tokens = tokens
         self._certificates = certificates
+        self._views = views
         self._root = root
 
     async def setup(self, pod: Pod, facts: Facts) -> None:
@@ -78,6 +86,15 @@ class Volumes:
             made.append(Mount(container_path=container.terminationMessagePath, host_path=message))
         return tuple(made), message
 
+    async def show_image(self, pod: Pod, volume: Volume, image: Image) -> None:
+        """Make an `image` volume, once. Raises VolumeProblem."""
+        path = self._path(pod, volume)
+        try:
+            await self._files.make_directory(path, 0o755, None, False)
+            await self._views.show(image.id, path, pod.metadata.uid)
+        except (RuntimeFailure, ConnectionLost, OSError) as problem:
+            raise VolumeProblem(volume.name, str(problem)) from problem
+
     def leftovers(self) -> tuple[str, ...]:
         """The uids of pods that have something on disk."""
         return self._files.pods(self._root)
@@ -86,6 +103,11 @@ class Volumes:
         """Unmount and delete everything that the pod has on disk; repeatable. Raises OSError."""
         self._tokens.drop(uid)
         self._certificates.drop(uid)
+        if f"kubernetes.io~{IMAGE}" in self._files.pods(f"{self._root}/{uid}/volumes"):
+            try:
+                await self._views.release(uid)
+            except (RuntimeFailure, ConnectionLost) as problem:
+                raise OSError(str(problem)) from problem
         await self._files.remove_tree(f"{self._root}/{uid}")
 
     async def _gather(self, pod: Pod, facts: Facts) -> Sources:
@@ -123,6 +145,8 @@ class Volumes:
                     await self._files.make_directory(path, mode, group, lazy)
             elif volume.hostPath is not None:
                 self._files.check_host_path(volume.name, volume.hostPath.path, volume.hostPath.type or "")
+            elif volume.image is not None:
+                return  # comes with its image, before the first container that mounts it
             elif is_payload(volume):
                 await self._payload(pod, volume, path, sources, group)
             else:
@@ -156,7 +180,7 @@ class Volumes:
         return Mount(
             container_path=target,
             host_path=path,
-            read_only=mount.readOnly or is_payload(volume),
+            read_only=mount.readOnly or is_payload(volume) or volume.image is not None,
             propagation=PROPAGATION.get(mount.mountPropagation or "", "private"),  # type: ignore[arg-type]
         )
 
@@ -179,6 +203,7 @@ def _kind(volume: Volume) -> str:
         ("secret", volume.secret),
         ("downward-api", volume.downwardAPI),
         ("projected", volume.projected),
+        (IMAGE, volume.image),
     ):
         if source is not None:
             return kind
