@@ -62,9 +62,10 @@ class LeasesResponse(Struct):
 
 
 class LeaseRequest(Struct):
-    """The lease to end."""
+    """The lease to end. sync: with what it alone kept."""
 
     id: Annotated[str, Tag(1)] = ""
+    sync: Annotated[bool, Tag(2)] = False
 
 
 class ViewRequest(Struct):
@@ -119,7 +120,8 @@ class SnapshotViews:
             wanted = LeasesRequest(filters=(f'labels."{OWNER}"=={owner}',))
             found = await self._channel.call(f"{LEASES}/List", wanted, LeasesResponse, metadata=(NAMESPACE,))
             for lease in found.leases:
-                await self._channel.call(f"{LEASES}/Delete", LeaseRequest(id=lease.id), Nothing, metadata=(NAMESPACE,))
+                gone = LeaseRequest(id=lease.id, sync=True)
+                await self._channel.call(f"{LEASES}/Delete", gone, Nothing, metadata=(NAMESPACE,))
         except RpcError as error:
             raise cri_convert.failure(REASON, error.code, error.message) from error
 

@@ -67,12 +67,17 @@ def _agnhost(name: str, packages: tuple[str, ...] = (), files: dict[str, str] | 
     )
 
 
+# Upstream's are on Alpine, and the test of image volumes reads that in one of them. There is no distribution in ours.
+ALPINE = {"etc/os-release": 'NAME="Alpine Linux"\nID=alpine\n'}
+
+
 def _demo(name: str) -> TestImage:
     """The two that `Update Demo` tells apart by what they serve."""
     folder = f"test/images/{name.lower()}/html"
+    recipe = _agnhost(name.lower(), files=ALPINE)
     return TestImage(
         names=(name,),
-        recipe=msgspec.structs.replace(_agnhost(name.lower()), entrypoint=("/agnhost",), cmd=("test-webserver",)),
+        recipe=msgspec.structs.replace(recipe, entrypoint=("/agnhost",), cmd=("test-webserver",)),
         programs={"agnhost": AGNHOST},
         copies={f"{folder}/{name.lower()}.jpg": f"{name.lower()}.jpg", f"{folder}/data.json": "data.json"},
     )
