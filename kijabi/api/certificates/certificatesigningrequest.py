@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import field
 
+from kijabi.api.certificates import rules
 from kijabi.api.columns import AGE, NAME, NONE, column, human_duration
 from kijabi.api.meta import Object, Time, time_now
 from kijabi.api.resource import Resource, Subresource
@@ -157,5 +158,9 @@ RESOURCE = Resource(
     columns=COLUMNS,
     prepare=prepare,
     prepare_status=prepare_status,
+    validate=rules.validate_csr,
+    validate_update=rules.validate_csr_update,
+    validate_status=rules.validate_csr_status,
+    update_alone=True,
     fields=(("spec.signerName", lambda csr: csr.spec.signerName),),
 )

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.certificates import rules
 from kijabi.api.meta import Condition, Object, Time
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Int32, Struct, Tag
@@ -71,4 +72,8 @@ RESOURCE = Resource(
         ("spec.nodeName", lambda request: request.spec.nodeName),
     ),
     update_needs_version=True,
+    validate=rules.validate_pod_request,
+    validate_update=rules.validate_pod_request_update,
+    validate_status=rules.validate_pod_request_status,
+    update_alone=True,
 )

@@ -1,0 +1,286 @@
+"""What is wrong with a request for a certificate: of anyone (CertificateSigningRequest) and of a pod.
+
+The kinds beside this hand it on to the registry. Texts are those of k8s.io/kubernetes
+`pkg/apis/certificates/validation`. The library that reads certificates is large, so it is loaded with the first one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kijabi.api import formats
+from kijabi.api.conditions import validate_conditions
+from kijabi.api.gotext import quote
+from kijabi.api.resource import FieldError
+from kijabi.api.validation import duplicate, forbidden, immutable, invalid, not_supported, required, too_long
+from kijabi.base import clock
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from kijabi.api.certificates.certificatesigningrequest import CertificateSigningRequest
+    from kijabi.api.certificates.podcertificaterequest import PodCertificateRequest
+
+USAGES = (
+    "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment",
+    "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel",
+    "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime",
+    "server auth", "signing", "timestamping",
+)  # fmt: skip
+LEGACY = "kubernetes.io/legacy-unknown"
+VERDICTS = ("Approved", "Denied")
+FINAL = ("Denied", "Failed", "Issued")
+SHORTEST_SECONDS = 600
+LONGEST_PROOF = 10 * 1024
+LONGEST_UID = 128
+HOUR, DAY = 3600, 86400
+NEAR, MARGIN = 300, 600
+
+
+def signer_name(path: str, name: str) -> list[FieldError]:
+    """A domain, a slash and a name."""
+    if not name:
+        return [required(path)]
+    domain, _, own = name.partition("/")
+    if name.count("/") != 1:
+        detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
+        return [invalid(path, name, detail)]
+    errors = [too_long(path, 253)] if len(domain) > 253 else []
+    for part, check in ((domain, formats.dns_label), (own, formats.dns_subdomain)):
+        bad = next(((label, found) for label in part.split(".") if (found := check(label))), None)
+        if bad is not None:
+            errors += [invalid(path, part, f"validating label {quote(bad[0])}: {text}") for text in bad[1]]
+        if part is domain and "." not in domain:
+            errors.append(invalid(path, domain, "should be a domain with at least two segments separated by dots"))
+    return errors
+
+
+# CertificateSigningRequest
+
+
+def validate_csr(csr: CertificateSigningRequest) -> list[FieldError]:
+    """Of a new one. Its spec never changes."""
+    spec = csr.spec
+    problem = _request_problem(bytes(spec.request))
+    errors = [invalid("spec.request", spec.request, problem)] if problem else []
+    if not spec.usages:
+        errors.append(required("spec.usages"))
+    for index, usage in enumerate(spec.usages):
+        if usage not in USAGES:
+            errors.append(not_supported(f"spec.usages[{index}]", usage, USAGES))
+        if usage in spec.usages[:index]:
+            errors.append(duplicate(f"spec.usages[{index}]", usage))
+    if spec.signerName == LEGACY:
+        detail = "the legacy signerName is not allowed via this API version"
+        errors.append(invalid("spec.signerName", spec.signerName, detail))
+    else:
+        errors += signer_name("spec.signerName", spec.signerName)
+    if spec.expirationSeconds is not None and spec.expirationSeconds < SHORTEST_SECONDS:
+        detail = "may not specify a duration less than 600 seconds (10 minutes)"
+        errors.append(invalid("spec.expirationSeconds", spec.expirationSeconds, detail))
+    return errors
+
+
+def validate_csr_update(new: CertificateSigningRequest, old: CertificateSigningRequest) -> list[FieldError]:
+    """Of the object and of its approval: conditions are sound, and no verdict is taken back."""
+    errors = _csr_conditions(new, old)
+    for verdict in (*VERDICTS, "Failed"):
+        if _count(new, verdict) < _count(old, verdict):
+            errors.append(forbidden("status.conditions", f'updates may not remove a condition of type "{verdict}"'))
+    return errors
+
+
+def validate_csr_status(new: CertificateSigningRequest, old: CertificateSigningRequest) -> list[FieldError]:
+    """Of the status: the certificate comes once, and verdicts come elsewhere."""
+    errors = validate_csr_update(new, old)
+    for verdict in VERDICTS:
+        if _count(new, verdict) > _count(old, verdict):
+            errors.append(forbidden("status.conditions", f'updates may not add a condition of type "{verdict}"'))
+    if new.status.certificate != old.status.certificate:
+        if old.status.certificate:
+            errors.append(forbidden("status.certificate", "updates may not modify existing certificate content"))
+        elif problem := _chain_problem(bytes(new.status.certificate)):
+            errors.append(invalid("status.certificate", "<certificate data>", problem))
+    return errors
+
+
+def _count(csr: CertificateSigningRequest, kind: str) -> int:
+    return sum(condition.type == kind for condition in csr.status.conditions)
+
+
+def _csr_conditions(new: CertificateSigningRequest, old: CertificateSigningRequest) -> list[FieldError]:
+    """What the stored object has wrong already is forgiven."""
+    path, errors, seen = "status.conditions", [], set()
+    types = [condition.type for condition in old.status.conditions]
+    for index, condition in enumerate(new.status.conditions):
+        here = f"{path}[{index}]"
+        if not condition.type and "" not in types:
+            errors.append(required(f"{here}.type"))
+        allowed = ("True",) if condition.type in (*VERDICTS, "Failed") else ("False", "True", "Unknown")
+        if not condition.status:
+            errors.append(required(f"{here}.status"))
+        elif condition.status not in allowed:
+            errors.append(not_supported(f"{here}.status", condition.status, allowed))
+        other = {"Approved": "Denied", "Denied": "Approved"}.get(condition.type)
+        if other in seen and not set(VERDICTS) <= set(types):
+            errors.append(invalid(path, condition.type, "Approved and Denied conditions are mutually exclusive"))
+        if condition.type in seen and len(set(types)) == len(types):
+            errors.append(duplicate(f"{here}.type", condition.type))
+        seen.add(condition.type)
+    return errors
+
+
+def _request_problem(pem: bytes) -> str:
+    from cryptography import x509
+
+    if b"-----BEGIN CERTIFICATE REQUEST-----" not in pem:
+        return "PEM block type must be CERTIFICATE REQUEST"
+    try:
+        return "" if x509.load_pem_x509_csr(pem).is_signature_valid else "x509: the signature is not valid"
+    except ValueError as problem:
+        return str(problem)
+
+
+def _chain_problem(pem: bytes) -> str:
+    from cryptography import x509
+
+    try:
+        x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        return "must contain at least one CERTIFICATE PEM block"
+    return ""
+
+
+# PodCertificateRequest
+
+
+def validate_pod_request(request: PodCertificateRequest) -> list[FieldError]:
+    """Of a new one."""
+    spec = request.spec
+    errors = signer_name("spec.signerName", spec.signerName)
+    for name in ("pod", "serviceAccount", "node"):
+        value, uid = getattr(spec, f"{name}Name"), getattr(spec, f"{name}UID")
+        errors += [invalid(f"spec.{name}Name", value, text) for text in formats.dns_subdomain(value)]
+        if not uid:
+            errors.append(invalid(f"spec.{name}UID", uid, "must not be empty"))
+        elif len(uid.encode()) > LONGEST_UID:
+            errors.append(too_long(f"spec.{name}UID", LONGEST_UID))
+    seconds = spec.maxExpirationSeconds
+    if seconds is None:
+        return [*errors, required("spec.maxExpirationSeconds", "must be set")]
+    domain = spec.signerName.partition("/")[0]
+    most = DAY if domain == "kubernetes.io" or domain.endswith(".kubernetes.io") else 91 * DAY
+    if not HOUR <= seconds <= most:
+        errors.append(invalid("spec.maxExpirationSeconds", seconds, f"must be in the range [{HOUR}, {most}]"))
+    return errors + _proof_problems(bytes(spec.stubPKCS10Request))
+
+
+def _proof_problems(proof: bytes) -> list[FieldError]:
+    from cryptography import x509
+
+    path = "spec.stubPKCS10Request"
+    if not proof:
+        detail = "exactly one of (stubPKCS10Request) or (pkixPublicKey, proofOfPossession) must be set"
+        return [invalid("spec", None, detail)]
+    if len(proof) > LONGEST_PROOF:
+        return [too_long(path, LONGEST_PROOF)]
+    try:
+        sound = x509.load_der_x509_csr(proof).is_signature_valid
+    except ValueError:
+        return [invalid(path, None, "must be a valid PKCS#10 CSR")]
+    return [] if sound else [invalid(path, None, "invalid signature")]
+
+
+def validate_pod_request_update(new: PodCertificateRequest, old: PodCertificateRequest) -> list[FieldError]:
+    """What was asked for stays."""
+    return immutable("spec", new.spec, old.spec)
+
+
+def validate_pod_request_status(new: PodCertificateRequest, old: PodCertificateRequest) -> list[FieldError]:
+    """One last word, after which nothing changes; with Issued, a certificate for the key that was shown."""
+    errors: list[FieldError] = []
+    known = 0
+    for index, condition in enumerate(new.status.conditions):
+        here = f"status.conditions[{index}]"
+        if condition.type not in FINAL:
+            errors.append(not_supported(f"{here}.type", condition.type, FINAL))
+            continue
+        known += 1
+        if known > 1:
+            detail = 'There may be at most one condition with type "Issued", "Denied", or "Failed"'
+            errors.append(invalid(f"{here}.type", condition.type, detail))
+        if condition.status != "True":
+            errors.append(not_supported(f"{here}.status", condition.status, ("True",)))
+    errors += validate_conditions("status.conditions", new.status.conditions)
+    if errors:
+        return errors
+    if any(condition.type in FINAL for condition in old.status.conditions):
+        same = new.status == old.status
+        text = "immutable after PodCertificateRequest is issued, denied, or failed"
+        return [] if same else [invalid("status", None, text)]
+    status = new.status
+    filled = bool(status.certificateChain or status.notBefore or status.notAfter or status.beginRefreshAt)
+    issued = any(condition.type == "Issued" for condition in status.conditions)
+    if known and not issued and filled:
+        text = "non-condition status fields must be empty when denying or failing the PodCertificateRequest"
+        return [invalid("status", None, text)]
+    if issued:
+        return _issued(new)
+    if not known and new.status != old.status:
+        text = 'status is immutable unless transitioning to "Issued", "Denied", or "Failed"'
+        return [invalid("status", None, text)]
+    return []
+
+
+def _issued(request: PodCertificateRequest) -> list[FieldError]:
+    from cryptography import x509
+
+    path, status = "status.certificateChain", request.status
+    try:
+        leaf = x509.load_pem_x509_certificates(status.certificateChain.encode())[0]
+    except ValueError:
+        text = "issued certificate chain must contain at least one certificate"
+        return [invalid(path, status.certificateChain, text)]
+    wanted = x509.load_der_x509_csr(bytes(request.spec.stubPKCS10Request)).public_key()
+    if leaf.public_key() != wanted:
+        text = "leaf certificate was not issued to the requested public key"
+        return [invalid(path, status.certificateChain, text)]
+    return _times(request, leaf)
+
+
+def _times(request: PodCertificateRequest, leaf: x509.Certificate) -> list[FieldError]:
+    status, consistent = request.status, "must be present and consistent with the issued certificate"
+    begin, end, refresh = status.notBefore, status.notAfter, status.beginRefreshAt
+    errors = [required(f"status.{name}", consistent) for name in ("notBefore", "notAfter") if not getattr(status, name)]
+    if not refresh:
+        detail = "must be present and in the range [notbefore+10min, notafter-10min]"
+        errors.append(required("status.beginRefreshAt", detail))
+    if errors or begin is None or end is None or refresh is None:
+        return errors
+    first, last = begin.timestamp(), end.timestamp()
+    most, life = request.spec.maxExpirationSeconds or 0, last - first
+    encoded = "must be set to the {} time encoded in the leaf certificate"
+    for name, right, value, detail in (
+        ("notBefore", first == leaf.not_valid_before_utc.timestamp(), begin, encoded.format("NotBefore")),
+        (
+            "notBefore", abs(first - clock.wall()) <= NEAR, begin,
+            "must be set to within 5 minutes of kube-apiserver's current time",
+        ),
+        ("notAfter", last == leaf.not_valid_after_utc.timestamp(), end, encoded.format("NotAfter")),
+        ("certificateChain", life >= HOUR, f"{life:.0f}s", "leaf certificate lifetime must be >= 1 hour"),
+        (
+            "certificateChain", life <= most, f"{life:.0f}s",
+            f"leaf certificate lifetime must be <= spec.maxExpirationSeconds ({most})",
+        ),
+        (
+            "beginRefreshAt", refresh.timestamp() >= first + MARGIN, refresh,
+            "must be at least 10 minutes after status.notBefore",
+        ),
+        (
+            "beginRefreshAt", refresh.timestamp() <= last - MARGIN, refresh,
+            "must be at least 10 minutes before status.notAfter",
+        ),
+    ):  # fmt: skip
+        if not right:
+            return [invalid(f"status.{name}", value, detail)]
+    return []

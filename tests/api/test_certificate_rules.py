@@ -1,0 +1,153 @@
+"""What requests for certificates may say, and how they may change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from kijabi.api import codec
+from kijabi.api.certificates import rules
+from kijabi.api.certificates.certificatesigningrequest import (
+    CertificateSigningRequest,
+    CertificateSigningRequestCondition,
+    CertificateSigningRequestSpec,
+)
+from kijabi.api.certificates.podcertificaterequest import (
+    PodCertificateRequest,
+    PodCertificateRequestSpec,
+    PodCertificateRequestStatus,
+)
+from kijabi.api.meta import Condition, Time
+from kijabi.api.resource import FieldError
+from kijabi.base import clock
+
+KEY, OTHER = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+PROOF = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(KEY, hashes.SHA256())
+NOW = clock.now().replace(microsecond=0)
+HOUR = timedelta(hours=1)
+
+
+def told(errors: Iterable[FieldError]) -> list[str]:
+    return [f"{error.field}: {error.message}" for error in errors]
+
+
+def csr(*conditions: str, certificate: bytes = b"", **spec: Any) -> CertificateSigningRequest:
+    given = {
+        "request": PROOF.public_bytes(serialization.Encoding.PEM), "signerName": "example.com/s",
+        "usages": ("client auth",), **spec,
+    }  # fmt: skip
+    made = CertificateSigningRequest(spec=CertificateSigningRequestSpec(**given))
+    made.status.conditions = tuple(CertificateSigningRequestCondition(type=one, status="True") for one in conditions)
+    made.status.certificate = certificate
+    return made
+
+
+def test_a_request() -> None:
+    assert told(rules.validate_csr(csr())) == []
+    assert told(rules.validate_csr(csr(usages=()))) == ["spec.usages: Required value"]
+    (first,) = told(rules.validate_csr(csr(usages=("sing",))))
+    assert first.startswith('spec.usages[0]: Unsupported value: "sing": supported values: "any", "cert sign"')
+    assert told(rules.validate_csr(csr(usages=("any", "any")))) == ['spec.usages[1]: Duplicate value: "any"']
+    (short,) = told(rules.validate_csr(csr(expirationSeconds=599)))
+    assert short.endswith("Invalid value: 599: may not specify a duration less than 600 seconds (10 minutes)")
+    (garbage,) = told(rules.validate_csr(csr(request=b"nothing")))
+    assert garbage.endswith("PEM block type must be CERTIFICATE REQUEST")
+    (legacy,) = told(rules.validate_csr(csr(signerName=rules.LEGACY)))
+    assert legacy.endswith("the legacy signerName is not allowed via this API version")
+
+
+def test_names_of_signers() -> None:
+    assert told(rules.signer_name("s", "example.com/a.b")) == []
+    assert told(rules.signer_name("s", "")) == ["s: Required value"]
+    for name in ("example.com", "example.com/a/b"):
+        (error,) = told(rules.signer_name("s", name))
+        assert error.endswith("must be a fully qualified domain and path of the form 'example.com/signer-name'")
+    (short,) = told(rules.signer_name("s", "example/a"))
+    assert short == 's: Invalid value: "example": should be a domain with at least two segments separated by dots'
+    (bad,) = told(rules.signer_name("s", "example.com/A"))
+    assert bad.startswith('s: Invalid value: "A": validating label "A": ')
+
+
+def test_verdicts_stay() -> None:
+    assert rules.validate_csr_update(csr("Approved"), csr()) == []
+    gone = 'status.conditions: Forbidden: updates may not remove a condition of type "Approved"'
+    assert told(rules.validate_csr_update(csr(), csr("Approved"))) == [gone]
+    both = 'status.conditions: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive'
+    assert told(rules.validate_csr_update(csr("Approved", "Denied"), csr("Approved"))) == [both]
+    added = 'status.conditions: Forbidden: updates may not add a condition of type "Denied"'
+    assert told(rules.validate_csr_status(csr("Denied"), csr())) == [added]
+    again = "status.certificate: Forbidden: updates may not modify existing certificate content"
+    assert told(rules.validate_csr_status(csr(certificate=b"b"), csr(certificate=b"a"))) == [again]
+    (none,) = told(rules.validate_csr_status(csr(certificate=b"a"), csr()))
+    assert none.endswith("must contain at least one CERTIFICATE PEM block")
+
+
+def pod_request(**spec: Any) -> PodCertificateRequest:
+    given = {
+        "signerName": "example.com/s", "podName": "p", "podUID": "u", "serviceAccountName": "a",
+        "serviceAccountUID": "u", "nodeName": "n", "nodeUID": "u", "maxExpirationSeconds": 3600,
+        "stubPKCS10Request": PROOF.public_bytes(serialization.Encoding.DER), **spec,
+    }  # fmt: skip
+    return PodCertificateRequest(spec=PodCertificateRequestSpec(**given))
+
+
+def test_a_pods_request() -> None:
+    assert rules.validate_pod_request(pod_request()) == []
+    assert told(rules.validate_pod_request(pod_request(podUID=""))) == [
+        'spec.podUID: Invalid value: "": must not be empty'
+    ]
+    (long,) = told(rules.validate_pod_request(pod_request(signerName="kubernetes.io/s", maxExpirationSeconds=86401)))
+    assert long.endswith("must be in the range [3600, 86400]")
+    (proof,) = told(rules.validate_pod_request(pod_request(stubPKCS10Request=b"x")))
+    assert proof.endswith("must be a valid PKCS#10 CSR")
+    (spec,) = told(rules.validate_pod_request_update(pod_request(podName="q"), pod_request()))
+    assert spec.endswith("field is immutable")
+
+
+def answered(kind: str, **status: Any) -> PodCertificateRequest:
+    made = pod_request()
+    condition = Condition(type=kind, status="True", reason="R", message="m", lastTransitionTime=Time.of(NOW))
+    made.status = PodCertificateRequestStatus(conditions=(condition,), **status)
+    return made
+
+
+def issued(key: ec.EllipticCurvePrivateKey = KEY, **more: Any) -> PodCertificateRequest:
+    leaf = (
+        x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([])).serial_number(1)
+        .not_valid_before(NOW).not_valid_after(NOW + HOUR).public_key(key.public_key()).sign(KEY, hashes.SHA256())
+    )  # fmt: skip
+    times = {"notBefore": Time.of(NOW), "notAfter": Time.of(NOW + HOUR), "beginRefreshAt": Time.of(NOW + HOUR / 2)}
+    return answered(
+        "Issued", certificateChain=leaf.public_bytes(serialization.Encoding.PEM).decode(), **{**times, **more}
+    )
+
+
+def test_the_last_word() -> None:
+    check = rules.validate_pod_request_status
+    assert check(issued(), pod_request()) == []
+    assert check(answered("Denied"), pod_request()) == []
+    (open_,) = told(check(answered("Open"), pod_request()))
+    assert open_.startswith('status.conditions[0].type: Unsupported value: "Open"')
+    (after,) = told(check(answered("Failed"), issued()))
+    assert after.endswith("immutable after PodCertificateRequest is issued, denied, or failed")
+    (filled,) = told(check(answered("Denied", certificateChain="x"), pod_request()))
+    assert "must be empty when denying or failing" in filled
+    bare = pod_request()
+    bare.status = PodCertificateRequestStatus(certificateChain="x")
+    (early,) = told(check(bare, pod_request()))
+    assert early.endswith('status is immutable unless transitioning to "Issued", "Denied", or "Failed"')
+    (key,) = told(check(issued(OTHER), pod_request()))
+    assert key.endswith("leaf certificate was not issued to the requested public key")
+    (soon,) = told(check(issued(beginRefreshAt=Time.of(NOW)), pod_request()))
+    assert soon.endswith("must be at least 10 minutes after status.notBefore")
+    (other,) = told(check(issued(notAfter=Time.of(NOW + 2 * HOUR)), pod_request()))
+    assert other.endswith("must be set to the NotAfter time encoded in the leaf certificate")
+    assert len(check(issued(notAfter=None, beginRefreshAt=None), pod_request())) == 2
+    stored = codec.decode(PodCertificateRequest, codec.encode(issued()))
+    assert check(msgspec.structs.replace(stored), stored) == []
