@@ -18,12 +18,13 @@ from kijabi.api.certificates.certificatesigningrequest import (
     CertificateSigningRequestCondition,
     CertificateSigningRequestSpec,
 )
+from kijabi.api.certificates.clustertrustbundle import ClusterTrustBundle, ClusterTrustBundleSpec
 from kijabi.api.certificates.podcertificaterequest import (
     PodCertificateRequest,
     PodCertificateRequestSpec,
     PodCertificateRequestStatus,
 )
-from kijabi.api.meta import Condition, Time
+from kijabi.api.meta import Condition, ObjectMeta, Time
 from kijabi.api.resource import FieldError
 from kijabi.base import clock
 
@@ -151,3 +152,43 @@ def test_the_last_word() -> None:
     assert len(check(issued(notAfter=None, beginRefreshAt=None), pod_request())) == 2
     stored = codec.decode(PodCertificateRequest, codec.encode(issued()))
     assert check(msgspec.structs.replace(stored), stored) == []
+
+
+def anchor(*, ca: bool = True) -> str:
+    made = (
+        x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([])).serial_number(1)
+        .not_valid_before(NOW).not_valid_after(NOW + HOUR).public_key(KEY.public_key())
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True).sign(KEY, hashes.SHA256())
+    )  # fmt: skip
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def bundle(text: str, name: str = "b", signer: str = "") -> ClusterTrustBundle:
+    return ClusterTrustBundle(
+        metadata=ObjectMeta(name=name), spec=ClusterTrustBundleSpec(signerName=signer, trustBundle=text)
+    )
+
+
+def test_trust_bundles() -> None:
+    good, other = anchor(), anchor()
+    check = rules.validate_bundle
+    assert check(bundle(f"between\n{good}{other}")) == []
+    assert check(bundle(good, "example.com:s:b", "example.com/s")) == []
+    (prefix,) = told(check(bundle(good, "b", "example.com/s")))
+    assert prefix.endswith("ClusterTrustBundle for signerName example.com/s must be named with prefix example.com:s:")
+    (colon,) = told(check(bundle(good, "a:b")))
+    assert colon.endswith('ClusterTrustBundle without signer name must not have ":" in its name')
+    for text, problem in (
+        ("", "at least one trust anchor must be provided"),
+        (good + good, "duplicate trust anchor (indices [0 1])"),
+        (good + anchor(ca=False), "entry 1 does not have the CA bit set"),
+        (good.replace("CERTIFICATE", "KEY"), "entry 0 has bad block type: KEY"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "entry 0 does not parse as X.509"),
+        ("-----BEGIN CERTIFICATE-----\na: b\n\nAAAA\n-----END CERTIFICATE-----\n", "entry 0 has PEM block headers"),
+    ):
+        assert told(check(bundle(text))) == [f'spec.trustBundle: Invalid value: "<value omitted>": {problem}']
+    (long,) = told(check(bundle("x" * (rules.LONGEST_BUNDLE + 1))))
+    assert long.endswith("may not be more than 1048576 bytes")
+    assert rules.validate_bundle_update(bundle("old"), bundle("old")) == []
+    (signer,) = told(rules.validate_bundle_update(bundle(good, "b", "a.b/c"), bundle(good, "b")))
+    assert signer.endswith("field is immutable")

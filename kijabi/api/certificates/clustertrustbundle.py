@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.certificates import rules
 from kijabi.api.columns import NAME, NONE, column
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
@@ -41,4 +42,7 @@ RESOURCE = Resource(
     columns=COLUMNS,
     fields=(("spec.signerName", lambda bundle: bundle.spec.signerName),),
     update_needs_version=True,
+    validate=rules.validate_bundle,
+    validate_update=rules.validate_bundle_update,
+    update_alone=True,
 )

@@ -1,4 +1,4 @@
-"""What is wrong with a request for a certificate: of anyone (CertificateSigningRequest) and of a pod.
+"""What is wrong with requests for certificates (of anyone, and of pods), and with the roots that pods are given.
 
 The kinds beside this hand it on to the registry. Texts are those of k8s.io/kubernetes
 `pkg/apis/certificates/validation`. The library that reads certificates is large, so it is loaded with the first one.
@@ -6,6 +6,8 @@ The kinds beside this hand it on to the registry. Texts are those of k8s.io/kube
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import TYPE_CHECKING
 
 from kijabi.api import formats
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from kijabi.api.certificates.certificatesigningrequest import CertificateSigningRequest
+    from kijabi.api.certificates.clustertrustbundle import ClusterTrustBundle
     from kijabi.api.certificates.podcertificaterequest import PodCertificateRequest
 
 USAGES = (
@@ -33,6 +36,8 @@ FINAL = ("Denied", "Failed", "Issued")
 SHORTEST_SECONDS = 600
 LONGEST_PROOF = 10 * 1024
 LONGEST_UID = 128
+LONGEST_BUNDLE = 1 << 20
+PEM_BLOCK = re.compile(r"^-----BEGIN (?P<type>[A-Z0-9 ]+)-----$(?P<body>[^-]*)^-----END (?P=type)-----$", re.MULTILINE)
 HOUR, DAY = 3600, 86400
 NEAR, MARGIN = 300, 600
 
@@ -284,3 +289,66 @@ def _times(request: PodCertificateRequest, leaf: x509.Certificate) -> list[Field
         if not right:
             return [invalid(f"status.{name}", value, detail)]
     return []
+
+
+# ClusterTrustBundle
+
+
+def validate_bundle(bundle: ClusterTrustBundle) -> list[FieldError]:
+    """Of a new one: named after its signer, and of certificates of authorities only, each once."""
+    signer = bundle.spec.signerName
+    errors = _bundle_name(bundle.metadata.name, signer)
+    errors += signer_name("spec.signerName", signer) if signer else []
+    return errors + _anchors("spec.trustBundle", bundle.spec.trustBundle)
+
+
+def validate_bundle_update(new: ClusterTrustBundle, old: ClusterTrustBundle) -> list[FieldError]:
+    """The signer stays; certificates that stay are not read again."""
+    same = new.spec.trustBundle == old.spec.trustBundle
+    errors = [] if same else _anchors("spec.trustBundle", new.spec.trustBundle)
+    return errors + immutable("spec.signerName", new.spec.signerName, old.spec.signerName)
+
+
+def _bundle_name(name: str, signer: str) -> list[FieldError]:
+    path, prefix = "metadata.name", f"{signer.replace('/', ':')}:" if signer else ""
+    if not signer and ":" in name:
+        return [invalid(path, name, 'ClusterTrustBundle without signer name must not have ":" in its name')]
+    if not name.startswith(prefix):
+        return [invalid(path, name, f"ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}")]
+    return [invalid(path, name, text) for text in formats.dns_subdomain(name.removeprefix(prefix))]
+
+
+def _anchors(path: str, text: str) -> list[FieldError]:
+    if len(text.encode()) > LONGEST_BUNDLE:
+        return [too_long(path, LONGEST_BUNDLE)]
+    places: dict[str, list[int]] = {}
+    problems = []
+    for number, block in enumerate(PEM_BLOCK.finditer(text)):
+        problem = _anchor_problem(block["type"], block["body"])
+        if problem:
+            problems.append(f"entry {number} {problem}")
+        places.setdefault("".join(block["body"].split()), []).append(number)
+    if not problems:
+        if not places:
+            problems.append("at least one trust anchor must be provided")
+        twice = (numbers for numbers in places.values() if len(numbers) > 1)
+        problems += [f"duplicate trust anchor (indices [{' '.join(map(str, numbers))}])" for numbers in twice]
+    return [invalid(path, "<value omitted>", problem) for problem in problems]
+
+
+def _anchor_problem(kind: str, body: str) -> str:
+    from cryptography import x509
+
+    if kind != "CERTIFICATE":
+        return f"has bad block type: {kind}"
+    if ":" in body:
+        return "has PEM block headers"
+    try:
+        certificate = x509.load_der_x509_certificate(base64.b64decode(body))
+    except ValueError:
+        return "does not parse as X.509"
+    try:
+        authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        authority = False
+    return "" if authority else "does not have the CA bit set"
