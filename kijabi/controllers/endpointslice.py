@@ -29,6 +29,7 @@ from kijabi.api.meta import ObjectMeta
 from kijabi.base import clock
 from kijabi.base.errors import ApiError, NotFound
 from kijabi.client.cache import key_of
+from kijabi.client.informer import Informer
 from kijabi.controllers import backends
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.creation import create_once, generated
@@ -260,6 +261,31 @@ def slice_ports(ports: Ports) -> tuple[EndpointPort, ...]:
     return tuple(EndpointPort(name=p.name, protocol=p.protocol, port=p.port, appProtocol=p.appProtocol) for p in ports)
 
 
+def managed_slices(manager: str, slices: Informer[EndpointSlice], key: str) -> list[EndpointSlice]:
+    """A manager's slices of a service that are not being deleted."""
+    return [
+        s
+        for s in slices.index(SERVICE, key)
+        if s.metadata.labels.get(backends.MANAGED_BY) == manager and s.metadata.deletionTimestamp is None
+    ]
+
+
+def services_of_slice(
+    manager: str, expectations: Expectations, old: EndpointSlice | None, new: EndpointSlice | None
+) -> set[str]:
+    """The services that a manager's slice belongs to, before and now: somebody else may have touched it. What was
+    expected of it has been seen.
+    """
+    keys = set()
+    for s in (old, new):
+        labels = s.metadata.labels if s is not None else {}
+        if s is not None and labels.get(backends.MANAGED_BY) == manager and SERVICE_NAME in labels:
+            keys.add(f"{s.metadata.namespace}/{labels[SERVICE_NAME]}")
+            for ref in s.metadata.ownerReferences:
+                expectations.seen(ref.uid, s.metadata.name, s.metadata.uid, going=new is None)
+    return keys
+
+
 class EndpointSlices:
     """The controller: reconciles one service's slices."""
 
@@ -300,15 +326,7 @@ class EndpointSlices:
         return backends.services_of_node(self.services, self.pods, one.metadata.name)
 
     def _keys_of_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> Iterable[str]:
-        """The services that the slice belongs to, before and now: somebody else may have touched it."""
-        keys = set()
-        for s in (old, new):
-            labels = s.metadata.labels if s is not None else {}
-            if s is not None and labels.get(backends.MANAGED_BY) == MANAGER and SERVICE_NAME in labels:
-                keys.add(f"{s.metadata.namespace}/{labels[SERVICE_NAME]}")
-                for ref in s.metadata.ownerReferences:
-                    self.expectations.seen(ref.uid, s.metadata.name, s.metadata.uid, going=new is None)
-        return keys
+        return services_of_slice(MANAGER, self.expectations, old, new)
 
     async def reconcile(self, key: str) -> float | None:
         service = self.services.get(key)
@@ -319,11 +337,7 @@ class EndpointSlices:
             return None
         if wait := self.expectations.wait(service.metadata.uid, clock.monotonic()):
             return wait
-        existing = [
-            s
-            for s in self.slices.index(SERVICE, key)
-            if s.metadata.labels.get(backends.MANAGED_BY) == MANAGER and s.metadata.deletionTimestamp is None
-        ]
+        existing = managed_slices(MANAGER, self.slices, key)
         chosen = backends.chosen(self.pods, service)
         todo = plan(service, chosen, self.nodes.get, existing, self.times.of(service, chosen))
         try:

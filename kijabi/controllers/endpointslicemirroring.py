@@ -27,11 +27,11 @@ from kijabi.base.errors import ApiError, NotFound
 from kijabi.client.cache import key_of
 from kijabi.controllers import backends
 from kijabi.controllers.creation import create_once, generated
-from kijabi.controllers.endpointslice import Ports, ports_of, slice_ports
+from kijabi.controllers.endpointslice import Ports, managed_slices, ports_of, services_of_slice, slice_ports
 from kijabi.controllers.expectations import Expectations
 from kijabi.controllers.owners import controller_ref
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
-from kijabi.controllers.sources import SERVICE, endpoint_slices, endpoints, services
+from kijabi.controllers.sources import endpoint_slices, endpoints, services
 
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 MOST = 1000
@@ -201,22 +201,11 @@ class MirroredSlices:
         return (key_of(one),) if one is not None else ()
 
     def _keys_of_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> Iterable[str]:
-        keys = set()
-        for each in (old, new):
-            labels = each.metadata.labels if each is not None else {}
-            if each is not None and labels.get(backends.MANAGED_BY) == MANAGER and SERVICE_NAME in labels:
-                keys.add(f"{each.metadata.namespace}/{labels[SERVICE_NAME]}")
-                for ref in each.metadata.ownerReferences:
-                    self.expectations.seen(ref.uid, each.metadata.name, each.metadata.uid, going=new is None)
-        return keys
+        return services_of_slice(MANAGER, self.expectations, old, new)
 
     async def reconcile(self, key: str) -> float | None:
         one: Endpoints | None = self.endpoints.get(key)
-        existing = [
-            each
-            for each in self.slices.index(SERVICE, key)
-            if each.metadata.labels.get(backends.MANAGED_BY) == MANAGER and each.metadata.deletionTimestamp is None
-        ]
+        existing = managed_slices(MANAGER, self.slices, key)
         if one is None or not mirrored(one, self.services.get(key)):
             await self._delete(existing)
             return None

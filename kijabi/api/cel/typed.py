@@ -40,8 +40,8 @@ _LONG_UNITS = (
 )  # fmt: skip
 
 
-class ObjectValue(Mapper):
-    """An object with properties. Null counts as absent; keys are escaped names."""
+class _Described(Mapper):
+    """A JSON object beside what its schema says of it."""
 
     __slots__ = ("declared", "raw")
     cel_type: ClassVar[Type] = types.MAP
@@ -53,6 +53,12 @@ class ObjectValue(Mapper):
 
     def __len__(self) -> int:
         return len(self.raw)
+
+
+class ObjectValue(_Described):
+    """An object with properties. Null counts as absent; keys are escaped names."""
+
+    __slots__ = ()
 
     def keys(self) -> Iterator[Any]:
         properties = self.declared.properties
@@ -86,19 +92,10 @@ class ObjectValue(Mapper):
         return True
 
 
-class MapValue(Mapper):
+class MapValue(_Described):
     """An object with additionalProperties: a map from text."""
 
-    __slots__ = ("declared", "raw")
-    cel_type: ClassVar[Type] = types.MAP
-    strict: ClassVar[bool] = True
-
-    def __init__(self, raw: dict[str, Any], declared: Declared) -> None:
-        self.raw = raw
-        self.declared = declared
-
-    def __len__(self) -> int:
-        return len(self.raw)
+    __slots__ = ()
 
     def keys(self) -> Iterator[Any]:
         return iter(self.raw)
