@@ -37,6 +37,7 @@ from kijabi.apiserver.call import Handler
 from kijabi.apiserver.crd.serving import CustomResources
 from kijabi.apiserver.discovery import Discovery
 from kijabi.apiserver.expiry import Expiry
+from kijabi.apiserver.flags import Flags
 from kijabi.apiserver.managedfields import FieldManager
 from kijabi.apiserver.metrics import Metrics
 from kijabi.apiserver.openapi.serving import OpenApi
@@ -68,13 +69,15 @@ GC_THRESHOLDS = (50_000, 20, 50)  # objects are never part of cycles: look for t
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the cluster is. advertise, port: how pods and nodes reach this server; node_ports: first and last."""
+    """Where the cluster is. advertise, port: how pods and nodes reach this server; node_ports: first and last. flags:
+    what the administrator set."""
 
     service_cidr: str = "10.96.0.0/16"
     node_ports: tuple[int, int] = (30000, 32767)
     advertise: str = "127.0.0.1"
     port: int = 6443
     issuer: str = ISSUER
+    flags: Flags = Flags()
 
     @property
     def service_ip(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kijabi.apiserver import pki
+from kijabi.apiserver import flags, pki
 from kijabi.apiserver.app import App, Files, Settings, secured, tune_memory
 from kijabi.apiserver.http import Http
 from kijabi.cmd import component, config
@@ -23,22 +23,27 @@ ENCRYPTED = ("/registry/core/secrets/",)
 
 def options() -> list[click.Parameter]:
     bind = component.option("--bind", "The address to listen on.", default="0.0.0.0")
-    return [component.data_dir("Where the store, the keys and the log are; made by `kijabi up`."), bind]
+    text = "A flag of kube-apiserver as NAME=VALUE, after the cluster's own."
+    more = component.option("--apiserver-arg", text, multiple=True)
+    return [component.data_dir("Where the store, the keys and the log are; made by `kijabi up`."), bind, more]
 
 
-def main(directory: Path, bind: str) -> None:
+def main(directory: Path, bind: str, apiserver_arg: tuple[str, ...]) -> None:
     cluster = config.load(directory)
-    component.run("apiserver", cluster, lambda lifeline: work(cluster, bind, lifeline))
+    given = flags.parse((*cluster.apiserver_args, *apiserver_arg))
+    component.run("apiserver", cluster, lambda lifeline: work(cluster, bind, lifeline, given))
 
 
-async def work(cluster: config.ClusterConfig, bind: str, lifeline: Lifeline) -> None:
+async def work(cluster: config.ClusterConfig, bind: str, lifeline: Lifeline, given: flags.Flags) -> None:
     """Open the store, load it, serve."""
     keys = make_keys(cluster)
     ca = keys.ca.pair.cert
     database = cluster.path / "store"
     keyring = Keyring.load(keys.directory / "encryption.json", create=not database.exists())
     store = EncryptedStore(EmbeddedStore.open(database), keyring, ENCRYPTED)
-    settings = Settings(service_cidr=cluster.service_cidr, advertise=cluster.advertise, port=cluster.port)
+    settings = Settings(
+        service_cidr=cluster.service_cidr, advertise=cluster.advertise, port=cluster.port, flags=given
+    )
     app = App(store, settings)
     serving = pki.Pair(keys.directory / "apiserver.crt", keys.directory / "apiserver.key")
     context = pki.server_context(serving, ca, any_client=True)

@@ -30,7 +30,8 @@ RUN = Path("/run/kijabi")
 class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One cluster. dir: its data directory. slot: which address ranges are its own on this machine.
 
-    nodes: how many; runtime: `cri` (containerd) or `fake` (nothing runs, for trying controllers out).
+    nodes: how many; runtime: `cri` (containerd) or `fake` (nothing runs, for trying controllers out). apiserver_args:
+    settings of the API server (`apiserver/flags.py`).
     """
 
     dir: str
@@ -40,6 +41,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str = "cri"
     address: str = "127.0.0.1"
     dns_domain: str = "cluster.local"
+    apiserver_args: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:

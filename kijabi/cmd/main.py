@@ -67,16 +67,32 @@ def main() -> None:
     type=click.Choice(["cri", "fake"]),
     help="cri: real containers by containerd. fake: pods only pretend to run.  [default: cri]",
 )
+@click.option(
+    "--apiserver-arg",
+    "apiserver_args",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A flag of kube-apiserver, such as audit-policy-file=FILE; may be repeated. All together take the place of "
+    "those before; --apiserver-arg= removes them.",
+)
 @click.option("--foreground", is_flag=True, help="Stay in the foreground; Ctrl-C stops the cluster.")
 @_plainly
-def up(directory: Path, port: int | None, nodes: int | None, runtime: str | None, foreground: bool) -> None:
+def up(
+    directory: Path,
+    port: int | None,
+    nodes: int | None,
+    runtime: str | None,
+    apiserver_args: tuple[str, ...],
+    foreground: bool,
+) -> None:
     """Start a cluster in the background and wait until its nodes are Ready.
 
     What is not given stays as it was at the last `up` of this directory.
     """
     from kijabi.cmd.up import Wishes, hold, up
 
-    wishes = Wishes(directory=directory, port=port, nodes=nodes, runtime=runtime)
+    given = _apiserver_args(apiserver_args) if apiserver_args else None
+    wishes = Wishes(directory=directory, port=port, nodes=nodes, runtime=runtime, apiserver_args=given)
     config = up(wishes, click.echo, foreground=foreground)
     click.echo(
         f"\nThe cluster is ready: {config.server}\n\n"
@@ -92,6 +108,15 @@ def up(directory: Path, port: int | None, nodes: int | None, runtime: str | None
             hold(config)
         finally:
             down(directory, click.echo)
+
+
+def _apiserver_args(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The API server's flags as they are kept: read once to find mistakes, and not relative to where we are."""
+    from kijabi.apiserver import flags
+
+    arguments = [argument for argument in given if argument]
+    flags.parse(arguments)
+    return flags.absolute(arguments, Path.cwd())
 
 
 @main.command()

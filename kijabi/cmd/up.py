@@ -25,22 +25,27 @@ from kijabi.cmd.config import ClusterConfig
 Say = Callable[[str], None]
 
 PATIENCE = 60.0  # seconds until the cluster must be ready
+_SETTINGS = ("port", "nodes", "runtime", "apiserver_args")
 FOR_FAKE = ("root",)  # checks that the fake runtime does without
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line asks for; None keeps what the cluster has, or the default for a new one."""
+    """What the command line asks for; None keeps what the cluster has, or the default for a new one.
+
+    apiserver_args: all of them; they take the place of those before.
+    """
 
     directory: Path
     port: int | None = None
     nodes: int | None = None
     runtime: str | None = None
+    apiserver_args: tuple[str, ...] | None = None
 
 
 def settle(wishes: Wishes) -> ClusterConfig:
     """The cluster as it will be, saved in its directory. A running cluster is not changed."""
     directory = str(wishes.directory.absolute())
-    asked = {name: value for name in ("port", "nodes", "runtime") if (value := getattr(wishes, name)) is not None}
+    asked = {name: value for name in _SETTINGS if (value := getattr(wishes, name)) is not None}
     try:
         old = configuration.load(wishes.directory)
     except ConfigError:
@@ -69,10 +74,11 @@ def check_machine(config: ClusterConfig) -> None:
 
 def refuse_changes(old: ClusterConfig, wishes: Wishes) -> None:
     """ConfigError if a running cluster is asked to be another than it is."""
-    for name in ("port", "nodes", "runtime"):
+    for name in _SETTINGS:
         asked, has = getattr(wishes, name), getattr(old, name)
         if asked not in (None, has):
-            raise ConfigError(f"the cluster in {old.dir} runs with --{name} {has}: `kijabi down` comes before a change")
+            shown = f"--{name} {has}" if name != "apiserver_args" else f"--apiserver-arg {' '.join(has) or 'none'}"
+            raise ConfigError(f"the cluster in {old.dir} runs with {shown}: `kijabi down` comes before a change")
 
 
 def check_ports(config: ClusterConfig) -> None:
