@@ -2,13 +2,14 @@
 
 A Form turns `watchcache.Item`s into bytes. `reading.py` picks one by content negotiation (`pick`), watchers encode
 each event with it once for all clients that want the same form. Whole objects are not encoded again: the stored
-bytes get their apiVersion, kind and resourceVersion put in front.
+bytes get their apiVersion, kind and resourceVersion put in front. Lists are made an element at a time, so that whoever
+sends a large one need not hold it, nor hold up others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -16,17 +17,31 @@ from kijabi.api import codec
 from kijabi.api.custom import Custom
 from kijabi.api.resource import Resource
 from kijabi.apiserver import table
-from kijabi.apiserver.negotiate import Media
+from kijabi.apiserver.negotiate import JSON, Media
 from kijabi.apiserver.watchcache import Item
 
 _encode = msgspec.json.Encoder().encode
 INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 
+class Envelope(NamedTuple):
+    """What stands around the elements of a list."""
+
+    head: bytes
+    glue: bytes
+    tail: bytes
+
+
 class Form(Protocol):
     """One representation. Forms with equal keys give equal bytes, so encoded events can be shared by key."""
 
     key: Any
+    media: str
+    """The media type of objects and lists."""
+    sized: bool
+    """Whether `enclose` must know how long the elements are together, as what is framed by lengths must."""
+    grain: int
+    """How many elements may be made without looking at the clock: some 100 µs of work."""
 
     def object(self, item: Item, revision: int) -> bytes:
         """One object, as a whole answer or inside a watch event, with this resourceVersion."""
@@ -40,9 +55,20 @@ class Form(Protocol):
         """A BOOKMARK event; initial_end marks the one that ends the initial events of a watch."""
         ...
 
-    def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
-        """A list; meta is its ListMeta in wire form."""
+    def elements(self, items: Iterable[Item]) -> list[bytes]:
+        """Items as they stand in a list, each by itself."""
         ...
+
+    def enclose(self, size: int, meta: dict[str, Any]) -> Envelope:
+        """What stands around the elements; meta is the ListMeta in wire form, size their bytes if it is `sized`."""
+        ...
+
+
+def assemble(form: Form, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
+    """A list of few items, whole."""
+    parts = form.elements(items)
+    head, glue, tail = form.enclose(sum(map(len, parts)) if form.sized else 0, meta)
+    return b"%b%b%b" % (head, glue.join(parts), tail)
 
 
 def _event(kind: str, body: bytes) -> bytes:
@@ -56,7 +82,15 @@ def _bookmark_meta(revision: int, initial_end: bool) -> dict[str, Any]:
     return meta
 
 
-class Whole:
+class _Json:
+    """What all forms in JSON have in common."""
+
+    media = JSON
+    sized = False
+    grain = 32
+
+
+class Whole(_Json):
     """Objects as they are stored."""
 
     def __init__(self, resource: Resource) -> None:
@@ -89,11 +123,14 @@ class Whole:
         """See Form."""
         return _event("BOOKMARK", _encode({**self.ids, "metadata": _bookmark_meta(revision, initial_end)}))
 
-    def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
+    def elements(self, items: Iterable[Item]) -> list[bytes]:
         """See Form."""
         head = self.item_head
-        body = b",".join([b'%b%d",%b' % (head, item.revision, item.tail()) for item in items])
-        return b'%b%b,"items":[%b]}' % (self.list_head, _encode(meta), body)
+        return [b'%b%d",%b' % (head, item.revision, item.tail()) for item in items]
+
+    def enclose(self, size: int, meta: dict[str, Any]) -> Envelope:
+        """See Form."""
+        return Envelope(b'%b%b,"items":[' % (self.list_head, _encode(meta)), b",", b"]}")
 
 
 class Viewed(Whole):
@@ -113,10 +150,9 @@ class Viewed(Whole):
         """See Form."""
         return _event(kind, self.object(item, revision))
 
-    def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
+    def elements(self, items: Iterable[Item]) -> list[bytes]:
         """See Form."""
-        bodies = b",".join([self.object(item, item.revision) for item in items])
-        return b'%b%b,"items":[%b]}' % (self.list_head, _encode(meta), bodies)
+        return [self.object(item, item.revision) for item in items]
 
 
 class Computed(Whole):
@@ -126,13 +162,12 @@ class Computed(Whole):
         """See Form."""
         return item.value
 
-    def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
+    def elements(self, items: Iterable[Item]) -> list[bytes]:
         """See Form."""
-        body = b",".join([b'{"metadata":{%b' % item.tail() for item in items])
-        return b'%b%b,"items":[%b]}' % (self.list_head, _encode(meta), body)
+        return [b'{"metadata":{%b' % item.tail() for item in items]
 
 
-class Partial:
+class Partial(_Json):
     """Metadata only: PartialObjectMetadata (k8s.io/apimachinery `pkg/apis/meta/v1`)."""
 
     def __init__(self, version: str) -> None:
@@ -155,15 +190,20 @@ class Partial:
         """See Form."""
         return _event("BOOKMARK", _encode({**self.ids, "metadata": _bookmark_meta(revision, initial_end)}))
 
-    def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
+    def elements(self, items: Iterable[Item]) -> list[bytes]:
         """See Form."""
-        bodies = b",".join([self.object(item, item.revision) for item in items])
+        return [self.object(item, item.revision) for item in items]
+
+    def enclose(self, size: int, meta: dict[str, Any]) -> Envelope:
+        """See Form."""
         ids = b'"kind":"PartialObjectMetadataList","apiVersion":%b' % _encode(self.ids["apiVersion"])
-        return b'{%b,"metadata":%b,"items":[%b]}' % (ids, _encode(meta), bodies)
+        return Envelope(b'{%b,"metadata":%b,"items":[' % (ids, _encode(meta)), b",", b"]}")
 
 
-class Rows:
+class Rows(_Json):
     """Rows of a Table, with each row's object whole, as metadata, or left out."""
+
+    grain = 8
 
     def __init__(self, resource: Resource, version: str, include: str, whole: Whole) -> None:
         self.key: Any = ("table", version, include, whole.key)
@@ -184,9 +224,11 @@ class Rows:
         return b'{"cells":%b,"object":%b}' % (cells, inner)
 
     def _table(self, rows: bytes, meta: dict[str, Any], columns: bool = True) -> bytes:
-        definitions = self.definitions if columns else b"[]"
-        return b'{"kind":"Table","apiVersion":"meta.k8s.io/%b","metadata":%b,"columnDefinitions":%b,"rows":[%b]}' % (
-            self.version, _encode(meta), definitions, rows,
+        return b"%b%b]}" % (self._head(meta, self.definitions if columns else b"[]"), rows)
+
+    def _head(self, meta: dict[str, Any], definitions: bytes) -> bytes:
+        return b'{"kind":"Table","apiVersion":"meta.k8s.io/%b","metadata":%b,"columnDefinitions":%b,"rows":[' % (
+            self.version, _encode(meta), definitions,
         )  # fmt: skip
 
     def object(self, item: Item, revision: int) -> bytes:
@@ -202,9 +244,13 @@ class Rows:
         """See Form."""
         return _event("BOOKMARK", self._table(b"", _bookmark_meta(revision, initial_end)))
 
-    def list(self, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
+    def elements(self, items: Iterable[Item]) -> list[bytes]:
         """See Form."""
-        return self._table(b",".join([self._row(item, item.revision) for item in items]), meta)
+        return [self._row(item, item.revision) for item in items]
+
+    def enclose(self, size: int, meta: dict[str, Any]) -> Envelope:
+        """See Form."""
+        return Envelope(self._head(meta, self.definitions), b",", b"]}")
 
 
 def pick(resource: Resource, whole: Whole, media: Media, include: str) -> Form:

@@ -18,7 +18,7 @@ from kijabi.api import codec, status, validation
 from kijabi.apiserver import body as bodies
 from kijabi.apiserver import options, table
 from kijabi.apiserver.call import Call, encoded
-from kijabi.apiserver.forms import Form, pick
+from kijabi.apiserver.forms import Form, assemble, pick
 from kijabi.apiserver.negotiate import JSON
 from kijabi.apiserver.options import ListOptions
 from kijabi.apiserver.routes import Served
@@ -99,7 +99,7 @@ class Reading:
     async def list(self, call: Call, served: Served) -> Response:
         """A list, or a page of one. Raises Expired, BadRequest, Invalid, Timeout."""
         form, items, meta = await self.select(call, served)
-        return encoded(call.media, form.list(items, meta))
+        return encoded(call.media, assemble(form, items, meta))
 
     async def select(self, call: Call, served: Served) -> tuple[Form, Iterable[Item], dict[str, Any]]:
         """What a list gives: its form, its items, its metadata. Read the items before you await anything."""

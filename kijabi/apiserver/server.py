@@ -29,6 +29,7 @@ from kijabi.apiserver.attributes import (
     UserInfo,
 )
 from kijabi.apiserver.call import EVERY, Call, Chain, Handler, encode, encoded
+from kijabi.apiserver.forms import assemble
 from kijabi.apiserver.metrics import Metrics
 from kijabi.apiserver.reading import ContinueExpired, Reading
 from kijabi.apiserver.registry import Registry, key_in
@@ -277,7 +278,7 @@ class ApiServer:
         wanted = deletion.read_options(call.request)
         form, items, meta = await self.reading.select(call, served)
         deleted = await self.registry.deletion.delete_all(call, served, items, wanted)
-        return encoded(call.media, form.list(deleted, meta))
+        return encoded(call.media, assemble(form, deleted, meta))
 
 
 def unbounded(request: Request, info: RequestInfo) -> bool:

@@ -21,7 +21,7 @@ from kijabi.api.meta import ObjectMeta, Time, time_now
 from kijabi.api.metrics.podmetrics import ContainerMetrics
 from kijabi.apiserver import options, watch
 from kijabi.apiserver.call import Call, Handler, encoded
-from kijabi.apiserver.forms import Computed, pick
+from kijabi.apiserver.forms import Computed, assemble, pick
 from kijabi.apiserver.registry import key_in, key_of, namespace_of
 from kijabi.apiserver.resourcemetrics import usage
 from kijabi.apiserver.resourcemetrics.samples import Sample, parse
@@ -114,7 +114,7 @@ class ResourceMetrics:
         resource = call.resource
         form = pick(resource, Computed(resource), call.media, call.request.param("includeObject"))
         items = [item for each in found if (item := measured(call, each)) is not None]
-        return encoded(call.media, form.list(items, {}))
+        return encoded(call.media, assemble(form, items, {}))
 
     def _node(self, call: Call, node: Node) -> Item | None:
         name = node.metadata.name

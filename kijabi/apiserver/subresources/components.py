@@ -12,7 +12,7 @@ from kijabi.api.core.componentstatus import ComponentCondition, ComponentStatus
 from kijabi.api.meta import ObjectMeta
 from kijabi.apiserver import options, watch
 from kijabi.apiserver.call import Call, encoded
-from kijabi.apiserver.forms import Computed, pick
+from kijabi.apiserver.forms import Computed, assemble, pick
 from kijabi.apiserver.watchcache import Cache, Item
 from kijabi.client.transport import Response
 
@@ -34,7 +34,7 @@ class Components:
         wanted = options.list_options(call.request, call.info)
         selection = watch.Selection(resource, Cache(resource), "", wanted.labels, wanted.fields)
         items = [item for item in map(self._item, self.checks) if selection.matches(item)]
-        return encoded(call.media, form.list(items, {}))
+        return encoded(call.media, assemble(form, items, {}))
 
     def _item(self, name: str) -> Item:
         wrong = self.checks[name]()
