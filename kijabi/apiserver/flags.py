@@ -31,6 +31,13 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
 
     # Authentication and authorisation
     # Flow control and limits
+    max_requests_inflight: int = 400  # seats; with the next one, what the priority levels share
+    max_mutating_requests_inflight: int = 200
+    enable_priority_and_fairness: bool = True  # false: the two limits above, of reads and of writes, and no queues
+    request_timeout: Seconds = Seconds(60.0)  # that any request but a watch or a stream may take
+    min_request_timeout: int = 1800  # seconds; a watch without timeoutSeconds lasts up to twice this
+    max_watches_per_user: int = 5000  # at once; 0 for no limit. Not upstream's
+    max_connections: int = 20_000  # at once; more are closed as they come, 0 for no limit. Not upstream's
     # Audit and events
 
 
