@@ -19,6 +19,7 @@ from kijabi.apiserver import duration
 from kijabi.base.errors import ConfigError
 
 Seconds = NewType("Seconds", float)  # written as Go writes durations: 1h30m
+Whole = NewType("Whole", str)  # a text in which commas mean nothing
 MAX_ARGUMENTS = 200
 STANDARD = "-"  # in place of a path: standard output
 
@@ -26,10 +27,39 @@ STANDARD = "-"  # in place of a path: standard output
 class Flags(msgspec.Struct, frozen=True, kw_only=True):
     """The settings, by upstream's names with underscores (reference page "kube-apiserver"). None: not given.
 
-    A tuple is a flag that may come again, each time with one value or several between commas.
+    A tuple is a flag that may come again, each time with one value or, of plain texts, several between commas.
     """
 
     # Authentication and authorisation
+    anonymous_auth: bool | None = None  # let in whoever shows no credentials: true, unless a file says otherwise
+    api_audiences: tuple[str, ...] = ()  # of this server's tokens; without any, its issuers
+    authentication_config: Path | None = None  # AuthenticationConfiguration: issuers of JWTs, anonymous requests
+    authentication_token_webhook_cache_ttl: Seconds = Seconds(120.0)
+    authentication_token_webhook_config_file: Path | None = None  # a kubeconfig that leads to the webhook
+    authentication_token_webhook_version: str = "v1beta1"  # of TokenReview, as the webhook speaks it
+    authorization_config: Path | None = None  # AuthorizationConfiguration: instead of the following
+    authorization_mode: tuple[str, ...] = ()  # in this order; Node,RBAC without any
+    authorization_webhook_cache_authorized_ttl: Seconds | None = None  # 5m0s
+    authorization_webhook_cache_unauthorized_ttl: Seconds | None = None  # 30s
+    authorization_webhook_config_file: Path | None = None  # a kubeconfig that leads to the webhook
+    authorization_webhook_version: str | None = None  # of SubjectAccessReview: v1beta1
+    enable_bootstrap_token_auth: bool = False  # Secrets of this type in kube-system are tokens
+    oidc_ca_file: Path | None = None  # who signs the issuer's certificate; the machine's roots without it
+    oidc_client_id: str | None = None  # the audience of the issuer's tokens
+    oidc_groups_claim: str | None = None
+    oidc_groups_prefix: str | None = None
+    oidc_issuer_url: str | None = None
+    oidc_required_claim: tuple[Whole, ...] = ()  # name=value
+    oidc_signing_algs: tuple[str, ...] = ()  # RS256 without any
+    oidc_username_claim: str | None = None  # sub
+    oidc_username_prefix: str | None = None  # the issuer and #, but none before an email; "-" for none at all
+    service_account_extend_token_expiration: bool = True  # a year for the tokens that kubelets ask for
+    service_account_issuer: tuple[Whole, ...] = ()  # the first for new tokens, all are believed
+    service_account_jwks_uri: str | None = None  # where others are told to find the keys
+    service_account_key_file: tuple[Path, ...] = ()  # keys that count beside those in the cluster's directory
+    service_account_lookup: bool = True  # whether tokens kept in Secrets end with these
+    service_account_max_token_expiration: Seconds = Seconds(0.0)
+    token_auth_file: Path | None = None  # lines of token,user,uid,"group,group"
     # Flow control and limits
     max_requests_inflight: int = 400  # seats; with the next one, what the priority levels share
     max_mutating_requests_inflight: int = 200
@@ -66,7 +96,7 @@ def absolute(arguments: Sequence[str], base: Path) -> tuple[str, ...]:
     made = []
     for argument in arguments:
         name, given, text = _split(argument)
-        path = given and text not in ("", STANDARD) and readers.get(name) is Path
+        path = given and text not in ("", STANDARD) and readers.get(name) in (Path, _file)
         made.append(f"{name.replace('_', '-')}={base / text}" if path else argument)
     return tuple(made)
 
@@ -87,7 +117,8 @@ def _reader(kind: Any) -> Callable[[str], Any]:
     if typing.get_origin(kind) in (types.UnionType, typing.Union):
         kind = next(option for option in typing.get_args(kind) if option is not type(None))
     if typing.get_origin(kind) is tuple:
-        return _listed
+        several: dict[Any, Callable[[str], Any]] = {str: _listed, Whole: _single, Path: _file}
+        return several[typing.get_args(kind)[0]]
     readers: dict[Any, Callable[[str], Any]] = {
         str: str, int: int, float: float, bool: _switch, Seconds: duration.parse, Path: Path,
     }  # fmt: skip
@@ -96,6 +127,14 @@ def _reader(kind: Any) -> Callable[[str], Any]:
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(",") if part)
+
+
+def _single(text: str) -> tuple[str, ...]:
+    return (text,)
+
+
+def _file(text: str) -> tuple[Path, ...]:
+    return (Path(text),)
 
 
 def _switch(text: str) -> bool:
