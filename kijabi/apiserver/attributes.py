@@ -31,12 +31,18 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 class UserInfo(msgspec.Struct, frozen=True):
-    """Who asks, as authentication found (k8s.io/apiserver `pkg/authentication/user`)."""
+    """Who asks, as authentication found (k8s.io/apiserver `pkg/authentication/user`).
+
+    by: who really asks, where somebody acts as this user; constraint: the verb that allowed it, if it was one of
+    constrained impersonation (KEP-5284).
+    """
 
     name: str
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: Mapping[str, tuple[str, ...]] = {}
+    by: UserInfo | None = None
+    constraint: str = ""
 
 
 class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,10 +127,16 @@ class Attributes(msgspec.Struct, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Whether it is allowed, and why (the text that follows the standard Forbidden message)."""
+    """Whether it is allowed, and why (the text that follows the standard Forbidden message).
+
+    denied: nobody else is to be asked. error: what kept the authorizer from a better answer; unless somebody allows it,
+    the request has then failed rather than been refused.
+    """
 
     allowed: bool
     reason: str = ""
+    denied: bool = False
+    error: str = ""
 
 
 class Authenticator(Protocol):

@@ -6,10 +6,18 @@ of k8s.io/apiserver `pkg/endpoints/handlers/responsewriters`, which clients and 
 
 from __future__ import annotations
 
+import logging
+from urllib.parse import quote as escape
+from urllib.parse import urlencode
+
 from kijabi.api import status
 from kijabi.api.gotext import quote
 from kijabi.apiserver.attributes import RequestInfo, UserInfo
 from kijabi.base.errors import Forbidden
+from kijabi.client.transport import Request, Response
+
+log = logging.getLogger(__name__)
+_TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
 def forbidden(user: UserInfo, info: RequestInfo, reason: str) -> Forbidden:
@@ -19,6 +27,16 @@ def forbidden(user: UserInfo, info: RequestInfo, reason: str) -> Forbidden:
         text = f"{text}: {reason}"
     target = f"{info.resource}.{info.group}" if info.group else info.resource
     return status.forbidden(target, info.name, text)
+
+
+def undecided(request: Request, error: str) -> Response:
+    """The answer where nobody could decide, for an authorizer failed: 500 and a plain text, as upstream answers."""
+    target = escape(request.path, safe="/:@!$&'()*+,;=~")
+    if request.query:
+        target += "?" + urlencode(request.query)
+    log.error("not authorised for want of a decision", extra={"path": request.path, "reason": error})
+    text = sanitize(f"Internal Server Error: {quote(target)}: {error}")
+    return Response(status=500, headers=dict(_TEXT), body=f"{text}\n".encode())
 
 
 def _message(user: UserInfo, info: RequestInfo) -> str:

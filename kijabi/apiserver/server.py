@@ -134,6 +134,8 @@ class ApiServer:
             raise Unauthorized("Unauthorized")
         decision = await self.authorizer.authorize(user, info)
         if not decision.allowed:
+            if decision.error:
+                return denial.undecided(request, decision.error)
             raise denial.forbidden(user, info, decision.reason)
         if self.metrics.inflight > MAX_INFLIGHT and MASTERS not in user.groups:
             raise status.too_many_requests("Too many requests, please try again later.", 1)

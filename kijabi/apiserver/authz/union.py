@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from kijabi.apiserver.attributes import Authorizer, Decision, RequestInfo, UserInfo
 
 MASTERS = "system:masters"
+_ALLOWED = Decision(True)
 
 
 class Union:
@@ -20,17 +21,26 @@ class Union:
         self._authorizers = tuple(authorizers)
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
-        """Allowed if anybody says so; otherwise the reasons of all who gave one, a line each."""
+        """What the first says who allows or denies; otherwise the reasons and errors of all who had some."""
         if MASTERS in user.groups:
-            return Decision(True)
+            return _ALLOWED
         reasons: list[str] = []
+        errors: list[str] = []
         for authorizer in self._authorizers:
             decision = await authorizer.authorize(user, info)
-            if decision.allowed:
+            if decision.allowed or decision.denied:
                 return decision
             if decision.reason:
                 reasons.append(decision.reason)
-        return Decision(False, "\n".join(reasons))
+            if decision.error:
+                errors.append(decision.error)
+        return Decision(False, "\n".join(reasons), error=aggregate(errors))
+
+
+def aggregate(errors: Sequence[str]) -> str:
+    """Several errors in one text, as k8s.io/apimachinery `pkg/util/errors` shows them: each once."""
+    texts = list(dict.fromkeys(errors))
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]" if texts else ""
 
 
 class AlwaysAllow:
@@ -38,4 +48,12 @@ class AlwaysAllow:
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
         """See Authorizer."""
-        return Decision(True)
+        return _ALLOWED
+
+
+class AlwaysDeny:
+    """Nobody may do anything, except system:masters: what `--authorization-mode=AlwaysDeny` asks for."""
+
+    async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        """See Authorizer."""
+        return Decision(False, "Everything is forbidden.")
