@@ -133,7 +133,7 @@ def transport(identity: Identity) -> HttpTransport:
     """The door that an identity opens."""
     if not identity.cert:
         return HttpTransport(identity.server, ca=identity.ca, token=identity.token, insecure=identity.insecure)
-    context = _context(identity)
+    context = tls_of(identity)
     return HttpTransport(identity.server, token=identity.token, context=lambda: context)
 
 
@@ -143,14 +143,14 @@ def followed(path: Path) -> HttpTransport:
     Every new connection looks at the files again; while they cannot be read the last ones that could are used.
     """
     identity = load(path)
-    context = _context(identity)
+    context = tls_of(identity)
 
     def fresh() -> ssl.SSLContext:
         nonlocal identity, context
         try:
             now = load(path)
             if now != identity:
-                identity, context = now, _context(now)
+                identity, context = now, tls_of(now)
         except ConfigError as error:
             log.warning("kubeconfig not read again", extra={"path": str(path), "error": str(error)})
         return context
@@ -158,8 +158,8 @@ def followed(path: Path) -> HttpTransport:
     return HttpTransport(identity.server, token=identity.token, context=fresh)
 
 
-def _context(identity: Identity) -> ssl.SSLContext:
-    """TLS with an identity's certificate."""
+def tls_of(identity: Identity) -> ssl.SSLContext:
+    """TLS with an identity's certificate, if it has one."""
     # OpenSSL reads a client's certificate from files only: they are there for the moment of reading.
     with tempfile.TemporaryDirectory(prefix="kijabi-") as place:
         cert, key = Path(place, "cert"), Path(place, "key")

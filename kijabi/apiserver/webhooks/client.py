@@ -120,8 +120,8 @@ class WebhookClient:
         except Unresolved as error:
             raise WebhookError(f"{url}: {error}") from None
         except ConnectionLost as error:
-            raise WebhookError(f"{url}: {_lost_text(error)}") from error
-        return _document(answer)
+            raise WebhookError(f"{url}: {lost_text(error)}") from error
+        return document_of(answer)
 
     def close(self) -> None:
         """Hang up on everybody."""
@@ -198,7 +198,7 @@ def _request(target: _Target, path: str, body: bytes) -> bytes:
     return head.encode("latin-1", "replace") + body
 
 
-def _document(answer: Answer) -> dict[str, Any]:
+def document_of(answer: Answer) -> dict[str, Any]:
     """The JSON object in an answer. Raises WebhookError, as client-go's REST client words it."""
     body = answer.take()
     if not 200 <= answer.status <= 206:
@@ -249,7 +249,7 @@ def _refusal(code: int, body: bytes) -> str:
     return f"the server responded with the status code {code} but did not return more information"
 
 
-def _lost_text(error: ConnectionLost) -> str:
+def lost_text(error: ConnectionLost) -> str:
     """A cut or garbled answer in Go's words."""
     return "EOF" if str(error).startswith("the peer hung up") else str(error)
 
