@@ -1,6 +1,6 @@
 """Reading a container's log as `kubectl logs` asks for it: tail, since, timestamps, streams, and following.
 
-Called by `server.py`; gives chunks of plain text. A followed log is waited for by inotify (`filewatch.py`), survives
+Called by `server.py`; gives chunks of plain text. A followed log is waited for by inotify (`base/filewatch.py`), survives
 rotation, and ends when its container has ended.
 """
 
@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 import msgspec
 
 from kijabi.api.meta import Time
-from kijabi.kubelet.filewatch import FileWatch
+from kijabi.base.filewatch import FileWatch
 from kijabi.kubelet.logs import Entry, parse
 
 CHUNK = 64 * 1024

@@ -20,9 +20,9 @@ from kijabi.api import codec
 from kijabi.api.core.pod import Pod
 from kijabi.base import clock
 from kijabi.base.errors import ConnectionLost
+from kijabi.base.filewatch import FileWatch
 from kijabi.kubelet import logquery, logreader, podspec
 from kijabi.kubelet.config import KubeletConfig
-from kijabi.kubelet.filewatch import FileWatch
 from kijabi.kubelet.loop import Kubelet
 from kijabi.kubelet.runtime.interface import ContainerInfo, ExecSession, RuntimeFailure
 from kijabi.kubelet.stats import Stats

@@ -1,6 +1,7 @@
 """Waiting for files in a directory to change, by inotify, without polling and without threads.
 
-Used by `logreader.py`. Where the kernel's watches are used up, waiting falls back to its own time limit.
+The kubelet's `logreader.py` waits for logs; `follow` takes up configuration files that were changed. Where the kernel's
+watches are used up, waiting falls back to its own time limit.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ import asyncio
 import ctypes
 import logging
 import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+CHECK = 60.0  # seconds after which a followed file is read again in any case
 _MODIFY, _MOVED_TO, _CREATE, _CLOSE_WRITE = 0x2, 0x80, 0x100, 0x8
 
 
@@ -57,3 +61,24 @@ class FileWatch:
         except BlockingIOError:
             return
         self._changed.set()
+
+
+async def follow(path: Path, content: bytes, changed: Callable[[bytes], Awaitable[bool]]) -> None:
+    """Call `changed` with the file's content whenever it is another than before, at first than `content`; for ever.
+
+    When it says False the content is offered again with the next event or check. Replacing the file by a rename, or the
+    link that leads to it, is seen too.
+    """
+    watch = FileWatch(str(path.parent))
+    try:
+        while True:
+            try:
+                found = path.read_bytes()
+            except OSError as error:
+                log.warning("file not read again", extra={"path": str(path), "reason": str(error)})
+            else:
+                if found != content and await changed(found):
+                    content = found
+            await watch.wait(CHECK)
+    finally:
+        watch.close()
