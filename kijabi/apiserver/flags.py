@@ -69,6 +69,39 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
     max_watches_per_user: int = 5000  # at once; 0 for no limit. Not upstream's
     max_connections: int = 20_000  # at once; more are closed as they come, 0 for no limit. Not upstream's
     # Audit and events
+    audit_policy_file: Path | None = None  # what is recorded; without it nothing is
+    audit_log_path: Path | None = None  # "-" for standard output
+    audit_log_format: str = "json"  # or legacy
+    audit_log_maxage: int = 366  # days that old files are kept, 0 for ever
+    audit_log_maxbackup: int = 100  # old files that are kept, 0 for all
+    audit_log_maxsize: int = 100  # megabytes at which a file is put away, 0 for never
+    audit_log_compress: bool = False  # the files that are put away
+    audit_log_version: str = "audit.k8s.io/v1"
+    audit_log_mode: str = "blocking"  # or batch, blocking-strict
+    audit_log_batch_buffer_size: int = 10_000  # events that wait; more are dropped
+    audit_log_batch_max_size: int = 1
+    audit_log_batch_max_wait: Seconds = Seconds(0.0)
+    audit_log_batch_throttle_enable: bool = False
+    audit_log_batch_throttle_qps: float = 0.0
+    audit_log_batch_throttle_burst: int = 0
+    audit_log_truncate_enabled: bool = False
+    audit_log_truncate_max_batch_size: int = 10 * 1024 * 1024
+    audit_log_truncate_max_event_size: int = 100 * 1024
+    audit_webhook_config_file: Path | None = None  # a kubeconfig that leads to the webhook
+    audit_webhook_initial_backoff: Seconds = Seconds(10.0)  # before the first repetition
+    audit_webhook_batch_initial_backoff: Seconds | None = None  # the older name of that
+    audit_webhook_version: str = "audit.k8s.io/v1"
+    audit_webhook_mode: str = "batch"  # or blocking, blocking-strict
+    audit_webhook_batch_buffer_size: int = 10_000
+    audit_webhook_batch_max_size: int = 400
+    audit_webhook_batch_max_wait: Seconds = Seconds(30.0)
+    audit_webhook_batch_throttle_enable: bool = True
+    audit_webhook_batch_throttle_qps: float = 10.0
+    audit_webhook_batch_throttle_burst: int = 15
+    audit_webhook_truncate_enabled: bool = False
+    audit_webhook_truncate_max_batch_size: int = 10 * 1024 * 1024
+    audit_webhook_truncate_max_event_size: int = 100 * 1024
+    event_ttl: Seconds = Seconds(3600.0)  # that an Event is kept after its last write
 
 
 def parse(arguments: Sequence[str]) -> Flags:
