@@ -72,13 +72,17 @@ async def follow(path: Path, content: bytes, changed: Callable[[bytes], Awaitabl
     watch = FileWatch(str(path.parent))
     try:
         while True:
-            try:
-                found = path.read_bytes()
-            except OSError as error:
-                log.warning("file not read again", extra={"path": str(path), "reason": str(error)})
-            else:
-                if found != content and await changed(found):
-                    content = found
+            found = _content(path)
+            if found is not None and found != content and await changed(found):
+                content = found
             await watch.wait(CHECK)
     finally:
         watch.close()
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        log.warning("file not read again", extra={"path": str(path), "reason": str(error)})
+        return None

@@ -1,7 +1,7 @@
 """Reading a container's log as `kubectl logs` asks for it: tail, since, timestamps, streams, and following.
 
-Called by `server.py`; gives chunks of plain text. A followed log is waited for by inotify (`base/filewatch.py`), survives
-rotation, and ends when its container has ended.
+Called by `server.py`; gives chunks of plain text. A followed log is waited for by inotify (`base/filewatch.py`),
+survives rotation, and ends when its container has ended.
 """
 
 from __future__ import annotations
