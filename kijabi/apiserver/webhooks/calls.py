@@ -103,6 +103,10 @@ class Configured:
         raise failure or WebhookError("webhook call failed: context deadline exceeded")
 
     async def _once(self, body: bytes) -> dict[str, Any]:
+        return document_of(await self.answer(body))
+
+    async def answer(self, body: bytes) -> Answer:
+        """The answer to one POST of JSON, whatever its status, without another try. Raises WebhookError."""
         self._refresh()
         identity = self._identity
         url = f"{identity.server}?timeout={self._timeout:g}s"
@@ -111,11 +115,10 @@ class Configured:
             headers["Authorization"] = f"Bearer {identity.token}"
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await call(self._pool, "POST", url, context=self._context, headers=headers, body=body)
+                return await call(self._pool, "POST", url, context=self._context, headers=headers, body=body)
         except TimeoutError:
             text = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
             raise WebhookError(f'Post "{url}": {text}') from None
-        return document_of(answer)
 
     def _refresh(self) -> None:
         """Take up renewed credentials; a file that cannot be read leaves the old ones."""
