@@ -1,8 +1,8 @@
-"""The API server on the wire: HTTP/1.1 over TLS, by aiohttp and uvloop.
+"""The API server on the wire: HTTP/1.1 over TLS.
 
-Turns what aiohttp parsed into the `Request` and `Peer` that `server.ApiServer.handle` takes, and writes what it gives
-back: whole answers, streams, raw connections after an upgrade, and watches. Watch events are encoded already and go
-straight into the transport, in slices so that one event for thousands of watchers does not hold up everything else.
+Listens, gives each request that a `connection.Connection` has read to `server.ApiServer.handle`, and writes what it
+gives back: whole answers, streams, raw connections after an upgrade, and watches. Watch events are encoded already and
+go straight into the transport, in slices so that one event for thousands of watchers does not hold up everything else.
 """
 
 from __future__ import annotations
@@ -11,75 +11,22 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import parse_qsl, unquote
 
-from aiohttp import ClientConnectionResetError, web
-from aiohttp.web_protocol import RequestHandler
-
-from kijabi.api import status
-from kijabi.apiserver.attributes import Peer, StreamAnswer, UpgradeAnswer
-from kijabi.apiserver.server import ApiServer, failure
+from kijabi.apiserver.attributes import StreamAnswer, UpgradeAnswer
+from kijabi.apiserver.connection import Connection, Incoming
+from kijabi.apiserver.server import ApiServer
 from kijabi.apiserver.watch import WatchAnswer, Watcher
 from kijabi.base.errors import ConnectionLost
-from kijabi.client.transport import Request, Response
+from kijabi.client.transport import Response
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 3 * 1024 * 1024  # bytes of a request body
-MAX_HEADER = 32 * 1024  # bytes of one header field; tokens and exec commands are long
-MAX_PARAMS = 1000  # query parameters of one request
 HIGH_WATER = 256 * 1024  # unsent bytes of a connection above which a watcher has to wait
 SLICE = 64  # watch writes between two looks at everything else
-KEEPALIVE = 90.0  # seconds that an idle connection is kept
+LAST_CHUNK = b"0\r\n\r\n"
 BACKLOG = 1024
-ONE_BY_ONE = ("impersonate-", "x-remote-", "x-stream-protocol-version")  # headers whose repetitions stay apart
+SWEEP = 5.0  # seconds between two looks for clients that take too long
 SHUTDOWN_GRACE = 2.0  # seconds for requests that are being answered
-
-
-class Server(web.Server):
-    """aiohttp's server, which also tells when a connection is lost while its request is being answered."""
-
-    def __init__(self, handler: Any) -> None:
-        super().__init__(
-            handler,
-            request_factory=self._request,
-            access_log=None,
-            keepalive_timeout=KEEPALIVE,
-            max_line_size=MAX_HEADER,
-            max_field_size=MAX_HEADER,
-            logger=log,
-        )
-        self.peers: dict[RequestHandler, Peer] = {}
-        self.lost: dict[RequestHandler, Callable[[], object]] = {}
-
-    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        loop = asyncio.get_running_loop()
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
-
-    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Called by aiohttp."""
-        super().connection_lost(handler, exc)
-        self.peers.pop(handler, None)
-        notify = self.lost.pop(handler, None)
-        if notify is not None:
-            notify()
-
-    def peer(self, request: web.BaseRequest) -> Peer:
-        """The other end of a request's connection; its certificate is read once."""
-        protocol = request.protocol
-        found = self.peers.get(protocol)
-        if found is None:
-            transport = request.transport
-            if transport is None:
-                return Peer()
-            tls = transport.get_extra_info("ssl_object")
-            address = transport.get_extra_info("peername")
-            certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-            found = Peer(certificate, str(address[0]) if isinstance(address, tuple) else "")
-            self.peers[protocol] = found
-        return found
 
 
 class Feed:
@@ -207,91 +154,74 @@ class Wire(asyncio.Protocol):
         self._transport.close()
 
 
-class Upgraded(web.StreamResponse):
-    """Stands for an answer that has gone out already, and whose connection is no longer aiohttp's."""
-
-    def __init__(self) -> None:
-        super().__init__(status=101)
-        self.force_close()
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Called by aiohttp: nothing is to be sent."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Called by aiohttp: nothing is to be sent."""
-
-
 class Http:
     """Serves an ApiServer on sockets."""
 
     def __init__(self, api: ApiServer) -> None:
         self.api = api
         self.pump = Pump()
-        self.server = Server(self._handle)
+        self.connections: set[Connection] = set()
         self.ready = asyncio.Event()
 
     async def run(self, host: str | None, port: int, context: ssl.SSLContext | None) -> None:
         """Listen until cancelled; `ready` is set once connections are accepted. context None: plain HTTP (tests)."""
         loop = asyncio.get_running_loop()
-        listener = await loop.create_server(self.server, host, port, ssl=context, backlog=BACKLOG)
+        listener = await loop.create_server(lambda: Connection(self, loop), host, port, ssl=context, backlog=BACKLOG)
         self.port = int(listener.sockets[0].getsockname()[1])
         log.info("listening", extra={"address": host or "all", "port": self.port})
         self.ready.set()
         try:
-            await self.pump.run()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.pump.run(), name="watch events")
+                tasks.create_task(self._sweep(), name="idle connections")
         finally:
             listener.close()
-            for notify in tuple(self.server.lost.values()):
-                notify()
-            await self.server.shutdown(SHUTDOWN_GRACE)
+            await self._shut_down()
 
-    async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
-        peer = self.server.peer(raw)
-        try:
-            body = await self._body(raw)
-        except web.HTTPRequestEntityTooLarge:
-            answer: Any = failure(status.request_too_large(f"limit is {MAX_BODY}"))
-            return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
-        path, _, query = raw.raw_path.partition("?")
-        request = Request(
-            method=raw.method,
-            path=unquote(path) if "%" in path else path,
-            query=parse_query(query) if query else (),
-            headers=headers_of(raw),
-            body=body,
-        )
-        answer = await self.api.handle(request, peer)
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP)
+            now = loop.time()
+            for connection in tuple(self.connections):
+                if connection.overdue(now):
+                    connection.transport.close()
+
+    async def _shut_down(self) -> None:
+        """End watches and streams, let requests be answered, hang up."""
+        for connection in tuple(self.connections):
+            if connection.lost is not None:
+                connection.lost()
+        tasks = [connection.task for connection in self.connections if connection.task is not None]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=SHUTDOWN_GRACE)
+            for task in late:
+                task.cancel()
+        for connection in tuple(self.connections):
+            connection.transport.close()
+
+    async def answer(self, connection: Connection, incoming: Incoming) -> None:
+        """See connection.Site."""
+        answer = await self.api.handle(incoming.request, connection.peer)
         if isinstance(answer, Response):
-            return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
-        if isinstance(answer, WatchAnswer):
-            return await self._watch(raw, answer)
-        if isinstance(answer, StreamAnswer):
-            return await self._stream(raw, answer)
-        return await self._upgrade(raw, answer)
+            connection.send(incoming, answer)
+        elif isinstance(answer, UpgradeAnswer):
+            await self._upgrade(connection, answer)
+        elif isinstance(answer, WatchAnswer) and incoming.chunked:
+            await self._watch(connection, incoming, answer)
+        else:
+            if isinstance(answer, WatchAnswer):
+                answer = StreamAnswer(status=answer.status, headers=answer.headers, chunks=answer.chunks())
+            await self._stream(connection, incoming, answer)
 
-    async def _body(self, raw: web.BaseRequest) -> bytes:
-        """The body; a client that asks first (`Expect: 100-continue`) is told to send it. Raises what is too large."""
-        if not raw.can_read_body:
-            return b""
-        length = raw.content_length or 0
-        if length > MAX_BODY:
-            raise web.HTTPRequestEntityTooLarge(max_size=MAX_BODY, actual_size=length)
-        if raw.headers.get("Expect", "").lower() == "100-continue" and raw.transport is not None:
-            raw.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return await raw.read()
-
-    async def _watch(self, raw: web.BaseRequest, answer: WatchAnswer) -> web.StreamResponse:
+    async def _watch(self, connection: Connection, incoming: Incoming, answer: WatchAnswer) -> None:
         """Headers now, events as the pump sends them; this task only waits for the connection to drain or end."""
-        watcher = answer.watcher
-        response = web.StreamResponse(status=answer.status, headers=answer.headers)
-        response.enable_chunked_encoding()
+        watcher, transport = answer.watcher, connection.transport
+        connection.lost = watcher.close
         try:
-            writer = await response.prepare(raw)
-            transport = raw.transport
-            if writer is None or transport is None:
-                return response
-            self.server.lost[raw.protocol] = watcher.close
-            await response.write(b"")
+            connection.begin(incoming, answer.status, answer.headers)
+            if incoming.request.method == "HEAD":
+                return
             feed = Feed(self.pump, watcher, transport)
             feed.ready()
             while not transport.is_closing():
@@ -299,74 +229,52 @@ class Http:
                 feed.stalled.clear()
                 if watcher.ended and not watcher.more:
                     break
-                await writer.drain()
+                await connection.drain()
                 feed.ready()
             if watcher.slow:
                 transport.abort()
-        except ClientConnectionResetError:
-            log.debug("%s: the watcher went before its answer began", raw.path)
+            elif not transport.is_closing():
+                transport.write(LAST_CHUNK)
         finally:
             watcher.close()
-            self.server.lost.pop(raw.protocol, None)
-        return response
 
-    async def _stream(self, raw: web.BaseRequest, answer: StreamAnswer) -> web.StreamResponse:
-        task = asyncio.current_task()
-        response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    async def _stream(self, connection: Connection, incoming: Incoming, answer: StreamAnswer) -> None:
+        task, transport = connection.task, connection.transport
         if task is not None:
-            self.server.lost[raw.protocol] = task.cancel
+            connection.lost = task.cancel
         try:
-            await response.prepare(raw)
-            await response.write(b"")
+            connection.begin(incoming, answer.status, answer.headers)
+            if incoming.request.method == "HEAD":
+                return
             async for chunk in answer.chunks:
-                await response.write(chunk)
+                if chunk:
+                    transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if incoming.chunked else chunk)
+                    await connection.drain()
+            if incoming.chunked:
+                transport.write(LAST_CHUNK)
         except ConnectionLost as lost:
-            log.info("%s ended early: %s", raw.path, lost)
-            if raw.transport is not None:
-                raw.transport.abort()  # without the last chunk, so that the client sees that something is missing
+            log.info("%s ended early: %s", incoming.request.path, lost)
+            transport.abort()  # without the last chunk, so that the client sees that something is missing
         finally:
-            self.server.lost.pop(raw.protocol, None)
+            connection.lost = None
             close = getattr(answer.chunks, "aclose", None)
             if close is not None:
                 await close()
-        return response
 
-    async def _upgrade(self, raw: web.BaseRequest, answer: UpgradeAnswer) -> web.StreamResponse:
-        """101, then the bytes belong to `serve`; aiohttp is told that the connection has ended."""
-        protocol, transport = raw.protocol, raw.transport
-        if transport is None:
-            raise ConnectionResetError("the client has gone")
-        wire = Wire(transport, getattr(protocol, "_message_tail", b""))
+    async def _upgrade(self, connection: Connection, answer: UpgradeAnswer) -> None:
+        """101, then the bytes belong to `serve`."""
+        transport = connection.transport
         lines = [f"{name}: {value}\r\n" for name, value in answer.headers.items()]
         transport.write(f"HTTP/1.1 101 Switching Protocols\r\n{''.join(lines)}\r\n".encode())
+        wire = Wire(transport, connection.detach())
         transport.set_protocol(wire)
         transport.resume_reading()
-        self.server.lost[protocol] = transport.abort
+        connection.lost = transport.abort
+        self.connections.add(connection)
         try:
             await answer.serve(wire)
         except ConnectionLost as lost:
-            log.info("%s ended early: %s", raw.path, lost)
+            log.info("upgraded connection ended early: %s", lost)
         finally:
-            self.server.lost.pop(protocol, None)
+            self.connections.discard(connection)
             transport.close()
-            protocol.connection_lost(None)
-        return Upgraded()
-
-
-def parse_query(text: str) -> tuple[tuple[str, str], ...]:
-    """The parameters in order; what cannot be read is left out."""
-    try:
-        return tuple(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARAMS, errors="replace"))
-    except ValueError:
-        return ()
-
-
-def headers_of(raw: web.BaseRequest) -> dict[str, str]:
-    """The header fields by lower-case name; repeated ones joined by commas (RFC 9110, 5.2), or by line feeds where
-    one value may hold a comma or each must be passed on as it came."""
-    found: dict[str, str] = {}
-    for name, value in raw.headers.items():
-        key = name.lower()
-        glue = "\n" if key.startswith(ONE_BY_ONE) else ", "
-        found[key] = f"{found[key]}{glue}{value}" if key in found else value
-    return found

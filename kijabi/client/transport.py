@@ -15,13 +15,17 @@ import msgspec
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """One HTTP request. Header names are lower case, `path` is decoded, `query` keeps order and repetition."""
+    """One HTTP request. Header names are lower case, `path` is decoded, `query` keeps order and repetition.
+
+    target: path and query as they came over a wire; a request that came otherwise has none.
+    """
 
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b""
+    target: str = ""
 
     def param(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""
