@@ -17,7 +17,8 @@ import uvloop
 from kijabi.apiserver import pki
 from kijabi.apiserver.attributes import Duplex, UpgradeAnswer
 from kijabi.apiserver.call import Call
-from kijabi.apiserver.http import MAX_BODY, Http
+from kijabi.apiserver.connection import MAX_BODY
+from kijabi.apiserver.http import Http
 from tests.apiserver.world import World, configmap, running
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -107,7 +108,7 @@ async def test_a_client_that_goes_away_is_forgotten() -> None:
         async with asyncio.timeout(5):
             while cache.watchers:  # noqa: ASYNC110 -- what the server does by itself, seen from outside
                 await asyncio.sleep(0.01)
-        assert not site.http.server.lost
+        assert not site.http.connections
 
 
 async def test_a_slow_client_waits_then_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
