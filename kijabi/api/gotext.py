@@ -7,7 +7,7 @@ Pure functions. The builders of errors (`api/validation.py`, `api/status.py`, `a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from difflib import unified_diff
 from functools import cache
@@ -195,3 +195,9 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours}h{minutes}m{text}s"
     return f"{minutes}m{text}s" if minutes else f"{text}s"
+
+
+def aggregate(texts: Iterable[str]) -> str:
+    """Several errors in one text, each once: one as it is, more as `[a, b]` (k8s.io/apimachinery `pkg/util/errors`)."""
+    found = list(dict.fromkeys(texts))
+    return found[0] if len(found) == 1 else f"[{', '.join(found)}]" if found else ""

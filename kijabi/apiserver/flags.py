@@ -39,6 +39,7 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
     authentication_token_webhook_version: str = "v1beta1"  # of TokenReview, as the webhook speaks it
     authorization_config: Path | None = None  # AuthorizationConfiguration: instead of the following
     authorization_mode: tuple[str, ...] = ()  # in this order; Node,RBAC without any
+    authorization_policy_file: Path | None = None  # of mode ABAC
     authorization_webhook_cache_authorized_ttl: Seconds | None = None  # 5m0s
     authorization_webhook_cache_unauthorized_ttl: Seconds | None = None  # 30s
     authorization_webhook_config_file: Path | None = None  # a kubeconfig that leads to the webhook

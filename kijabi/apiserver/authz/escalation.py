@@ -18,16 +18,12 @@ from kijabi.api.resource import Resource
 from kijabi.api.status import forbidden, not_found
 from kijabi.apiserver.attributes import Attributes, Authorizer, Operation, RequestInfo
 from kijabi.apiserver.authz.rbac import Rbac
-from kijabi.apiserver.authz.rules import ALL, describe, go_list, missing
+from kijabi.apiserver.authz.rules import ALL, EVERYTHING, describe, go_list, missing
 from kijabi.apiserver.authz.union import MASTERS
 
 GROUP = "rbac.authorization.k8s.io"
 _ROLES = ("roles", "clusterroles")
 _BINDINGS = ("rolebindings", "clusterrolebindings")
-_EVERYTHING = (
-    PolicyRule(verbs=(ALL,), apiGroups=(ALL,), resources=(ALL,)),
-    PolicyRule(verbs=(ALL,), nonResourceURLs=(ALL,)),
-)
 
 
 class EscalationCheck:
@@ -69,7 +65,7 @@ class EscalationCheck:
         self._confirm(attrs, attrs.object.rules)
         if any(getattr(role, "aggregationRule", None) is not None for role in (attrs.object, attrs.old)):
             held, _ = self._rbac.rules_for(attrs.user, attrs.namespace)
-            if missing(held, _EVERYTHING):
+            if missing(held, EVERYTHING):
                 text = "must have cluster-admin privileges to use the aggregationRule"
                 raise forbidden(attrs.resource, name, text)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from kijabi.api import gotext
 from kijabi.api.gotext import quote
 from kijabi.api.rbac.clusterrole import ClusterRole
 from kijabi.api.rbac.clusterrolebinding import ClusterRoleBinding
@@ -20,7 +21,7 @@ from kijabi.api.rbac.role import PolicyRule, Role
 from kijabi.api.rbac.rolebinding import RoleBinding, RoleRef, Subject
 from kijabi.api.selector import from_label_selector
 from kijabi.apiserver.attributes import Decision, Reader, RequestInfo, UserInfo
-from kijabi.apiserver.authz.rules import ALL, allows
+from kijabi.apiserver.authz.rules import ALL, Resolved, allows
 
 Binding = RoleBinding | ClusterRoleBinding
 
@@ -159,6 +160,11 @@ class Rbac:
             else:
                 rules += found.rules
         return rules, list(dict.fromkeys(problems))
+
+    def rules_of(self, user: UserInfo, namespace: str) -> Resolved:
+        """See Resolver."""
+        rules, problems = self.rules_for(user, namespace)
+        return Resolved(tuple(rules), errors=(gotext.aggregate(problems),) if problems else ())
 
     def role_rules(self, ref: RoleRef, namespace: str) -> tuple[PolicyRule, ...] | None:
         """The rules of a role that a binding in a namespace ("" for cluster-wide) refers to; None if there is

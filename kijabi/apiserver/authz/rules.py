@@ -8,12 +8,34 @@ k8s.io/component-helpers `auth/rbac/validation`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from kijabi.api.gotext import quote
 from kijabi.api.rbac.role import PolicyRule
-from kijabi.apiserver.attributes import RequestInfo
+from kijabi.apiserver.attributes import RequestInfo, UserInfo
 
 ALL = "*"
+EVERYTHING = (
+    PolicyRule(verbs=(ALL,), apiGroups=(ALL,), resources=(ALL,)),
+    PolicyRule(verbs=(ALL,), nonResourceURLs=(ALL,)),
+)
+
+
+class Resolved(NamedTuple):
+    """What a user may do in a namespace, as far as it can be listed."""
+
+    rules: tuple[PolicyRule, ...] = ()
+    incomplete: bool = False
+    errors: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Resolver(Protocol):
+    """An authorizer that can list what a user may do."""
+
+    def rules_of(self, user: UserInfo, namespace: str) -> Resolved:
+        """All rules in a namespace."""
+        ...
 
 
 def allows(rule: PolicyRule, info: RequestInfo) -> bool:

@@ -1,14 +1,16 @@
-"""Asks each authorizer in turn; the first that allows, decides. Members of system:masters may do everything.
+"""Asks each authorizer in turn; the first that allows or denies, decides. system:masters may do everything.
 
-`server.py` asks this one for every request; `app.py` builds it from the Node authorizer and RBAC, in that
-order, as kubeadm does (`--authorization-mode=Node,RBAC`).
+`server.py` asks this one for every request; `modes.py` builds it, by default from the Node authorizer and RBAC, in
+that order, as kubeadm does (`--authorization-mode=Node,RBAC`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kijabi.api.gotext import aggregate
 from kijabi.apiserver.attributes import Authorizer, Decision, RequestInfo, UserInfo
+from kijabi.apiserver.authz.rules import EVERYTHING, Resolved, Resolver
 
 MASTERS = "system:masters"
 _ALLOWED = Decision(True)
@@ -18,6 +20,10 @@ class Union:
     """Several authorizers as one."""
 
     def __init__(self, authorizers: Sequence[Authorizer]) -> None:
+        self._authorizers = tuple(authorizers)
+
+    def replace(self, authorizers: Sequence[Authorizer]) -> None:
+        """Ask these from now on."""
         self._authorizers = tuple(authorizers)
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
@@ -36,11 +42,14 @@ class Union:
                 errors.append(decision.error)
         return Decision(False, "\n".join(reasons), error=aggregate(errors))
 
-
-def aggregate(errors: Sequence[str]) -> str:
-    """Several errors in one text, as k8s.io/apimachinery `pkg/util/errors` shows them: each once."""
-    texts = list(dict.fromkeys(errors))
-    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]" if texts else ""
+    def rules_of(self, user: UserInfo, namespace: str) -> Resolved:
+        """What all together let a user do in a namespace, as far as they can list it."""
+        found = [each.rules_of(user, namespace) for each in self._authorizers if isinstance(each, Resolver)]
+        return Resolved(
+            tuple(rule for each in found for rule in each.rules),
+            any(each.incomplete for each in found),
+            tuple(error for each in found for error in each.errors),
+        )
 
 
 class AlwaysAllow:
@@ -49,6 +58,10 @@ class AlwaysAllow:
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
         """See Authorizer."""
         return _ALLOWED
+
+    def rules_of(self, user: UserInfo, namespace: str) -> Resolved:
+        """See Resolver."""
+        return Resolved(EVERYTHING)
 
 
 class AlwaysDeny:
