@@ -218,12 +218,14 @@ class Duplex(Protocol):
 class StreamAnswer(msgspec.Struct, kw_only=True):
     """An answer that goes on (log follow, proxied bodies): the adapter writes each chunk as it comes.
 
-    The adapter closes `chunks` (`aclose`) when the client goes away.
+    The adapter closes `chunks` (`aclose`) when the client goes away. seconds: how long it may take, 0 for ever; an
+    answer that has not gone out by then is broken off.
     """
 
     chunks: AsyncIterator[bytes]
     status: int = 200
     headers: dict[str, str] = msgspec.field(default_factory=dict)
+    seconds: float = 0.0
 
 
 class UpgradeAnswer(msgspec.Struct, kw_only=True):

@@ -8,7 +8,7 @@ that takes the last finalizer is the one that deletes. The rules are those of k8
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -91,20 +91,18 @@ class Deletion:
         raise status.server_timeout(resource, "delete", 1)
 
     async def delete_all(
-        self, call: Call, served: Served, items: Iterable[Item], wanted: meta.DeleteOptions
-    ) -> list[Item]:
-        """Delete many objects, some at a time so that the store can commit them together; those that were there.
+        self, call: Call, served: Served, found: Sequence[Item], wanted: meta.DeleteOptions
+    ) -> None:
+        """Delete many objects, some at a time so that the store can commit them together.
 
         Raises the first error after the others of its batch have ended; objects that are gone are no error.
         """
-        found = list(items)
         for start in range(0, len(found), BATCH):
             batch = found[start : start + BATCH]
             deletions = (self.delete(call, served, item.key, wanted) for item in batch)
             for outcome in await asyncio.gather(*deletions, return_exceptions=True):
                 if isinstance(outcome, BaseException) and not isinstance(outcome, NotFound):
                     raise outcome
-        return found
 
     async def delete_unasked(self, cache: Cache, item: Item) -> None:
         """Delete an object without asking admission, as a consequence of another deletion; gone is fine."""

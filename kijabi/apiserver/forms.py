@@ -60,14 +60,17 @@ class Form(Protocol):
         ...
 
     def enclose(self, size: int, meta: dict[str, Any]) -> Envelope:
-        """What stands around the elements; meta is the ListMeta in wire form, size their bytes if it is `sized`."""
+        """What stands around the elements; meta is the ListMeta in wire form.
+
+        size: how many bytes the elements are, if the form is `sized`; if not, 0 only when there are none.
+        """
         ...
 
 
 def assemble(form: Form, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
     """A list of few items, whole."""
     parts = form.elements(items)
-    head, glue, tail = form.enclose(sum(map(len, parts)) if form.sized else 0, meta)
+    head, glue, tail = form.enclose(sum(map(len, parts)), meta)
     return b"%b%b%b" % (head, glue.join(parts), tail)
 
 

@@ -246,14 +246,15 @@ class Http:
             connection.begin(incoming, answer.status, answer.headers)
             if incoming.request.method == "HEAD":
                 return
-            async for chunk in answer.chunks:
-                if chunk:
-                    transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if incoming.chunked else chunk)
-                    await connection.drain()
+            async with asyncio.timeout(answer.seconds or None):
+                async for chunk in answer.chunks:
+                    if chunk:
+                        transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if incoming.chunked else chunk)
+                        await connection.drain()
             if incoming.chunked:
                 transport.write(LAST_CHUNK)
-        except ConnectionLost as lost:
-            log.info("%s ended early: %s", incoming.request.path, lost)
+        except (ConnectionLost, TimeoutError) as lost:
+            log.info("%s ended early: %s", incoming.request.path, lost or "the client took too long")
             transport.abort()  # without the last chunk, so that the client sees that something is missing
         finally:
             connection.lost = None

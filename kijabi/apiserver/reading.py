@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
-from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from kijabi.api import codec, status, validation
 from kijabi.apiserver import body as bodies
 from kijabi.apiserver import options, table
+from kijabi.apiserver.attributes import Answer
 from kijabi.apiserver.call import Call, encoded
-from kijabi.apiserver.forms import Form, assemble, pick
+from kijabi.apiserver.forms import Form, pick
+from kijabi.apiserver.listing import Found, Listing
 from kijabi.apiserver.negotiate import JSON
 from kijabi.apiserver.options import ListOptions
 from kijabi.apiserver.routes import Served
+from kijabi.apiserver.turns import Turns
 from kijabi.apiserver.watch import Selection, WatchAnswer, Watcher, error_frame
 from kijabi.apiserver.watchcache import Cache, Caches, Item
 from kijabi.base.errors import BadRequest, Expired, MethodNotAllowed, NotAcceptable
 from kijabi.client.transport import Response
-from kijabi.store.interface import Compacted, FutureRevision, Store
+from kijabi.store.interface import Compacted, Entry, FutureRevision, Store
 
-HISTORY_PAGE = 500  # entries read at once from the store's history
+HISTORY_PAGE = 5_000  # entries read at once from the store's history: each time the history is walked
+VIEW_PAGE = 100  # of them that are converted at once
 LATEST = -1  # revision in a token that continues an expired list with the newest state
 
 _LIST_EXPIRED = "The resourceVersion for the provided list is too old."
@@ -48,6 +50,13 @@ class ContinueExpired(Expired):
         self.token = token
 
 
+class Past(NamedTuple):
+    """What a list chooses from: the candidates, and how many they are if the list has a limit and no selector."""
+
+    found: Found
+    total: int
+
+
 class _Token(msgspec.Struct):
     v: Literal["meta.k8s.io/v1"]
     rv: int
@@ -63,6 +72,8 @@ class Reading:
     def __init__(self, store: Store, caches: Caches) -> None:
         self.store = store
         self.caches = caches
+        self.turns = Turns()
+        self.listing = Listing(self.turns)
 
     async def get(self, call: Call, served: Served, key: str) -> Response:
         """One object. Raises NotFound, or Timeout for a resourceVersion that has not been reached."""
@@ -81,8 +92,6 @@ class Reading:
         return encoded(call.media, form.object(item, item.revision))
 
     def _form(self, call: Call, served: Served) -> Form:
-        if not call.media.convert:
-            return served.whole
         include = call.request.param("includeObject")
         if include not in table.INCLUDE:
             text = "must be 'Metadata', 'Object', 'None', or empty"
@@ -96,13 +105,13 @@ class Reading:
 
     # List
 
-    async def list(self, call: Call, served: Served) -> Response:
-        """A list, or a page of one. Raises Expired, BadRequest, Invalid, Timeout."""
-        form, items, meta = await self.select(call, served)
-        return encoded(call.media, assemble(form, items, meta))
+    async def list(self, call: Call, served: Served) -> Answer:
+        """A list, or a page of one. Raises Expired, BadRequest, Invalid, Timeout, TooManyRequests."""
+        form, found, meta = await self.select(call, served)
+        return await self.listing.answer(call, form, found, meta)
 
-    async def select(self, call: Call, served: Served) -> tuple[Form, Iterable[Item], dict[str, Any]]:
-        """What a list gives: its form, its items, its metadata. Read the items before you await anything."""
+    async def select(self, call: Call, served: Served) -> tuple[Form, Found, dict[str, Any]]:
+        """What a list gives: its form, its items, its metadata."""
         cache = served.shown
         assert cache is not None
         wanted = options.list_options(call.request, call.info)
@@ -111,11 +120,13 @@ class Reading:
         selection = Selection(served.resource, cache, namespace_of(call, served), wanted.labels, wanted.fields)
         current = await self._level(served)
         revision, start = self._where(wanted)
-        if revision and not self._current(cache, revision):
-            items, meta = await self._from_history(served, selection, wanted, revision, start)
+        if not revision:
+            count = cache.count(selection.namespace, start) if wanted.limit and selection.everything else 0
+            past = Past(Found(selection.of(cache, start), selection.test), count)
         else:
-            items, meta = self._from_cache(cache, selection, wanted, revision or current, start)
-        return form, items, meta
+            past = await self._past(served, selection, wanted, revision, start)
+        found, meta = await self._page(past, selection, wanted, revision or current)
+        return form, found, meta
 
     async def _level(self, served: Served) -> int:
         """Wait until everything that was acknowledged can be read; the revision that has been reached."""
@@ -137,62 +148,72 @@ class Reading:
             return wanted.version, ""  # the older meaning of version and limit: exactly this one
         return 0, ""
 
-    def _current(self, cache: Cache, revision: int) -> bool:
-        """Whether the cache holds the resource as it was at this revision.
-
-        It may after the revision is compacted away, too; but then Kubernetes has the client begin anew.
-        """
-        return self.store.compacted <= revision and cache.changed <= revision
-
-    def _from_cache(
-        self, cache: Cache, selection: Selection, wanted: ListOptions, revision: int, start: str
-    ) -> tuple[Iterable[Item], dict[str, Any]]:
+    async def _page(
+        self, past: Past, selection: Selection, wanted: ListOptions, revision: int
+    ) -> tuple[Found, dict[str, Any]]:
+        """The page that is wanted of what there is, and the list's metadata."""
         meta: dict[str, Any] = {"resourceVersion": str(revision)}
-        found = selection.of(cache, start)
         if not wanted.limit:
-            return found, meta
-        items = list(islice(found, wanted.limit + 1))
+            return past.found, meta
+        items = await self.listing.gather(past.found, wanted.limit + 1)
         if len(items) > wanted.limit:
-            following = items.pop().key
-            meta["continue"] = make_token(int(meta["resourceVersion"]), items[-1].key + "\0")
+            items.pop()
+            meta["continue"] = make_token(revision, items[-1].key + "\0")
             if selection.everything:
-                meta["remainingItemCount"] = cache.count(selection.namespace, following)
-        return items, meta
+                meta["remainingItemCount"] = past.total - len(items)
+        return Found(iter(items)), meta
+
+    async def _past(
+        self, served: Served, selection: Selection, wanted: ListOptions, revision: int, start: str
+    ) -> Past:
+        """The candidates of a list at a revision that has been: from the cache's recent past or the store's history.
+
+        The cache may know a revision that is compacted away; but then Kubernetes has the client begin anew.
+        """
+        cache = served.shown
+        assert cache is not None
+        try:
+            if self.store.compacted > revision:
+                raise Compacted(self.store.compacted)
+            if cache.floor <= revision:
+                items, count = cache.past(revision, selection.namespace, start)
+                return Past(Found(items, selection.matches), count)
+            return await self._from_history(served, selection, wanted, revision, start)
+        except Compacted:
+            if wanted.token:
+                raise ContinueExpired(make_token(LATEST, start)) from None
+            raise Expired(_LIST_EXPIRED) from None
+        except FutureRevision as future:
+            raise status.too_large_version(revision, future.current) from None
 
     async def _from_history(
         self, served: Served, selection: Selection, wanted: ListOptions, revision: int, start: str
-    ) -> tuple[Iterable[Item], dict[str, Any]]:
-        """As `_from_cache`, at an older revision."""
+    ) -> Past:
+        """As `_past`, from the store alone. Nothing is decoded before it is needed, but what a view must convert."""
         cache, view = served.cache, served.view
         assert cache is not None
         prefix, scope = cache.prefix, f"{selection.namespace}/" if selection.namespace else ""
         first, end = prefix + max(start, scope), prefix[:-1] + "0"
         if scope:
             end = f"{prefix}{selection.namespace}0"
-        items: list[Item] = []
-        meta: dict[str, Any] = {"resourceVersion": str(revision)}
-        while True:
-            try:
-                page = await self.store.range(first, end, revision=revision, limit=HISTORY_PAGE)
-            except Compacted:
-                if wanted.token:
-                    raise ContinueExpired(make_token(LATEST, start)) from None
-                raise Expired(_LIST_EXPIRED) from None
-            except FutureRevision as future:
-                raise status.too_large_version(revision, future.current) from None
-            found = [decode_entry(cache, entry.key, entry.value, entry.revision) for entry in page.entries]
-            for place, item in enumerate(await view.items(found) if view is not None else found):
-                if not selection.matches(item):
-                    continue
-                if wanted.limit and len(items) == wanted.limit:
-                    meta["continue"] = make_token(revision, items[-1].key + "\0")
-                    if selection.everything:
-                        meta["remainingItemCount"] = page.count - place
-                    return items, meta
-                items.append(item)
-            if not page.more:
-                return items, meta
-            first = page.entries[-1].key + "\0"
+        enough = wanted.limit + 1 if wanted.limit and selection.everything else 0
+        entries: list[Entry] = []
+        shown: list[Item] = []
+        total, more = 0, True
+        while more and not (enough and len(entries) >= enough):
+            size = min(enough or HISTORY_PAGE, HISTORY_PAGE)
+            page = await self.store.range(first, end, revision=revision, limit=size)
+            total, more = total or page.count, page.more
+            entries += page.entries
+            if page.entries:
+                first = page.entries[-1].key + "\0"
+            await self.turns.next()
+        if view is None:
+            return Past(Found((decode_entry(cache, each) for each in entries), selection.matches), total)
+        for begin in range(0, len(entries), VIEW_PAGE):
+            shown += await view.items([decode_entry(cache, each) for each in entries[begin : begin + VIEW_PAGE]])
+            await self.turns.next()
+        return Past(Found(iter(shown), selection.matches), total)
 
     # Watch
 
@@ -223,7 +244,7 @@ class Reading:
             watcher.seen = current
         else:
             bookmark = bool(wanted.initial_events and wanted.bookmarks)
-            watcher.begin(tuple(selection.of(cache)), current, bookmark)
+            watcher.begin(selection.of(cache), current, bookmark)
         cache.attach(watcher)
         watcher.schedule(float(wanted.timeout), wanted.bookmarks)
         if served.view is not None and served.view.ended:
@@ -255,13 +276,13 @@ def namespace_of(call: Call, served: Served) -> str:
     return call.info.namespace if served.resource.namespaced else ""
 
 
-def decode_entry(cache: Cache, key: str, value: bytes, revision: int) -> Item:
+def decode_entry(cache: Cache, entry: Entry) -> Item:
     """An Item from the store's history."""
-    obj = codec.decode(cache.cls, value)
-    obj.metadata.resourceVersion = str(revision)  # type: ignore[attr-defined]
-    own = key[len(cache.prefix) :]
+    obj = codec.decode(cache.cls, entry.value)
+    obj.metadata.resourceVersion = str(entry.revision)  # type: ignore[attr-defined]
+    own = entry.key[len(cache.prefix) :]
     namespace, _, name = own.rpartition("/")
-    return Item(own, namespace, name, obj, value, revision)
+    return Item(own, namespace, name, obj, entry.value, entry.revision)
 
 
 def make_token(revision: int, start: str) -> str:

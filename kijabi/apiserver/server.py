@@ -28,8 +28,8 @@ from kijabi.apiserver.attributes import (
     UpgradeAnswer,
     UserInfo,
 )
-from kijabi.apiserver.call import EVERY, Call, Chain, Handler, encode, encoded
-from kijabi.apiserver.forms import assemble
+from kijabi.apiserver.call import EVERY, Call, Chain, Handler, encode
+from kijabi.apiserver.listing import Found
 from kijabi.apiserver.metrics import Metrics
 from kijabi.apiserver.reading import ContinueExpired, Reading
 from kijabi.apiserver.registry import Registry, key_in
@@ -276,11 +276,12 @@ class ApiServer:
         code = 202 if not done.gone and wanted.orphanDependents is False else 200
         return await self.registry.respond(call, served, done.stored, code)
 
-    async def _delete_collection(self, call: Call, served: Served) -> Response:
+    async def _delete_collection(self, call: Call, served: Served) -> Answered:
         wanted = deletion.read_options(call.request)
-        form, items, meta = await self.reading.select(call, served)
-        deleted = await self.registry.deletion.delete_all(call, served, items, wanted)
-        return encoded(call.media, assemble(form, deleted, meta))
+        form, found, meta = await self.reading.select(call, served)
+        items = await self.reading.listing.gather(found)
+        await self.registry.deletion.delete_all(call, served, items, wanted)
+        return await self.reading.listing.answer(call, form, Found(iter(items)), meta)
 
 
 def unbounded(request: Request, info: RequestInfo) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MAX_PENDING_EVENTS = 16_384
 MAX_PENDING_BYTES = 64 * 1024 * 1024
 CHUNK = 64 * 1024  # bytes taken at once
+SKIPPED = 256  # objects that are not meant, after which somebody else has a turn
 BOOKMARK_SECONDS = 60.0
 LAST_BOOKMARK = 2.0  # seconds before the end of the watch
 MIN_TIMEOUT = 1800.0  # seconds; without timeoutSeconds a watch lasts up to twice this, at random
@@ -71,18 +73,21 @@ class Selection:
             return False
         return self.predicate is None or self.predicate(item.obj)
 
+    @property
+    def test(self) -> Callable[[Item], bool] | None:
+        """What is left to test of the candidates that `of` gives; None: nothing."""
+        return None if self.everything else self.matches
+
     def of(self, cache: Cache, after: str = "") -> Iterator[Item]:
-        """The cache's matching items in key order, from the first key >= `after`. Do not write meanwhile."""
+        """The cache's items of this moment in key order from which to choose, from the first key >= `after`."""
         field, value = self.bucket
         if field == "metadata.name":
             item = cache.get(value)
-            found: Iterator[Item] = iter((item,) if item is not None and item.key >= after else ())
-        elif field in cache.getters:
+            return iter((item,) if item is not None and item.key >= after else ())
+        if field in cache.getters:
             indexed = (item for item in cache.index(field, value) if item.key >= after)
-            found = iter(sorted(indexed, key=lambda item: item.key))
-        else:
-            found = cache.range(self.namespace, after)
-        return found if self.everything else filter(self.matches, found)
+            return iter(sorted(indexed, key=lambda item: item.key))
+        return cache.range(self.namespace, after)
 
 
 def predicate(served: Resource, cache: Cache, fields: FieldSelector) -> Callable[[Any], bool]:
@@ -158,28 +163,38 @@ class Watcher:
         if self.ready is not None:
             self.ready()
 
-    def begin(self, items: tuple[Item, ...], revision: int, bookmark: bool) -> None:
-        """Start with the current state: an ADDED for each item and, if asked for, the bookmark that ends them."""
+    def begin(self, items: Iterator[Item], revision: int, bookmark: bool) -> None:
+        """Start with the current state: an ADDED for each item that is meant and, if asked for, the bookmark that ends
+        them. The items must be those of one moment; they are looked at when their events are taken."""
         self.seen = revision
-        self.first = not items
-        self.initial = self._state(items, revision, bookmark)
+        near, test = list(islice(items, SKIPPED)), self.selection.test
+        self.first = not (near if test is None else any(map(test, near)))
+        self.initial = self._state(chain(near, items), revision, bookmark)
 
-    def _state(self, items: tuple[Item, ...], revision: int, bookmark: bool) -> Iterator[bytes]:
-        for place, item in enumerate(items):
-            yield self.form.frame("ADDED", item, item.revision, place == 0)
+    def _state(self, items: Iterator[Item], revision: int, bookmark: bool) -> Iterator[bytes]:
+        """The events; b"" now and then where there are none for long."""
+        test, skipped, first = self.selection.test, 0, True
+        for item in items:
+            if test is None or test(item):
+                yield self.form.frame("ADDED", item, item.revision, first)
+                first = False
+            else:
+                skipped += 1
+                if skipped % SKIPPED == 0:
+                    yield b""
         if bookmark:
             yield self.form.bookmark(revision, initial_end=True)
 
     # Out: to the client
 
     def take(self, limit: int = CHUNK) -> bytes:
-        """Up to about `limit` bytes of events, in order; b"" if there are none now."""
+        """Up to about `limit` bytes of events, in order; b"" if there are none now, though there may be `more`."""
         size, taken = 0, []
         if self.initial is not None:
             for frame in self.initial:
                 taken.append(frame)
                 size += len(frame)
-                if size >= limit:
+                if size >= limit or not frame:
                     return b"".join(taken)
             self.initial = None
         frames = self.frames
@@ -249,6 +264,8 @@ class WatchAnswer(msgspec.Struct, kw_only=True):
                 data = self.watcher.take()
                 if data:
                     yield data
+                elif self.watcher.more:
+                    await asyncio.sleep(0)
                 elif self.watcher.ended:
                     return
                 else:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import merge
+from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ from kijabi.api.custom import Custom
 from kijabi.api.resource import Resource
 from kijabi.api.sharing import Sharing
 from kijabi.api.struct import Struct
+from kijabi.apiserver.ordered import Ordered
 from kijabi.apiserver.watch import Watcher
 from kijabi.base import clock
 from kijabi.base.errors import KijabiError
@@ -39,6 +41,7 @@ HISTORY_LEAST = 128  # and this many however old
 LOAD_PAGE = 2_000  # entries a range at start
 FOLLOW_RETRY = 0.5  # seconds before following the store again after it lost us
 _META = b'"metadata":{'
+_KEY = attrgetter("key")
 
 
 class Item(msgspec.Struct, gc=False, eq=False):
@@ -81,7 +84,7 @@ class Cache:
         self.cls = resource.type
         self.prefix = f"{ROOT}{resource.group or 'core'}/{resource.plural}/"
         self.items: dict[str, Item] = {}
-        self.keys: list[str] = []
+        self.ordered = Ordered()
         self.history: deque[Event] = deque()
         self.floor = 0  # events at or before this revision are not in the history
         self.changed = 0  # revision of the last event
@@ -96,7 +99,7 @@ class Cache:
     def clear(self, revision: int) -> None:
         """Begin anew at a revision."""
         self.items.clear()
-        self.keys.clear()
+        self.ordered.clear()
         self.history.clear()
         for index in self.indexes.values():
             index.clear()
@@ -107,19 +110,30 @@ class Cache:
         return self.items.get(key)
 
     def range(self, namespace: str = "", after: str = "") -> Iterator[Item]:
-        """Items in key order, of one namespace or all, from the first key >= `after`. Do not write meanwhile."""
-        start = max(f"{namespace}/" if namespace else "", after)
-        end = f"{namespace}0" if namespace else ""
-        items, keys = self.items, self.keys
-        first = bisect_left(keys, start) if start else 0
-        last = bisect_left(keys, end) if end else len(keys)
-        return (items[key] for key in keys[first:last])
+        """The items of this moment in key order, of one namespace or all, from the first key >= `after`."""
+        return self.ordered.between(*_bounds(namespace, after))
 
     def count(self, namespace: str = "", after: str = "") -> int:
         """How many items `range` would give."""
-        start = max(f"{namespace}/" if namespace else "", after)
-        last = bisect_left(self.keys, f"{namespace}0") if namespace else len(self.keys)
-        return max(0, last - bisect_left(self.keys, start))
+        return self.ordered.count(*_bounds(namespace, after))
+
+    def past(self, revision: int, namespace: str = "", after: str = "") -> tuple[Iterator[Item], int]:
+        """As `range` and `count`, at a revision that is not before `floor`."""
+        start, end = _bounds(namespace, after)
+        then: dict[str, Item | None] = {}  # as they were, where they have changed
+        for event in reversed(self.history):
+            if event.revision <= revision:
+                break
+            key = (event.new or event.old).key  # type: ignore[union-attr]
+            if start <= key and (not end or key < end):
+                then[key] = event.old
+        present, count = self.ordered.between(start, end), self.ordered.count(start, end)
+        if not then:
+            return present, count
+        gone = sorted((old for key, old in then.items() if old is not None and key not in self.items), key=_KEY)
+        count += len(gone) - sum(old is None and key in self.items for key, old in then.items())
+        kept = (old for item in present if (old := then.get(item.key, item)) is not None)
+        return (merge(kept, gone, key=_KEY) if gone else kept), count
 
     def index(self, field: str, value: str) -> Iterable[Item]:
         """Items whose indexed field is `value`, in no order. KeyError for a field that is not indexed."""
@@ -129,8 +143,7 @@ class Cache:
         """Replace or add one item; the one that was there."""
         key, old = item.key, self.items.get(item.key)
         self.items[key] = item
-        if old is None:
-            insort(self.keys, key)
+        self.ordered.put(item)
         for field, getter in self.getters.items():
             value = getter(item.obj)
             if old is not None:
@@ -144,7 +157,7 @@ class Cache:
         """Remove one item; the one that was there."""
         old = self.items.pop(key, None)
         if old is not None:
-            del self.keys[bisect_left(self.keys, key)]
+            self.ordered.remove(key)
             for field, getter in self.getters.items():
                 self._unindex(field, getter(old.obj), key)
         return old
@@ -208,6 +221,11 @@ class Cache:
                 watcher.close()
         for follower in self.followers:
             follower.reset()
+
+
+def _bounds(namespace: str, after: str) -> tuple[str, str]:
+    """The first key and the end of a namespace's keys, or of all: no end."""
+    return (max(f"{namespace}/", after), f"{namespace}0") if namespace else (after, "")
 
 
 class Follower(Protocol):
