@@ -23,6 +23,7 @@ from kijabi.apiserver.admission.kinds import Kinds
 from kijabi.apiserver.aggregation.aggregator import Aggregator
 from kijabi.apiserver.aggregation.backends import Backends, ClientPair
 from kijabi.apiserver.attributes import Authenticator, Authorizer, Peer, UserInfo
+from kijabi.apiserver.audit import setup
 from kijabi.apiserver.authn import oidc
 from kijabi.apiserver.authn.certificates import CertificateAuthenticator
 from kijabi.apiserver.authn.chain import Authentication
@@ -204,6 +205,7 @@ class App:
         self.discovery = Discovery(self.routes, f"{settings.advertise}:{settings.port}")
         self.openapi = OpenApi(self.routes)
         self.metrics = Metrics()
+        self.auditor = setup.auditor(settings.flags, self.metrics.audit)
         self.webhooks: Webhooks = WebhookClient(self.caches)  # a simulation puts its own here before `start`
         self.api: ApiServer
         self.aggregator: Aggregator
@@ -251,6 +253,7 @@ class App:
             metrics=self.metrics,
             aggregator=self.aggregator,
         )
+        self.api.auditor = self.auditor
         settings = self.settings
         bootstrap = Bootstrap(
             self.storage,
@@ -297,11 +300,13 @@ class App:
                 customs = tasks.create_task(self._run_customs(), name="custom resources")
                 aggregation = tasks.create_task(self._aggregate(), name="aggregation")
                 measures = tasks.create_task(self._measure(), name="resource metrics")
+                audit = tasks.create_task(self._audit(), name="audit log")
                 await self.caches.run()
                 expiry.cancel()
                 aggregation.cancel()
                 measures.cancel()
                 customs.cancel()
+                audit.cancel()
         finally:
             self.webhooks.close()
 
@@ -312,6 +317,10 @@ class App:
     async def _aggregate(self) -> None:
         await self._follow.wait()
         await self.aggregator.run(self._trust)
+
+    async def _audit(self) -> None:
+        if self.auditor is not None:
+            await self.auditor.run()
 
     async def _measure(self) -> None:
         await self._follow.wait()

@@ -18,6 +18,7 @@ from kijabi.api.struct import Struct
 from kijabi.apiserver import body as bodies
 from kijabi.apiserver import negotiate
 from kijabi.apiserver.attributes import Answer, Attributes, Operation, Peer, RequestInfo, UserInfo
+from kijabi.apiserver.audit.context import CURRENT
 from kijabi.apiserver.crd import bodies as customs
 from kijabi.apiserver.negotiate import Media
 from kijabi.apiserver.options import WriteOptions
@@ -76,6 +77,13 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
 
         Raises BadRequest, UnsupportedMediaType.
         """
+        obj = self._decoded(cls)
+        record = CURRENT.get()
+        if record is not None:
+            record.sent(self, obj)
+        return obj
+
+    def _decoded(self, cls: type[T]) -> T:
         if cls is Custom:
             return customs.decode(self.request, self.resource, self.options.validation, self.warnings)  # type: ignore[return-value]
         return bodies.decode(self.request, cls, self.expected(cls), self.options.validation, self.warnings)

@@ -16,6 +16,7 @@ from kijabi.api import codec, meta, status, validation
 from kijabi.api.resource import Resource
 from kijabi.apiserver import body, options
 from kijabi.apiserver.attributes import Attributes
+from kijabi.apiserver.audit.context import CURRENT
 from kijabi.apiserver.call import Call
 from kijabi.apiserver.routes import Served
 from kijabi.apiserver.storage import Changed, Storage, Stored
@@ -243,6 +244,9 @@ def check_preconditions(resource: Resource, wanted: meta.DeleteOptions, obj: Any
 def read_options(request: Request) -> meta.DeleteOptions:
     """The DeleteOptions of a request: from its body if it has one, else from its query. Raises BadRequest, Invalid."""
     wanted = body.delete_options(request) if request.body else _from_query(request)
+    record = CURRENT.get()
+    if record is not None and request.body:
+        record.options(wanted)
     errors = list(options.check_dry_run(wanted.dryRun))
     policy = wanted.propagationPolicy
     if wanted.orphanDependents is not None and policy is not None:

@@ -30,11 +30,16 @@ def forbidden(user: UserInfo, info: RequestInfo, reason: str) -> Forbidden:
 
 
 def undecided(request: Request, error: str) -> Response:
-    """The answer where nobody could decide, for an authorizer failed: 500 and a plain text, as upstream answers."""
+    """The answer where nobody could decide, for an authorizer failed."""
+    log.error("not authorised for want of a decision", extra={"path": request.path, "reason": error})
+    return failed(request, error)
+
+
+def failed(request: Request, error: str) -> Response:
+    """The answer where what comes before any handler failed: 500 and a plain text, as upstream answers."""
     target = escape(request.path, safe="/:@!$&'()*+,;=~")
     if request.query:
         target += "?" + urlencode(request.query)
-    log.error("not authorised for want of a decision", extra={"path": request.path, "reason": error})
     text = sanitize(f"Internal Server Error: {quote(target)}: {error}")
     return Response(status=500, headers=dict(_TEXT), body=f"{text}\n".encode())
 

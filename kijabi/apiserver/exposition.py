@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from kijabi.apiserver.audit.counts import Counts
 from kijabi.apiserver.metrics import BUCKETS, LABELS, Key, Metrics, Series
 from kijabi.apiserver.watchcache import Caches
 from kijabi.client.transport import Response
@@ -23,6 +24,7 @@ def render(metrics: Metrics, caches: Caches) -> Response:
     registry = CollectorRegistry()
     registry.register(Requests(metrics))
     registry.register(Stored(caches))
+    registry.register(Audited(metrics.audit))
     return Response(headers={"Content-Type": CONTENT_TYPE_LATEST}, body=generate_latest(registry))
 
 
@@ -66,6 +68,29 @@ class Requests(Collector):
                 rows.append((bound, below))
             family.add_metric(labels, rows, series.seconds)
         yield family
+
+
+class Audited(Collector):
+    """What the audit log recorded, and what it lost."""
+
+    def __init__(self, counts: Counts) -> None:
+        self.counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        """Called by prometheus_client."""
+        counts, prefix = self.counts, "apiserver_audit_"
+        yield CounterMetricFamily(f"{prefix}event", "Audit events handed to the backends.", counts.events)
+        text = "Requests refused because they could not be recorded."
+        yield CounterMetricFamily(f"{prefix}requests_rejected", text, counts.rejected)
+        levels = CounterMetricFamily(f"{prefix}level", "Requests by the policy's level.", labels=("level",))
+        for level, count in counts.levels.items():
+            levels.add_metric((level,), count)
+        text = "Audit events lost, by the part that lost them."
+        errors = CounterMetricFamily(f"{prefix}error", text, labels=("plugin",))
+        for part, count in counts.errors.items():
+            errors.add_metric((part,), count)
+        yield levels
+        yield errors
 
 
 class Stored(Collector):

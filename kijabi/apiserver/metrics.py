@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 
 from kijabi.apiserver.attributes import RequestInfo, StreamAnswer, UpgradeAnswer
+from kijabi.apiserver.audit.counts import Counts
 from kijabi.base import clock
 from kijabi.client.transport import Request, Response
 
@@ -39,6 +40,7 @@ class Metrics:
         self.now = now
         self.inflight = 0
         self.series: dict[Key, Series] = {}
+        self.audit = Counts()
 
     def begin(self) -> float:
         """A request has come; the moment."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,6 +28,7 @@ from kijabi.apiserver.attributes import (
     UpgradeAnswer,
     UserInfo,
 )
+from kijabi.apiserver.audit.context import CURRENT, NotStored, annotate
 from kijabi.apiserver.call import EVERY, Call, Chain, Handler, encode
 from kijabi.apiserver.listing import Found
 from kijabi.apiserver.metrics import Metrics
@@ -41,6 +42,9 @@ from kijabi.base import rand
 from kijabi.base.errors import ApiError, BadRequest, InternalError, KijabiError, Unauthorized
 from kijabi.client.transport import Request, Response
 from kijabi.store.interface import StoreClosed
+
+if TYPE_CHECKING:
+    from kijabi.apiserver.audit.auditor import Auditor
 
 log = logging.getLogger(__name__)
 
@@ -90,18 +94,22 @@ class ApiServer:
         self.plain = plain
         self.handlers = dict(handlers)
         self.metrics = metrics
+        self.auditor: Auditor | None = None
         self._chance = rand.generator()
         self._flow = {"X-Kubernetes-PF-FlowSchema-UID": rand.uuid(), "X-Kubernetes-PF-PriorityLevel-UID": rand.uuid()}
 
     async def handle(self, request: Request, peer: Peer) -> Answered:
         """The answer to one request. Never raises: failures are answers too."""
         started = self.metrics.begin()
+        record = None if self.auditor is None else self.auditor.begin(request, peer, self._audit_id(request))
         info: RequestInfo | None = None
         try:
             info = requestinfo.parse(request)
             answer = await self._answer(request, peer, info)
         except Nowhere:
             answer = not_found_page()
+        except NotStored:
+            answer = denial.failed(request, "failed to store audit event")
         except ApiError as error:
             answer = failure(error)
         except StoreClosed as error:
@@ -113,17 +121,24 @@ class ApiServer:
             answer = failure(status.internal(str(error)))
         except Exception as error:  # the last line: one request's failure is not the server's
             log.exception("%s %s panicked", request.method, request.path)
+            if record is not None:
+                record.panicked(error)
             reason = f"This request caused apiserver to panic: {type(error).__name__}. Look in the logs for details."
             answer = failure(InternalError(reason))
         headers = answer.headers
-        headers["Audit-Id"] = request.headers.get("audit-id") or self._audit_id()
+        headers["Audit-Id"] = self._audit_id(request) if record is None else record.audit_id
         headers.setdefault("Cache-Control", "no-cache, private")
         headers.update(self._flow)
+        if record is not None:
+            answer = await record.answered(answer, info)
         self.metrics.finish(started, request, info, answer)
         return answer
 
-    def _audit_id(self) -> str:
-        """An identifier in the form of a UUID; it names a request in logs and guards nothing."""
+    def _audit_id(self, request: Request) -> str:
+        """What the client calls its request, or an identifier like a UUID; it names it in logs and guards nothing."""
+        given = request.headers.get("audit-id")
+        if given:
+            return given
         text = f"{self._chance.getrandbits(128):032x}"
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
@@ -132,7 +147,12 @@ class ApiServer:
         user = await self.authenticator.authenticate(request, peer)
         if user is None:
             raise Unauthorized("Unauthorized")
+        record = CURRENT.get()
+        if record is not None:
+            await record.received(info, user)
         decision = await self.authorizer.authorize(user, info)
+        if record is not None:
+            record.judged(decision)
         if not decision.allowed:
             if decision.error:
                 return denial.undecided(request, decision.error)
@@ -181,6 +201,9 @@ class ApiServer:
             request=request, peer=peer, user=user, info=info, resource=served.resource, sub=sub,
             admission=self.admission, deadline=deadline,
         )  # fmt: skip
+        record = CURRENT.get()
+        if record is not None:
+            record.routed(call)
         if info.subresource in _LONG_RUNNING:
             return await self.handlers[served.resource.qualified, info.subresource](call)
         # Tables and bare metadata are made of stored objects and scales; reviews and their like are what they are.
@@ -192,12 +215,15 @@ class ApiServer:
         applies = False
         if info.verb == "patch":  # an unknown kind of patch is refused before its options are read
             applies = patching.patch_type(call) == negotiate.APPLY_PATCH
+            if record is not None:
+                record.patch()
         kind = _OPTIONS.get(info.verb)
         if kind is not None:
             call.options = options.write_options(request, kind, applies=applies)
         deprecated = served.resource.deprecated or _DEPRECATED.get(served.resource.qualified)
         if deprecated:
             call.warn(deprecated)
+            annotate("k8s.io/deprecated", "true")
         handler = self.handlers.get((served.resource.qualified, info.subresource)) or self.handlers.get(
             (EVERY, info.subresource)
         )

@@ -120,6 +120,7 @@ class Watcher:
         self.ended = False
         self.slow = False
         self.ready: Callable[[], None] | None = None
+        self.closed: Callable[[], None] | None = None  # who wants to know of the end
         self._timers: list[asyncio.TimerHandle] = []
 
     # In: from the cache
@@ -246,6 +247,8 @@ class Watcher:
         self.cache.detach(self)
         if self.ready is not None:
             self.ready()
+        if self.closed is not None:
+            self.closed()
 
 
 class WatchAnswer(msgspec.Struct, kw_only=True):

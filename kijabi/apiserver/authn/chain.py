@@ -14,6 +14,7 @@ import logging
 import msgspec
 
 from kijabi.apiserver.attributes import Authorizer, Peer, UserInfo
+from kijabi.apiserver.audit import context
 from kijabi.apiserver.authn.certificates import CertificateAuthenticator
 from kijabi.apiserver.authn.impersonation import (
     ANONYMOUS,
@@ -59,9 +60,13 @@ class Authentication:
         allowed.
         """
         user = await self._identify(request, peer)
-        if user is not None and wanted(request):
-            return await impersonate(request, user, self._authorizer)
-        return user
+        if user is None or not wanted(request):
+            return user
+        context.identified(user)
+        acting = await impersonate(request, user, self._authorizer)
+        if acting is not user:
+            context.impersonated(acting)
+        return acting
 
     async def _identify(self, request: Request, peer: Peer) -> UserInfo | None:
         failure: Unauthorized | None = None
