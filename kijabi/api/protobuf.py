@@ -12,7 +12,7 @@ with the text, a time is seconds and nanoseconds, an embedded Go struct is a mes
 from __future__ import annotations
 
 import struct
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,13 +20,14 @@ from kijabi.api import codec
 from kijabi.api.meta import TypeMeta
 from kijabi.api.protobuf_read import reader
 from kijabi.api.protobuf_wire import Malformed
-from kijabi.api.protobuf_write import writer
+from kijabi.api.protobuf_write import delimited, writer
 from kijabi.api.struct import Struct, Tag
 from kijabi.base.errors import BadRequest
 
 T = TypeVar("T", bound=Struct)
 
 MAGIC = b"k8s\x00"
+RAW = 2  # the number of the message in its envelope
 
 
 class Unknown(NamedTuple):
@@ -48,7 +49,7 @@ class _Envelope(Struct):
     """runtime.Unknown."""
 
     typeMeta: Annotated[_TypeName, Tag(1)] = msgspec.field(default_factory=_TypeName)
-    raw: Annotated[bytes, Tag(2)] = b""
+    raw: Annotated[bytes, Tag(RAW)] = b""
     contentEncoding: Annotated[str, Tag(3)] = ""
     contentType: Annotated[str, Tag(4)] = ""
 
@@ -96,5 +97,14 @@ def encode(obj: Struct) -> bytes:
 def encode_unknown(obj: TypeMeta) -> bytes:
     """The message in an envelope. An object without kind gets its apiVersion and kind from the catalog."""
     version, kind = (obj.apiVersion, obj.kind) if obj.kind else codec.identity(type(obj))
-    named = _TypeName(apiVersion=version, kind=kind)
-    return MAGIC + encode(_Envelope(typeMeta=named, raw=encode(obj)))
+    return envelope_names(version, kind) + delimited(RAW, encode(obj))
+
+
+def envelope_names(version: str, kind: str) -> bytes:
+    """The beginning of an envelope; the message follows under the number RAW."""
+    return MAGIC + encode(_Envelope(typeMeta=_TypeName(apiVersion=version, kind=kind)))
+
+
+def encode_wire(cls: type[TypeMeta], wire: dict[str, Any]) -> bytes:
+    """A JSON value of a type (a Status, say) in an envelope."""
+    return encode_unknown(codec.from_builtins(cls, wire))

@@ -1,4 +1,4 @@
-"""Writing protobuf: for each type, made once, its attributes and what writes each of them. Called by `protobuf.py`."""
+"""Writing protobuf: a function for each type, made once. Called by `protobuf.py`."""
 
 from __future__ import annotations
 
@@ -113,10 +113,9 @@ def _always(number: int, value: Writer, shape: Shape | None = None) -> Writer:
 
 
 def _map_writer(number: int, item: Shape) -> Writer:
-    key = varint(number << 3 | BYTES)
     value = _always(2, _value_writer(item), item)
     return lambda pairs: b"".join(
-        [_delimited(key, _delimited(b"\x0a", name.encode()) + value(each)) for name, each in sorted(pairs.items())]
+        [delimited(number, delimited(1, name.encode()) + value(each)) for name, each in sorted(pairs.items())]
     )
 
 
@@ -136,8 +135,9 @@ def varint(value: int) -> bytes:
 _SMALL = [bytes((value,)) for value in range(0x80)]
 
 
-def _delimited(key: bytes, body: bytes) -> bytes:
-    return key + varint(len(body)) + body
+def delimited(number: int, body: bytes) -> bytes:
+    """A field that is text, bytes or a message: its key, its length, its body."""
+    return varint(number << 3 | BYTES) + varint(len(body)) + body
 
 
 def _value_writer(shape: Shape) -> Writer:
@@ -159,12 +159,12 @@ def _write_double(value: float) -> bytes:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _write_quantity(value: str) -> bytes:
-    return _delimited(b"\x0a", value.encode())
+    return delimited(1, value.encode())
 
 
 def _write_raw(value: msgspec.Raw) -> bytes:
     text = bytes(value)
-    return _delimited(b"\x0a", text) if text else b""
+    return delimited(1, text) if text else b""
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -178,7 +178,7 @@ def _write_moment(value: Time | MicroTime) -> bytes:
 
 def _write_int_or_string(value: int | str) -> bytes:
     if isinstance(value, str):
-        return b"\x08\x01\x10\x00" + _delimited(b"\x1a", value.encode())
+        return b"\x08\x01\x10\x00" + delimited(3, value.encode())
     return b"\x08\x00\x10" + varint(value) + b"\x1a\x00"
 
 

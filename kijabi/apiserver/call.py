@@ -11,8 +11,9 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from kijabi.api import codec
+from kijabi.api import codec, protobuf
 from kijabi.api.custom import Custom
+from kijabi.api.meta import Status, TypeMeta
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct
 from kijabi.apiserver import body as bodies
@@ -126,12 +127,17 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
 
 def encode(media: Media, obj: Any, status: int = 200) -> Response:
     """A Struct, or a Status in wire form, as a whole answer in a negotiated form."""
-    data = codec.encode(obj) if isinstance(obj, Struct) else msgspec.json.encode(obj)
+    if media.type == negotiate.PROTOBUF:
+        data = protobuf.encode_unknown(obj) if isinstance(obj, TypeMeta) else protobuf.encode_wire(Status, obj)
+    else:
+        data = codec.encode(obj) if isinstance(obj, Struct) else msgspec.json.encode(obj)
     return encoded(media, data, status)
 
 
 def encoded(media: Media, data: bytes, status: int = 200) -> Response:
-    """JSON bytes as a whole answer in a negotiated form (YAML is made from them)."""
+    """Bytes as a whole answer in a negotiated form: protobuf, or JSON, from which YAML is made."""
+    if media.type == negotiate.PROTOBUF:
+        return Response(status=status, headers={"Content-Type": negotiate.PROTOBUF}, body=data)
     if media.type == negotiate.YAML:
         import yaml  # hardly a client asks for it
 

@@ -17,12 +17,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from kijabi.api import codec
+from kijabi.api.apidiscovery.apigroupdiscovery import APIGroupDiscoveryList
 from kijabi.api.custom import Custom
+from kijabi.api.groups import APIGroup, APIGroupList, APIResourceList, APIVersions
+from kijabi.api.meta import TypeMeta
 from kijabi.api.resource import Resource
 from kijabi.apiserver import negotiate
 from kijabi.apiserver.aggregation import ranks
 from kijabi.apiserver.aggregation.ranks import Rank
+from kijabi.apiserver.call import encode, encoded
 from kijabi.apiserver.document import Document
+from kijabi.apiserver.negotiate import Media
 from kijabi.apiserver.routes import Routes, Served
 from kijabi.client.transport import Request, Response
 
@@ -86,14 +92,13 @@ class Discovery:
         if path in ("/api", "/apis"):
             media = negotiate.output(request, "discovery")
             if media.convert:
-                return await self._all_at_once(request, path, media.version)
+                return await self._all_at_once(request, path, media)
         else:
             media = negotiate.output(request, "plain")
         body = self._document(path)
         if body is None:
             return None
-        response = Response(headers={"Content-Type": negotiate.JSON}, body=body)
-        return negotiate.finish(request, response, media.pretty)
+        return negotiate.finish(request, _written(media, path, body), media.pretty)
 
     def paths(self) -> list[str]:
         """Every path that has a document."""
@@ -174,7 +179,8 @@ class Discovery:
 
     # Aggregated
 
-    async def _all_at_once(self, request: Request, path: str, version: str) -> Response:
+    async def _all_at_once(self, request: Request, path: str, media: Media) -> Response:
+        version = media.version
         found = self._aggregated.get((path, version))
         if found is None:
             groups = {"": ["v1"]} if path == "/api" else self.groups()
@@ -182,7 +188,9 @@ class Discovery:
             head = b'{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/%b"' % version.encode()
             found = Document(b'%b,"metadata":{},"items":[%b]}' % (head, items))
             self._aggregated[path, version] = found
-        kind = f"{negotiate.JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+        if media.type != negotiate.JSON:  # which nobody has been seen to ask for
+            found = Document(in_form(media, APIGroupDiscoveryList, found.body).body, found.digest)
+        kind = f"{media.type};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
         return await found.respond(request, {"Content-Type": kind, "Vary": "Accept", "Cache-Control": "public"})
 
     def _version(self, group: str, version: str) -> dict[str, Any]:
@@ -192,6 +200,30 @@ class Discovery:
             return {"version": version, "resources": list(foreign.resources), "freshness": freshness}
         resources = [_entry(each) for each in _sorted(self.routes.versions[group, version])]
         return {"version": version, "resources": resources, "freshness": "Current"}
+
+
+def _written(media: Media, path: str, body: bytes) -> Response:
+    """One of the older documents in the form that the client accepts."""
+    cls: type[TypeMeta]
+    match path.split("/")[1:]:
+        case ["api"]:
+            cls = APIVersions
+        case ["apis"]:
+            cls = APIGroupList
+        case ["apis", _]:
+            cls = APIGroup
+        case _:
+            cls = APIResourceList
+    return in_form(media, cls, body)
+
+
+def in_form(media: Media, cls: type[TypeMeta], body: bytes) -> Response:
+    """A document, given as JSON, as an answer in the form that the client accepts."""
+    if media.type != negotiate.PROTOBUF:
+        return encoded(media, body)
+    obj = codec.decode(cls, body)
+    obj.apiVersion = obj.apiVersion or "v1"
+    return encode(media, obj)
 
 
 def _path(group: str, version: str) -> str:

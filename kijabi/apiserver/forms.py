@@ -17,7 +17,8 @@ from kijabi.api import codec
 from kijabi.api.custom import Custom
 from kijabi.api.resource import Resource
 from kijabi.apiserver import table
-from kijabi.apiserver.negotiate import JSON, Media
+from kijabi.apiserver.framing import json_event
+from kijabi.apiserver.negotiate import JSON, PROTOBUF, Media
 from kijabi.apiserver.watchcache import Item
 
 _encode = msgspec.json.Encoder().encode
@@ -74,10 +75,6 @@ def assemble(form: Form, items: Iterable[Item], meta: dict[str, Any]) -> bytes:
     return b"%b%b%b" % (head, glue.join(parts), tail)
 
 
-def _event(kind: str, body: bytes) -> bytes:
-    return b'{"type":"%b","object":%b}\n' % (kind.encode(), body)
-
-
 def _bookmark_meta(revision: int, initial_end: bool) -> dict[str, Any]:
     meta: dict[str, Any] = {"resourceVersion": str(revision)}
     if initial_end:
@@ -107,6 +104,7 @@ class Whole(_Json):
         # Items leave out kind and apiVersion, as in typed Go lists; those of custom resources do not.
         self.item_head = self.head if issubclass(resource.type, Custom) else b'{"metadata":{"resourceVersion":"'
         self.ids = {"kind": resource.kind, "apiVersion": resource.api_version}
+        self.binary: Any = None  # the same in protobuf, once asked for
 
     def object(self, item: Item, revision: int) -> bytes:
         """See Form."""
@@ -124,7 +122,7 @@ class Whole(_Json):
 
     def bookmark(self, revision: int, initial_end: bool) -> bytes:
         """See Form."""
-        return _event("BOOKMARK", _encode({**self.ids, "metadata": _bookmark_meta(revision, initial_end)}))
+        return json_event("BOOKMARK", _encode({**self.ids, "metadata": _bookmark_meta(revision, initial_end)}))
 
     def elements(self, items: Iterable[Item]) -> list[bytes]:
         """See Form."""
@@ -151,7 +149,7 @@ class Viewed(Whole):
 
     def frame(self, kind: str, item: Item, revision: int, first: bool) -> bytes:
         """See Form."""
-        return _event(kind, self.object(item, revision))
+        return json_event(kind, self.object(item, revision))
 
     def elements(self, items: Iterable[Item]) -> list[bytes]:
         """See Form."""
@@ -187,11 +185,11 @@ class Partial(_Json):
 
     def frame(self, kind: str, item: Item, revision: int, first: bool) -> bytes:
         """See Form."""
-        return _event(kind, self.object(item, revision))
+        return json_event(kind, self.object(item, revision))
 
     def bookmark(self, revision: int, initial_end: bool) -> bytes:
         """See Form."""
-        return _event("BOOKMARK", _encode({**self.ids, "metadata": _bookmark_meta(revision, initial_end)}))
+        return json_event("BOOKMARK", _encode({**self.ids, "metadata": _bookmark_meta(revision, initial_end)}))
 
     def elements(self, items: Iterable[Item]) -> list[bytes]:
         """See Form."""
@@ -241,11 +239,11 @@ class Rows(_Json):
     def frame(self, kind: str, item: Item, revision: int, first: bool) -> bytes:
         """See Form. Only the first event of a watch carries the column definitions."""
         row = self._row(item, revision)
-        return _event(kind, self._table(row, {"resourceVersion": str(revision)}, columns=first))
+        return json_event(kind, self._table(row, {"resourceVersion": str(revision)}, columns=first))
 
     def bookmark(self, revision: int, initial_end: bool) -> bytes:
         """See Form."""
-        return _event("BOOKMARK", self._table(b"", _bookmark_meta(revision, initial_end)))
+        return json_event("BOOKMARK", self._table(b"", _bookmark_meta(revision, initial_end)))
 
     def elements(self, items: Iterable[Item]) -> list[bytes]:
         """See Form."""
@@ -258,6 +256,10 @@ class Rows(_Json):
 
 def pick(resource: Resource, whole: Whole, media: Media, include: str) -> Form:
     """The form that a client negotiated. include: its `includeObject` parameter, for tables."""
+    if media.type == PROTOBUF:
+        from kijabi.apiserver import forms_binary  # Go's clients ask for it
+
+        return forms_binary.pick(resource, whole, media)
     if media.convert == "Table":
         return Rows(resource, media.version, include, whole)
     if media.convert:

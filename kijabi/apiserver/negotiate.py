@@ -18,8 +18,8 @@ from kijabi.client.transport import Request, Response
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-SUPPORTED = (JSON, YAML, PROTOBUF)  # of bodies that are read
-WRITTEN = (JSON, YAML)  # every client that sends protobuf takes JSON for an answer
+SUPPORTED = (JSON, YAML, PROTOBUF)
+STREAMED = (JSON, PROTOBUF)  # of watches: events in YAML could not be told apart
 PATCHES = (
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -32,7 +32,8 @@ GZIP_THRESHOLD = 128 * 1024  # bytes; smaller bodies go as they are (k8s.io/apis
 _META_VERSIONS = ("v1", "v1beta1")
 _BROWSERS = ("curl", "Wget", "Mozilla/5.0")
 
-Endpoint = Literal["resource", "plain", "discovery", "version"]
+# What answers: a stored resource, a custom one (no protobuf but of its metadata), aggregated discovery, anything else.
+Endpoint = Literal["resource", "custom", "discovery", "plain"]
 
 
 class Media(NamedTuple):
@@ -87,7 +88,7 @@ def _negotiate(header: str, endpoint: Endpoint) -> Media | None:
     if not header:
         return Media()
     for clause in parse_accept(header):
-        for supported in WRITTEN:
+        for supported in SUPPORTED:
             kind, _, sub = supported.partition("/")
             if clause.type not in (kind, "*") or clause.subtype not in (sub, "*"):
                 continue
@@ -104,23 +105,30 @@ def _allowed(media: str, params: dict[str, str], endpoint: Endpoint) -> Media | 
     pretty = params.get("pretty") == "1"
     kind = params.get("as", "")
     if not (kind or params.get("g") or params.get("v")):
-        return Media(media, pretty=pretty)
+        return Media(media, pretty=pretty) if media != PROTOBUF or endpoint != "custom" else None
     group, version = params.get("g", ""), params.get("v", "")
     if endpoint == "discovery":
         wanted = kind == "APIGroupDiscoveryList" and group == "apidiscovery.k8s.io"
-        known = wanted and version in ("v2", "v2beta1") and media == JSON
-        return Media(media, kind, version, pretty) if known else None
-    if endpoint != "resource" or group != "meta.k8s.io" or version not in _META_VERSIONS:
+        return Media(media, kind, version, pretty) if wanted and version in ("v2", "v2beta1") else None
+    if endpoint == "plain" or group != "meta.k8s.io" or version not in _META_VERSIONS:
         return None
-    known = kind in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
-    return Media(media, kind, version, pretty) if known else None
+    if kind == "Table":
+        return Media(media, kind, version, pretty) if media != PROTOBUF else None
+    return Media(media, kind, version, pretty) if kind in ("PartialObjectMetadata", "PartialObjectMetadataList") else None
 
 
-def output(request: Request, endpoint: Endpoint = "resource") -> Media:
-    """The form to answer in. Raises NotAcceptable when the client accepts none that there is."""
+def output(request: Request, endpoint: Endpoint = "resource", *, stream: bool = False) -> Media:
+    """The form to answer in; stream: of a watch. Raises NotAcceptable when the client accepts none that there is."""
     media = _negotiate(request.headers.get("accept", ""), endpoint)
-    if media is None:
-        raise NotAcceptable(f"only the following media types are accepted: {', '.join(WRITTEN)}")
+    if media is None or (stream and media.type not in STREAMED):
+        there = [f"{each};stream=watch" for each in STREAMED] if stream and media is not None else SUPPORTED
+        raise NotAcceptable(f"only the following media types are accepted: {', '.join(there)}")
+    return media._replace(pretty=True) if not media.pretty and wants_pretty(request) else media
+
+
+def of_failure(request: Request) -> Media:
+    """The form to tell a failure in: one that the client accepts, or JSON."""
+    media = _negotiate(request.headers.get("accept", ""), "plain") or Media()
     return media._replace(pretty=True) if not media.pretty and wants_pretty(request) else media
 
 

@@ -14,16 +14,15 @@ import msgspec
 
 from kijabi.api import codec, status, validation
 from kijabi.apiserver import body as bodies
-from kijabi.apiserver import options, table
+from kijabi.apiserver import framing, options, table
 from kijabi.apiserver.attributes import Answer
 from kijabi.apiserver.call import Call, encoded
 from kijabi.apiserver.forms import Form, pick
 from kijabi.apiserver.listing import Found, Listing
-from kijabi.apiserver.negotiate import JSON
 from kijabi.apiserver.options import ListOptions
 from kijabi.apiserver.routes import Served
 from kijabi.apiserver.turns import Turns
-from kijabi.apiserver.watch import Selection, WatchAnswer, Watcher, error_frame
+from kijabi.apiserver.watch import Selection, WatchAnswer, Watcher
 from kijabi.apiserver.watchcache import Cache, Caches, Item
 from kijabi.base.errors import BadRequest, Expired, MethodNotAllowed, NotAcceptable
 from kijabi.client.transport import Response
@@ -93,7 +92,7 @@ class Reading:
 
     def _form(self, call: Call, served: Served) -> Form:
         include = call.request.param("includeObject")
-        if include not in table.INCLUDE:
+        if call.media.convert == "Table" and include not in table.INCLUDE:
             text = "must be 'Metadata', 'Object', 'None', or empty"
             error = validation.invalid("includeObject", include, text)
             raise status.invalid("TableOptions.meta.k8s.io", "", [error])
@@ -233,13 +232,14 @@ class Reading:
         self._check_version(wanted.version)
         progress = served.view or self.caches
         watcher = Watcher(cache, selection, form, lambda: progress.revision)
+        headers = {"Content-Type": framing.content_type(form.media)}
         if wanted.version and not wanted.initial_events:
             try:
                 self._resume(cache, watcher, wanted.version)
             except Expired as expired:  # told in the stream, as everything is that goes wrong with a watch
-                watcher.push(error_frame(status.to_wire(expired)))
+                watcher.push(framing.error_event(form.media, status.to_wire(expired)))
                 watcher.close()
-                return WatchAnswer(watcher=watcher, headers={"Content-Type": JSON})
+                return WatchAnswer(watcher=watcher, headers=headers)
         elif wanted.initial_events is False:
             watcher.seen = current
         else:
@@ -249,7 +249,7 @@ class Reading:
         watcher.schedule(float(wanted.timeout), wanted.bookmarks)
         if served.view is not None and served.view.ended:
             watcher.close()
-        return WatchAnswer(watcher=watcher, headers={"Content-Type": JSON})
+        return WatchAnswer(watcher=watcher, headers=headers)
 
     def _resume(self, cache: Cache, watcher: Watcher, after: int) -> None:
         """Offer the history since a revision, that point excluded."""

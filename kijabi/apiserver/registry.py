@@ -22,6 +22,7 @@ from kijabi.apiserver.deletion import Deletion
 from kijabi.apiserver.denial import forbidden
 from kijabi.apiserver.forms import pick
 from kijabi.apiserver.managedfields import FieldManager, guard, settle_times
+from kijabi.apiserver.negotiate import PROTOBUF
 from kijabi.apiserver.routes import Served
 from kijabi.apiserver.storage import Changed, Reservation, Storage, Stored, refuse_new
 from kijabi.apiserver.strategy import check_for, prepare_for, prepare_new
@@ -279,7 +280,7 @@ class Registry:
         if served.view is not None and not stored.shown:
             shown = await self.shown(served, item_of(stored))
             stored = Stored(shown.obj, shown.value, shown.revision)
-        if not media.convert and not served.viewed:
+        if not media.convert and not served.viewed and media.type != PROTOBUF:
             data = served.whole.wire(stored.value, stored.revision)
         else:
             item = item_of(stored)

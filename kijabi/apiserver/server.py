@@ -12,8 +12,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from kijabi.api import status
 from kijabi.api.apiregistration.apiservice import APIService
 from kijabi.api.resource import Subresource
@@ -111,20 +109,20 @@ class ApiServer:
         except NotStored:
             answer = denial.failed(request, "failed to store audit event")
         except ApiError as error:
-            answer = failure(error)
+            answer = failure(error, request)
         except StoreClosed as error:
-            answer = failure(status.service_unavailable(str(error)))
+            answer = failure(status.service_unavailable(str(error)), request)
         except RecursionError:
-            answer = failure(BadRequest("the request nests too deep"))
+            answer = failure(BadRequest("the request nests too deep"), request)
         except KijabiError as error:
             log.warning("%s %s failed: %s", request.method, request.path, error)
-            answer = failure(status.internal(str(error)))
+            answer = failure(status.internal(str(error)), request)
         except Exception as error:  # the last line: one request's failure is not the server's
             log.exception("%s %s panicked", request.method, request.path)
             if record is not None:
                 record.panicked(error)
             reason = f"This request caused apiserver to panic: {type(error).__name__}. Look in the logs for details."
-            answer = failure(InternalError(reason))
+            answer = failure(InternalError(reason), request)
         headers = answer.headers
         headers["Audit-Id"] = self._audit_id(request) if record is None else record.audit_id
         headers.setdefault("Cache-Control", "no-cache, private")
@@ -211,7 +209,9 @@ class ApiServer:
             stored = sub.type is served.resource.type or sub.name == "scale"
         else:
             stored = "list" in served.resource.verbs
-        call.media = negotiate.output(request, "resource" if stored else "plain")
+        whole_custom = served.resource.custom and (sub is None or sub.name != "scale")
+        endpoint: negotiate.Endpoint = "plain" if not stored else "custom" if whole_custom else "resource"
+        call.media = negotiate.output(request, endpoint, stream=info.verb == "watch")
         applies = False
         if info.verb == "patch":  # an unknown kind of patch is refused before its options are read
             applies = patching.patch_type(call) == negotiate.APPLY_PATCH
@@ -233,7 +233,7 @@ class ApiServer:
         if isinstance(answer, Response):
             negotiate.finish(request, answer, call.media.pretty)
         elif isinstance(answer, WatchAnswer) and request.headers.get("upgrade", "").lower() == "websocket":
-            return stream_answer(request, answer.events(), text=True)
+            return stream_answer(request, answer.events(), text=call.media.type == negotiate.JSON)
         return answer
 
     def _place(self, request: Request, served: Served, info: RequestInfo) -> Subresource | None:
@@ -329,17 +329,18 @@ def deadline(request: Request) -> float:
     return min(asked, REQUEST_TIMEOUT) if asked > 0 else REQUEST_TIMEOUT
 
 
-def failure(error: ApiError) -> Response:
-    """An error as a Status."""
+def failure(error: ApiError, request: Request | None = None) -> Response:
+    """An error as a Status, in a form that the client accepts if there is one; without a request in JSON."""
     wire: dict[str, Any] = status.to_wire(error)
     if isinstance(error, ContinueExpired):
         wire["metadata"] = {"continue": error.token}
-    headers = {"Content-Type": negotiate.JSON}
+    media = negotiate.of_failure(request) if request is not None else negotiate.Media()
+    answer = encode(media, wire, error.code)
     if error.retry_after:
-        headers["Retry-After"] = str(error.retry_after)
+        answer.headers["Retry-After"] = str(error.retry_after)
     if error.code in (403, 500):
-        headers["X-Content-Type-Options"] = "nosniff"
-    return Response(status=error.code, headers=headers, body=msgspec.json.encode(wire))
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+    return negotiate.finish(request, answer, media.pretty) if request is not None else answer
 
 
 def not_found_page() -> Response:

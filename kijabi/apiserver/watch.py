@@ -18,6 +18,7 @@ import msgspec
 
 from kijabi.api.resource import Resource
 from kijabi.api.selector import FieldSelector, Selector
+from kijabi.apiserver import framing
 from kijabi.base import rand
 
 if TYPE_CHECKING:
@@ -258,13 +259,13 @@ class WatchAnswer(msgspec.Struct, kw_only=True):
     status: int = 200
     headers: dict[str, str] = msgspec.field(default_factory=dict)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self, limit: int = CHUNK) -> AsyncIterator[bytes]:
         """Events as they come, several at once if they wait, until the watch ends."""
         wake = asyncio.Event()
         self.watcher.ready = wake.set
         try:
             while True:
-                data = self.watcher.take()
+                data = self.watcher.take(limit)
                 if data:
                     yield data
                 elif self.watcher.more:
@@ -278,12 +279,7 @@ class WatchAnswer(msgspec.Struct, kw_only=True):
             self.watcher.close()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """As `chunks`, one event at a time."""
-        async for data in self.chunks():
-            for line in data.splitlines(keepends=True):
-                yield line
-
-
-def error_frame(status: dict[str, Any]) -> bytes:
-    """The ERROR event that ends a watch which cannot go on."""
-    return msgspec.json.encode({"type": "ERROR", "object": status}) + b"\n"
+        """As `chunks`, one event at a time, without what tells one from the next in a stream of bytes."""
+        media = self.watcher.form.media
+        async for data in self.chunks(1):
+            yield framing.alone(media, data)

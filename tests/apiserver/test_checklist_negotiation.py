@@ -32,7 +32,7 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
         ("text/html, */*", 200, "application/json"),
         ("text/html", 406, "application/json"),
         ("application/cbor", 406, "application/json"),
-        ("application/vnd.kubernetes.protobuf,application/json", 200, "application/json"),
+        ("application/vnd.kubernetes.protobuf,application/json", 200, "application/vnd.kubernetes.protobuf"),
         ("application/yaml", 200, "application/yaml"),
         ("application/json, application/yaml", 200, "application/json"),
         ("application/json;q=0.1, application/yaml", 200, "application/yaml"),

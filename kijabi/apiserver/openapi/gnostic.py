@@ -13,15 +13,10 @@ from typing import Any
 
 import msgspec
 
-from kijabi.api.protobuf_write import varint
+from kijabi.api.protobuf_write import delimited, varint
 
 Writer = Callable[[Any], bytes]
 Members = Mapping[str, tuple[int, Writer]]
-
-
-def delimited(number: int, body: bytes) -> bytes:
-    """A member that is text, bytes or a message."""
-    return varint(number << 3 | 2) + varint(len(body)) + body
 
 
 def document(swagger: str, info: Mapping[str, str], paths: bytes, definitions: bytes) -> bytes:
