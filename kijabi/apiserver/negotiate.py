@@ -30,6 +30,7 @@ APPLY_PATCH = "application/apply-patch+yaml"  # its CBOR twin is alpha: clients 
 MAX_ACCEPT = 4096  # characters of an Accept header that are looked at
 GZIP_THRESHOLD = 128 * 1024  # bytes; smaller bodies go as they are (k8s.io/apiserver responsewriters)
 _META_VERSIONS = ("v1", "v1beta1")
+_PARTIAL = ("PartialObjectMetadata", "PartialObjectMetadataList")
 _BROWSERS = ("curl", "Wget", "Mozilla/5.0")
 
 # What answers: a stored resource, a custom one (no protobuf but of its metadata), aggregated discovery, anything else.
@@ -112,9 +113,8 @@ def _allowed(media: str, params: dict[str, str], endpoint: Endpoint) -> Media | 
         return Media(media, kind, version, pretty) if wanted and version in ("v2", "v2beta1") else None
     if endpoint == "plain" or group != "meta.k8s.io" or version not in _META_VERSIONS:
         return None
-    if kind == "Table":
-        return Media(media, kind, version, pretty) if media != PROTOBUF else None
-    return Media(media, kind, version, pretty) if kind in ("PartialObjectMetadata", "PartialObjectMetadataList") else None
+    known = kind in _PARTIAL or (kind == "Table" and media != PROTOBUF)
+    return Media(media, kind, version, pretty) if known else None
 
 
 def output(request: Request, endpoint: Endpoint = "resource", *, stream: bool = False) -> Media:
