@@ -1,4 +1,7 @@
-"""`python -m benchmarks [NAME …]`: run the benchmarks one after the other; without names all of them."""
+"""`python -m benchmarks [NAME …]`: run the benchmarks one after the other; without names all of them.
+
+What begins with a dash is for the benchmark itself (`upstream --large`).
+"""
 
 from __future__ import annotations
 
@@ -19,4 +22,4 @@ def main(wanted: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main([word for word in sys.argv[1:] if not word.startswith("-")])
