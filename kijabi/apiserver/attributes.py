@@ -23,11 +23,21 @@ Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 MAX_AUDIT_ANNOTATIONS = 256  # of one request; more are left out
 
 
+class Presence:
+    """Whether somebody is still at the other end of a connection, for whom there is something to be done."""
+
+    __slots__ = ("gone",)
+
+    def __init__(self) -> None:
+        self.gone = False
+
+
 class Peer(msgspec.Struct, frozen=True):
     """The other end of the connection: its certificate (DER, verified by TLS; or None) and address."""
 
     cert_der: bytes | None = None
     address: str = ""
+    presence: Presence = msgspec.field(default_factory=Presence)
 
 
 class UserInfo(msgspec.Struct, frozen=True):

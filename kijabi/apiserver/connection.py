@@ -340,6 +340,7 @@ class Connection(asyncio.Protocol):
         if self.closed:
             return
         self.closed = self._deaf = True
+        self.peer.presence.gone = tell
         self._waiting.clear()
         self._site.connections.discard(self)
         del self._parser  # it holds this object's methods

@@ -121,7 +121,8 @@ class Watcher:
         self.ended = False
         self.slow = False
         self.ready: Callable[[], None] | None = None
-        self.closed: Callable[[], None] | None = None  # who wants to know of the end
+        self.begun: Callable[[], None] | None = None  # told when the initial state has been taken, or never will be
+        self.closed: list[Callable[[], None]] = []  # who want to know of the end
         self._timers: list[asyncio.TimerHandle] = []
 
     # In: from the cache
@@ -198,7 +199,7 @@ class Watcher:
                 size += len(frame)
                 if size >= limit or not frame:
                     return b"".join(taken)
-            self.initial = None
+            self._initial_over()
         frames = self.frames
         while frames and size < limit:
             frame = frames.popleft()
@@ -246,10 +247,14 @@ class Watcher:
         for timer in self._timers:
             timer.cancel()
         self.cache.detach(self)
-        if self.ready is not None:
-            self.ready()
-        if self.closed is not None:
-            self.closed()
+        for told in (self.ready, self.begun, *self.closed):
+            if told is not None:
+                told()
+
+    def _initial_over(self) -> None:
+        self.initial = None
+        if self.begun is not None:
+            self.begun()
 
 
 class WatchAnswer(msgspec.Struct, kw_only=True):

@@ -47,6 +47,7 @@ TRUNCATED = "...TRUNCATED"
 MAX_RECORDED = 64 * 1024 * 1024  # bytes of an answer; longer ones are recorded without it
 SLOW = 0.5  # seconds; slower requests are recorded with what took them so long
 _AUTHORIZATION = "authorization.k8s.io/"
+_OPTIONS_VERSION = "meta.k8s.io/__internal"  # under which upstream records DeleteOptions
 _LATENCY = "apiserver.latency.k8s.io/"
 _REQUEST_ONLY = "patch.webhook.admission.k8s.io/"  # annotations that hold pieces of the object
 _STREAMS = frozenset(("attach", "exec", "proxy", "log", "portforward"))
@@ -150,7 +151,8 @@ class Record:
     def options(self, wanted: DeleteOptions) -> None:
         """The options in the body of a deletion."""
         if self.event is not None and self.event.level != "Metadata":
-            self.event.requestObject = msgspec.Raw(codec.encode(wanted))
+            options = msgspec.structs.replace(wanted, kind="DeleteOptions", apiVersion=_OPTIONS_VERSION)
+            self.event.requestObject = msgspec.Raw(codec.encode(options))
 
     def patch(self) -> None:
         """The request is a patch."""
@@ -195,7 +197,7 @@ class Record:
         elif isinstance(answer, UpgradeAnswer):
             answer.serve = _serving(answer.serve, self._ended)
         else:
-            answer.watcher.closed = self._ended
+            answer.watcher.closed.append(self._ended)
 
     def _sent_all(self, answer: StreamAnswer, event: Event) -> Callable[[bytes], None]:
         def take(body: bytes) -> None:
@@ -220,7 +222,8 @@ class Record:
 
     def _note(self, answer: Response, event: Event) -> None:
         event.responseStatus = objects.status(answer)
-        if event.level == "RequestResponse":
+        negotiated = event.objectRef is not None or event.requestURI.startswith("/api") or answer.status >= 400
+        if event.level == "RequestResponse" and negotiated:
             event.responseObject = objects.response(answer, self.bare)
 
     def _ended(self) -> None:
@@ -273,8 +276,8 @@ class Record:
         found = self.annotations
         total = clock.wall() - self._since
         if self._latencies and total > SLOW:
-            slow = {_LATENCY + layer: gotext.duration(seconds) for layer, seconds in self._latencies.items()}
-            found = {**found, **slow, f"{_LATENCY}total": gotext.duration(total)}
+            took = {layer: seconds for layer, seconds in {**self._latencies, "total": total}.items() if seconds > 0}
+            found = {**found, **{_LATENCY + layer: gotext.precise_duration(took[layer]) for layer in took}}
         if level == "Metadata" and any(key.startswith(_REQUEST_ONLY) for key in found):
             found = {key: value for key, value in found.items() if not key.startswith(_REQUEST_ONLY)}
         return found
