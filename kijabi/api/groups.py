@@ -58,7 +58,7 @@ class APIResource(Struct):
     group: Annotated[str, Tag(8)] = ""
     version: Annotated[str, Tag(9)] = ""
     kind: Annotated[str, Tag(3, required=True)] = field(default_factory=str)
-    verbs: Annotated[tuple[str, ...], Tag(4, required=True)] = field(default_factory=empty_list)
+    verbs: Annotated[tuple[str, ...], Tag(4, required=True, message="list")] = field(default_factory=empty_list)
     shortNames: Annotated[tuple[str, ...], Tag(5, listType="atomic")] = ()
     categories: Annotated[tuple[str, ...], Tag(7, listType="atomic")] = ()
     storageVersionHash: Annotated[str, Tag(10)] = ""

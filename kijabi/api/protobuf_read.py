@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from kijabi.api import codec
+from kijabi.api import codec, gotext
 from kijabi.api.meta import ManagedFieldsEntry, MicroTime, Time
 from kijabi.api.protobuf_wire import BYTES, EPOCH, FIXED32, FIXED64, VARINT, Malformed, is_managed, union_numbers
 from kijabi.api.quantity import Quantity
@@ -135,6 +135,9 @@ def _fill(table: _Table, cls: type[Struct]) -> None:
         shape, name = field.shape, field.attribute
         if is_managed(field):
             table[_key(number, BYTES)] = (_MANAGED, name, reader(ManagedFieldsEntry))
+        elif field.tag.message:
+            convert_message = _read_duration if field.tag.message == "duration" else _value_reader(shape)
+            table[_key(number, BYTES)] = (_ONE, name, convert_message)
         elif shape.kind == "list" and shape.item is not None:
             if shape.item.kind in _NUMBERS:
                 wire, convert = _NUMBERS[shape.item.kind]
@@ -277,6 +280,15 @@ def _read_time(data: bytes, at: int, end: int) -> Time:
 
 def _read_micro_time(data: bytes, at: int, end: int) -> MicroTime:
     return _micro_time(data[at:end])
+
+
+def _read_duration(data: bytes, at: int, end: int) -> str:
+    """A duration's message holds nanoseconds as field 1."""
+    nanos = 0
+    for field, wire, start, _ in _parts(data, at, end):
+        if field == 1 and wire == VARINT:
+            nanos = _int64(data, start)[0]
+    return gotext.duration(nanos / 1e9)
 
 
 def _read_int_or_string(data: bytes, at: int, end: int) -> int | str:

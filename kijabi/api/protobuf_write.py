@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from kijabi.api import codec
+from kijabi.api import codec, duration
 from kijabi.api.meta import ManagedFieldsEntry, MicroTime, Time
 from kijabi.api.protobuf_wire import BYTES, EPOCH, NUMBERS, VARINT, is_managed, union_numbers
 from kijabi.api.shape import Field, Shape, fields, inline_bases
@@ -53,6 +53,11 @@ def _field_lines(names: dict[str, Any], field: Field) -> list[str]:
     if is_managed(field):
         entry = _always(number, writer(ManagedFieldsEntry))
         names[f"w{number}"] = lambda raw: b"".join(map(entry, codec.parse_managed(raw)))
+        return [f"  out.append(w{number}(v))"]
+    if field.tag.message:
+        names[f"w{number}"] = _always(
+            number, _write_duration if field.tag.message == "duration" else _value_writer(shape)
+        )
         return [f"  out.append(w{number}(v))"]
     if shape.kind == "list" and shape.item is not None and (shape.item.struct or shape.item.kind == "string"):
         return ["  for x in v:", *_lines(names, "x", number, shape.item, indent="   ")]
@@ -174,6 +179,10 @@ def _write_moment(value: Time | MicroTime) -> bytes:
     since = value.datetime() - EPOCH
     seconds = since.days * 86400 + since.seconds
     return b"\x08" + varint(seconds) + b"\x10" + varint(since.microseconds * 1000)
+
+
+def _write_duration(value: str) -> bytes:
+    return b"\x08" + varint(round(duration.parse(value) * 1e9))
 
 
 def _write_int_or_string(value: int | str) -> bytes:

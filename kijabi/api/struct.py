@@ -38,7 +38,8 @@ class Tag(msgspec.Struct, frozen=True, array_like=True):
     or `granular`, where this field departs from its type. strategy/mergeKey: strategic-merge patch (`merge`,
     `retainKeys`, `replace`, `merge,retainKeys`).
     required: clients must give it. default: the value that the API documents as default.
-    gate: the feature gate behind it.
+    gate: the feature gate behind it. message: what it is in protobuf where that is not what it seems: `list`, a message
+    that holds the list; `duration`, a message that holds the nanoseconds of the text.
     """
 
     number: int = 0
@@ -51,6 +52,7 @@ class Tag(msgspec.Struct, frozen=True, array_like=True):
     required: bool = False
     default: Any = None
     gate: str = ""
+    message: Literal["", "list", "duration"] = ""
 
 
 def empty_list() -> tuple[Any, ...]:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from kijabi.api import codec, yamltext
+from kijabi.api import codec, duration, yamltext
 from kijabi.api.gotext import quote
 from kijabi.api.struct import Struct
-from kijabi.apiserver import duration
 from kijabi.base.errors import BadRequest, ConfigError
 
 GROUP = "apiserver.config.k8s.io"

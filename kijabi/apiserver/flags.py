@@ -15,7 +15,7 @@ from typing import Any, NewType
 
 import msgspec
 
-from kijabi.apiserver import duration
+from kijabi.api import duration
 from kijabi.base.errors import ConfigError
 
 Seconds = NewType("Seconds", float)  # written as Go writes durations: 1h30m

@@ -12,10 +12,10 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from kijabi.api import status
+from kijabi.api import duration, status
 from kijabi.api.apiregistration.apiservice import APIService
 from kijabi.api.resource import Subresource
-from kijabi.apiserver import body, deletion, denial, duration, negotiate, options, patching, requestinfo
+from kijabi.apiserver import body, deletion, denial, negotiate, options, patching, requestinfo
 from kijabi.apiserver.aggregation.aggregator import Aggregator
 from kijabi.apiserver.attributes import (
     Authenticator,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from kijabi.apiserver import duration
+from kijabi.api import duration
 from kijabi.base.errors import ConfigError
 from kijabi.client.informer import Informers
 from kijabi.cmd import component

@@ -35,7 +35,10 @@ def sample(cls: type[Struct], chance: Random, depth: int = 0) -> dict[str, Any]:
         if not field.tag.number or depth > _DEEPEST or chance.random() * (1 + depth) > 0.8:
             continue
         managed = field.owner is ObjectMeta and name == "managedFields"
-        found[name] = _MANAGED if managed else _value(field.shape, chance, depth + 1)
+        if field.tag.message == "duration":
+            found[name] = chance.choice(["1m0s", "15.123s", "250ms"])
+        else:
+            found[name] = _MANAGED if managed else _value(field.shape, chance, depth + 1)
     return found
 
 

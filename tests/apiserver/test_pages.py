@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kijabi.api import catalog
+from kijabi.api.duration import parse as duration
 from kijabi.apiserver import negotiate
 from kijabi.apiserver.discovery import storage_hash
-from kijabi.apiserver.duration import parse as duration
 from kijabi.apiserver.negotiate import Media
 from kijabi.client.transport import Request, Response
 from tests.apiserver.world import TABLE, World, configmap

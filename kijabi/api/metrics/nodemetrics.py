@@ -17,7 +17,7 @@ class NodeMetrics(Object):
     """What a node used on average over the window that ends at the timestamp; memory: its working set then."""
 
     timestamp: Annotated[Time, Tag(2, required=True)] = field(default_factory=Time)
-    window: Annotated[str, Tag(3, required=True)] = field(default_factory=str)
+    window: Annotated[str, Tag(3, required=True, message="duration")] = field(default_factory=str)
     usage: Annotated[dict[str, Quantity], Tag(4, required=True)] = field(default_factory=dict)
 
 

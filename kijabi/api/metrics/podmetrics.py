@@ -25,7 +25,7 @@ class PodMetrics(Object):
     """What a pod used on average over the window that ends at the timestamp; memory: its working set then."""
 
     timestamp: Annotated[Time, Tag(2, required=True)] = field(default_factory=Time)
-    window: Annotated[str, Tag(3, required=True)] = field(default_factory=str)
+    window: Annotated[str, Tag(3, required=True, message="duration")] = field(default_factory=str)
     containers: Annotated[
         tuple[ContainerMetrics, ...],
         Tag(4, listType="atomic", required=True),

@@ -1,6 +1,7 @@
 """Go's durations as text: `32s`, `1m30s`, `1.5h`.
 
-`server.py` reads `?timeout=` with it. The grammar is that of Go's time.ParseDuration, errors included.
+The API server reads `?timeout=` with it, `protobuf_write.py` what becomes a number of nanoseconds. The grammar is that
+of Go's time.ParseDuration, errors included.
 """
 
 from __future__ import annotations
