@@ -39,6 +39,9 @@ _SIGNS: dict[str, Operator] = {
 _WORDS: dict[str, Operator] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 
 
+Test = Callable[[Mapping[str, str]], bool]
+
+
 class Requirement(msgspec.Struct, frozen=True):
     """One condition on one label. Build with `requirement`, which checks it."""
 
@@ -63,6 +66,24 @@ class Requirement(msgspec.Struct, frozen=True):
                 if have is None or bound is None:
                     return False
                 return have > bound if self.operator == "gt" else have < bound
+
+    def test(self) -> Test:
+        """`matches` as a function of its own, for one that is asked about many objects."""
+        key, values = self.key, self.values
+        match self.operator:
+            case "=" | "==" | "in" if len(values) == 1:
+                (wanted,) = values
+                return lambda labels: labels.get(key) == wanted
+            case "=" | "==" | "in":
+                return lambda labels: labels.get(key) in values
+            case "!=" | "notin":
+                return lambda labels: labels.get(key) not in values
+            case "exists":
+                return lambda labels: key in labels
+            case "!":
+                return lambda labels: key not in labels
+            case _:
+                return self.matches
 
     def __str__(self) -> str:
         values = ",".join(sorted(self.values))
@@ -100,6 +121,13 @@ class Selector(msgspec.Struct, frozen=True):
         if self.nothing:
             return False
         return all(requirement.matches(labels) for requirement in self.requirements)
+
+    def test(self) -> Test:
+        """`matches` as a function of its own, for one that is asked about many objects."""
+        if self.nothing or not self.requirements:
+            return self.matches
+        first, *others = (requirement.test() for requirement in self.requirements)
+        return (lambda labels: first(labels) and all(test(labels) for test in others)) if others else first
 
     @property
     def everything(self) -> bool:

@@ -31,6 +31,7 @@ CHUNK = 64 * 1024  # bytes taken at once
 SKIPPED = 256  # objects that are not meant, after which somebody else has a turn
 BOOKMARK_SECONDS = 60.0
 LAST_BOOKMARK = 2.0  # seconds before the end of the watch
+_SPACE = "metadata.namespace"
 MIN_TIMEOUT = 1800.0  # seconds; without timeoutSeconds a watch lasts up to twice this, at random
 
 
@@ -59,7 +60,7 @@ class Selection:
             value = self.fields.exact(field)
             if value is not None:
                 return (field, value)
-        return ("metadata.namespace", self.namespace) if self.namespace else ("", "")
+        return (_SPACE, self.namespace) if self.namespace else ("", "")
 
     @property
     def everything(self) -> bool:
@@ -77,6 +78,9 @@ class Selection:
     @property
     def test(self) -> Callable[[Item], bool] | None:
         """What is left to test of the candidates that `of` gives; None: nothing."""
+        if self.labels is not None and self.predicate is None and self.bucket in (("", ""), (_SPACE, self.namespace)):
+            labels = self.labels.test()
+            return lambda item: labels(item.obj.metadata.labels)
         return None if self.everything else self.matches
 
     def of(self, cache: Cache, after: str = "") -> Iterator[Item]:

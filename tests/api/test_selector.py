@@ -54,7 +54,9 @@ MATCHES = [
 
 @pytest.mark.parametrize(("text", "labels", "expected"), MATCHES)
 def test_labels(text: str, labels: dict[str, str], expected: bool) -> None:
-    assert parse_labels(text).matches(labels) is expected
+    selector = parse_labels(text)
+    assert selector.matches(labels) is expected
+    assert selector.test()(labels) is expected
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ selectors = st.lists(terms, max_size=4).map(",".join)
 def test_printing_and_parsing_again_selects_the_same(text: str, have: dict[str, str]) -> None:
     selector = parse_labels(text)
     assert str(parse_labels(str(selector))) == str(selector)
-    assert parse_labels(str(selector)).matches(have) == selector.matches(have)
+    assert parse_labels(str(selector)).matches(have) == selector.matches(have) == selector.test()(have)
 
 
 @given(selectors, selectors, labels)
