@@ -143,6 +143,7 @@ class Listing:
             if parts and (size >= SLICE_BYTES or not more):
                 yield parts
                 parts, size = [], 0
+                await work.next()  # sending took its time as well
 
     async def _measured(self, form: Form, found: Found, work: Slice) -> tuple[int, list[bytes] | None, Found]:
         """How many bytes the elements have; these themselves, if they are few enough to keep; what they are made of."""

@@ -1,15 +1,21 @@
 """The law of list and watch: a list at R, and then the events after R, make the list of now.
 
-Whatever is selected, and however the watch began: at once, or later from the history.
+Whatever is selected, however the watch began, at once or later from the history, and though others write while a large
+list is on its way.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kijabi.apiserver import forms, listing
+from kijabi.apiserver.attributes import StreamAnswer
 from kijabi.testing.simloop import run
 from tests.apiserver.world import PARTIAL, Watching, World, running
 
@@ -90,3 +96,48 @@ async def scenario(steps: list[Any]) -> None:
 @given(steps=STEPS)
 def test_a_list_and_its_events_make_the_list_of_now(steps: list[Any]) -> None:
     run(scenario(steps))
+
+
+async def begun(world: World, url: str) -> AsyncIterator[bytes]:
+    """A list that is to be read bit by bit."""
+    answer = await world.ask("GET", url)
+    if isinstance(answer, StreamAnswer):
+        return answer.chunks
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield answer.body
+
+    return whole()
+
+
+async def slowly(steps: list[Any]) -> None:
+    """Each list is read a piece at a time, and after each piece somebody writes."""
+    async with running() as world:
+        await world.post("/api/v1/namespaces", {"metadata": {"name": "other"}})
+        reading: list[tuple[str, AsyncIterator[bytes], bytearray]] = []
+        for step in steps:
+            if step[0] == "look":
+                place = f"{url(step[1])}?{query(step[2], step[3])}"
+                reading.append((place, await begun(world, place), bytearray()))
+            else:
+                await write(world, step)
+            for _, chunks, body in reading:
+                body += await anext(chunks, b"")
+        for place, chunks, body in reading:
+            async for chunk in chunks:
+                body += chunk
+            listed = msgspec.json.decode(body)
+            version = listed["metadata"]["resourceVersion"]
+            later = await world.watch(f"{place}&watch=1&resourceVersion={version}")
+            now = state((await world.get(place)).body["items"])
+            assert replay(state(listed["items"]), await later.events()) == now
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=STEPS)
+def test_a_list_is_of_one_moment_though_others_write_while_it_is_sent(steps: list[Any]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listing, "SLICE_BYTES", 1)
+        patch.setattr(listing, "MAX_SENDING", 100)
+        patch.setattr(forms.Whole, "grain", 1)
+        run(slowly(steps))

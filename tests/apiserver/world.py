@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from kijabi.apiserver.app import App, Settings, open_to_all
-from kijabi.apiserver.attributes import Peer
+from kijabi.apiserver.attributes import Peer, StreamAnswer
 from kijabi.apiserver.watch import WatchAnswer
 from kijabi.client.transport import Request, Response
 from kijabi.store.interface import Store
@@ -68,8 +68,11 @@ class World:
         return await self.app.api.handle(request, Peer())
 
     async def call(self, method: str, url: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """A whole answer."""
+        """A whole answer; a large list is read to its end."""
         answer = await self.ask(method, url, body, headers)
+        if isinstance(answer, StreamAnswer):
+            data = b"".join([chunk async for chunk in answer.chunks])
+            answer = Response(status=answer.status, headers=answer.headers, body=data)
         assert isinstance(answer, Response), answer
         return Answer(answer)
 
