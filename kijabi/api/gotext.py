@@ -182,6 +182,21 @@ def display(value: Any) -> str:
     return str(value)
 
 
+def precise_duration(seconds: float) -> str:
+    """A duration as Go prints it with microsecond precision: `56µs`, `1.204ms`, `1.620066s`."""
+    micros = round(seconds * 1_000_000)
+    if micros < 1000:
+        return f"{micros}µs" if micros else "0s"
+    if micros < 1_000_000:
+        return f"{micros / 1000:.3f}".rstrip("0").rstrip(".") + "ms"
+    minutes, rest = divmod(micros, 60_000_000)
+    text = f"{rest / 1_000_000:.6f}".rstrip("0").rstrip(".")
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{text}s"
+    return f"{minutes}m{text}s" if minutes else f"{text}s"
+
+
 def duration(seconds: float) -> str:
     """A duration as Go prints it with millisecond precision: `0s`, `153ms`, `1.25s`, `1m3.2s`."""
     millis = round(seconds * 1000)

@@ -63,8 +63,8 @@ def read(call: Call) -> Patch:
         change = patch.bounded(msgspec.json.decode(data))
         if call.options.validation != "Ignore":
             problems = find_problems(kind, data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-        raise BadRequest(lead + (codec_slow.syntax_problem(data) or str(problem))) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise BadRequest("invalid JSON patch") from None
     wanted = list if kind == JSON_PATCH else dict
     if change is not None and not isinstance(change, wanted):
         into = "[]handlers.jsonPatchOp" if kind == JSON_PATCH else "map[string]interface {}"

@@ -32,9 +32,10 @@ from kijabi.apiserver.admission.matching import Candidates, Lazy, Selectors
 from kijabi.apiserver.admission.review import BadReview, Verdict
 from kijabi.apiserver.admission.rules import exempt
 from kijabi.apiserver.attributes import Attributes, Authorizer, Operation, Reader
+from kijabi.apiserver.audit import context
 from kijabi.apiserver.body import add_warning
 from kijabi.apiserver.webhooks.client import WebhookError, Webhooks
-from kijabi.base import rand
+from kijabi.base import clock, rand
 from kijabi.base.errors import ApiError, KijabiError
 
 if TYPE_CHECKING:
@@ -129,11 +130,14 @@ class Hooks(Generic[W]):
         uid = rand.uuid()
         asked = review.request(attrs, form.target)
         document = review.document(version, uid, asked, _raw(form.object), _raw(form.old))
+        started = clock.monotonic()
         try:
             answer = await self._client.post(spec.clientConfig, document, seconds(hook.spec.timeoutSeconds, attrs))
         except WebhookError as error:
             text = f"failed to call webhook: {error}" if error.called else str(error)
             raise CallFailed(spec.name, text) from error
+        finally:
+            context.spent("mutating-webhook" if mutating else "validating-webhook", clock.monotonic() - started)
         try:
             verdict = review.verdict(version, uid, answer, mutating=mutating)
         except BadReview as problem:

@@ -77,8 +77,10 @@ class TokenRequests:
         now = clock.wall()
         bound = self._bound(account, spec.boundObjectRef)
         seconds: int = spec.expirationSeconds
+        claims = self._claims(account, bound, spec.audiences, seconds, now)
+        call.audit_annotations["authentication.kubernetes.io/issued-credential-id"] = f"JTI={claims.jti}"
         request.status = TokenRequestStatus(
-            token=self._keys.sign(self._claims(account, bound, spec.audiences, seconds, now)),
+            token=self._keys.sign(claims),
             expirationTimestamp=Time.of(datetime.fromtimestamp(math.floor(now) + seconds, UTC)),
         )
         request.apiVersion, request.kind = "authentication.k8s.io/v1", "TokenRequest"
