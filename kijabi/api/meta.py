@@ -142,7 +142,10 @@ class ManagedFieldsEntry(Struct):
 
 
 class ObjectMeta(Struct):
-    """Name, identity, version, labels and owners of an object. managedFields: a JSON list, kept raw."""
+    """Name, identity, version, labels and owners of an object.
+
+    managedFields: a JSON list, kept raw.
+    """
 
     name: Annotated[str, Tag(1)] = ""
     generateName: Annotated[str, Tag(2)] = ""

@@ -93,6 +93,7 @@ class Schemas:
 
     def __init__(self, names: Names) -> None:
         self.names = names
+        self.texts = texts.Texts()
         self.found: dict[str, dict[str, Any]] = {}
         self._todo: list[tuple[type[Struct], dict[str, Any]]] = []  # types whose members are still to be described
 
@@ -169,13 +170,8 @@ class Schemas:
 
     def _member(self, cls: type[Struct], name: str, member: Field) -> dict[str, Any]:
         tag = member.tag
-        more: dict[str, Any] = {}
-        if name in _IDS and member.shape.kind == "string" and issubclass(cls, meta.TypeMeta):
-            more["description"] = _IDS[name]
-        elif cls is meta.ObjectMeta:
-            more["description"] = texts.OBJECT_META[name]
-        elif member.shape.struct is meta.ObjectMeta:
-            more["description"] = texts.METADATA
+        text = self.texts.of(cls, name)
+        more: dict[str, Any] = {"description": text} if text else {}
         if tag.default is not None:
             more["default"] = tag.default
         elif member.shape.kind == "struct" and not member.shape.nullable:

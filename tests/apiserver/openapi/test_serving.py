@@ -42,7 +42,8 @@ async def test_version_2_names_types_and_their_kinds(world: World) -> None:
     document = answer.body
     pod = document["definitions"]["io.k8s.api.core.v1.Pod"]
     assert pod["x-kubernetes-group-version-kind"] == [{"group": "", "version": "v1", "kind": "Pod"}]
-    assert pod["properties"]["spec"] == {"$ref": "#/definitions/io.k8s.api.core.v1.PodSpec"}
+    assert pod["properties"]["spec"]["$ref"] == "#/definitions/io.k8s.api.core.v1.PodSpec"
+    assert pod["properties"]["spec"]["description"].startswith("What is to run")
     assert pod["properties"]["apiVersion"]["description"].startswith("APIVersion defines")
     ports = document["definitions"]["io.k8s.api.core.v1.ServiceSpec"]["properties"]["ports"]
     assert ports["x-kubernetes-list-map-keys"] == ["port", "protocol"]
