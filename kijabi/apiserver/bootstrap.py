@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from kijabi.api import catalog, codec
+from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.endpoints import EndpointAddress, EndpointPort, Endpoints, EndpointSubset
 from kijabi.api.core.namespace import Namespace
 from kijabi.api.core.service import Service, ServicePort, ServiceSpec
 from kijabi.api.discovery.endpointslice import SERVICE_NAME, Endpoint, EndpointConditions, EndpointSlice
 from kijabi.api.discovery.endpointslice import EndpointPort as SlicePort
-from kijabi.api.meta import ObjectMeta
+from kijabi.api.meta import ObjectMeta, time_now
 from kijabi.api.networking.servicecidr import ServiceCIDR, ServiceCIDRSpec
 from kijabi.api.scheduling.priorityclass import PriorityClass
 from kijabi.apiserver import flowdefaults, metadata
@@ -38,6 +40,9 @@ PRIORITIES = (
         "Used for system critical pods that must not be moved from their current node.",
     ),
 )
+# Since when the use of tokens kept in Secrets is written down (`authn/legacy.py`): who cleans up those that nobody uses
+# waits a year from then (KEP-2799).
+TRACKING = "kube-apiserver-legacy-service-account-token-tracking"
 Mend = Callable[[Any, Any], bool]
 
 
@@ -69,6 +74,8 @@ class Bootstrap:
             for flow in flowdefaults.all_defaults():
                 together.create_task(self.place(codec.clone(flow), flowdefaults.mend))
         await self._service()
+        since = ObjectMeta(name=TRACKING, namespace="kube-system")
+        await self.place(ConfigMap(metadata=since, data={"since": time_now()[:10]}), mend_since)
 
     async def _service(self) -> None:
         """The kubernetes Service and what is behind it."""
@@ -146,6 +153,16 @@ def mend_service(there: Service, wanted: Service) -> bool:
         return False
     there.spec.ports = wanted.spec.ports
     return True
+
+
+def mend_since(there: ConfigMap, wanted: ConfigMap) -> bool:
+    """The day stays, unless it is none."""
+    try:
+        date.fromisoformat(there.data.get("since", ""))
+    except ValueError:
+        there.data = {**there.data, **wanted.data}
+        return True
+    return False
 
 
 def mend_endpoints(there: Endpoints, wanted: Endpoints) -> bool:
