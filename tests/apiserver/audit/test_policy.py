@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -119,12 +120,11 @@ def test_the_first_rule_decides_with_the_policys_stages_and_its_own() -> None:
     ],
 )
 def test_what_is_wrong_with_a_policy(data: bytes, problem: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(ValueError, match=f"^{re.escape(problem)}"):
         policy.parse(data)
-    assert str(raised.value).startswith(problem)
     file = tmp_path / "policy.yaml"
     file.write_bytes(data)
-    with pytest.raises(ConfigError, match="^loading audit policy file: .*: from file /"):
+    with pytest.raises(ConfigError, match=r"^loading audit policy file: (.|\n)*: from file /"):
         policy.load(file)
 
 

@@ -30,7 +30,8 @@ def test_the_name_of_a_backup_and_back() -> None:
 def test_old_and_many_backups_go() -> None:
     names = [name(1), name(2, packed=True), name(2), name(3), name(40), "audit.log", "notes.txt"]
     work = chores(LOG, names, Limits(backups=3, days=0), NOW)
-    assert set(work.remove) == {name(40)} and work.compress == ()
+    assert set(work.remove) == {name(40)}
+    assert work.compress == ()
     work = chores(LOG, names, Limits(backups=0, days=30, compress=True), NOW)
     assert work.remove == (name(40),)
     assert set(work.compress) == {name(1), name(2), name(3)}
@@ -69,5 +70,5 @@ def test_without_a_size_nothing_is_put_away(tmp_path: Path) -> None:
 
 def test_where_no_log_can_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OSError):
+    with pytest.raises(FileExistsError):
         rotation.opened(tmp_path / "file" / "audit.log", Limits())

@@ -60,7 +60,8 @@ async def test_a_request_waits_for_its_event() -> None:
     await place.came.wait()
     assert not waiting.done()
     place.open.set()
-    assert await waiting and place.batches == [["a"]]
+    assert await waiting
+    assert place.batches == [["a"]]
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -82,7 +83,8 @@ async def test_batches_are_full_or_have_waited_long_enough() -> None:
             await place.came.wait()
             await asyncio.sleep(0)
     run.cancel()
-    assert place.batches == [["a", "b", "c"], ["d"]] and counts.errors == {}
+    assert place.batches == [["a", "b", "c"], ["d"]]
+    assert counts.errors == {}
 
 
 async def test_a_dead_receiver_costs_events_and_not_time() -> None:
@@ -99,22 +101,26 @@ async def test_a_dead_receiver_costs_events_and_not_time() -> None:
     await asyncio.wait([run])
     place.open.set()
     await sink.close()
-    assert ["first"] in place.batches and place.closed  # what was under way is delivered in the end
+    assert ["first"] in place.batches
+    assert place.closed
 
 
 async def test_large_events_lose_their_bodies_or_everything() -> None:
     body = msgspec.Raw(b'"%b"' % (b"x" * 1000))
     whole = event(requestObject=body)
     short = fitted(whole, 600)
-    assert short is not None and len(short.line) <= 600
-    assert short.event.annotations == {"audit.k8s.io/truncated": "true"} and not bytes(short.event.requestObject)
+    assert short is not None
+    assert len(short.line) <= 600
+    assert short.event.annotations == {"audit.k8s.io/truncated": "true"}
+    assert not bytes(short.event.requestObject)
     assert fitted(whole, 2000) is whole
     assert fitted(event(userAgent="x" * 1000), 600) is None
     place, counts = Place(), Counts()
     sink = Truncating(Blocking(place, counts, strict=True), counts, 600)
     assert await sink.take(event("large", userAgent="x" * 1000))
     assert await sink.take(event("small"))
-    assert place.batches == [["small"]] and counts.errors == {"truncate": 1}
+    assert place.batches == [["small"]]
+    assert counts.errors == {"truncate": 1}
 
 
 class Lines:
@@ -170,8 +176,10 @@ def test_a_list_of_events_keeps_to_its_size() -> None:
     entries = [event(str(number)) for number in range(3)]
     (whole,) = webhook.bodies(entries, 1 << 20)
     document = msgspec.json.decode(whole)
-    assert document["kind"] == "EventList" and document["apiVersion"] == "audit.k8s.io/v1"
-    assert [each["auditID"] for each in document["items"]] == ["0", "1", "2"] and "kind" not in document["items"][0]
+    assert document["kind"] == "EventList"
+    assert document["apiVersion"] == "audit.k8s.io/v1"
+    assert [each["auditID"] for each in document["items"]] == ["0", "1", "2"]
+    assert "kind" not in document["items"][0]
     assert len(list(webhook.bodies(entries, 1))) == 3
 
 
