@@ -10,7 +10,6 @@ it too; some first words of those are what clients' tests look for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from configparser import RawConfigParser
 from pathlib import Path
 
 from kijabi import api
@@ -71,6 +70,8 @@ def read(module: str) -> dict[str, dict[str, str]]:
     file = place(module)
     if not file.is_file():
         return {}
+    from configparser import RawConfigParser  # only once somebody asks
+
     parser = RawConfigParser(delimiters=("=",), comment_prefixes=("#",))
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read_string(file.read_text(), str(file))
