@@ -41,7 +41,8 @@ def _out(value: Any) -> Any:
     raise TypeError(f"cannot encode {type(value).__name__}")
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_out)
+# Keys of maps are sorted, as Go writes them: what a client compares or signs does not depend on who wrote first.
+_encoder = msgspec.json.Encoder(enc_hook=_out, order="deterministic")
 _plain = msgspec.json.Decoder()
 
 
@@ -64,9 +65,9 @@ def encode(obj: Struct) -> bytes:
 
 
 def _encode_custom(obj: Custom) -> bytes:
-    """A custom object's content stands at the top level, after what every object has."""
-    head = {"apiVersion": obj.apiVersion, "kind": obj.kind, "metadata": obj.metadata}
-    return _encoder.encode({**head, **obj.content})
+    """A custom object's content stands at the top level, after what every object has: readers of bytes rely on that."""
+    head = _encoder.encode({"apiVersion": obj.apiVersion, "kind": obj.kind, "metadata": obj.metadata})
+    return head[:-1] + b"," + _encoder.encode(obj.content)[1:] if obj.content else head
 
 
 def encode_part(part: Any) -> bytes:

@@ -17,6 +17,7 @@ from kijabi.api.apps.controllerrevision import ControllerRevision
 from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.secret import Secret
+from kijabi.api.custom import Custom
 from kijabi.api.discovery.endpointslice import EndpointSlice
 from kijabi.api.meta import Object, ObjectMeta, Time
 from kijabi.api.struct import NO_JSON, Struct
@@ -95,6 +96,13 @@ def test_the_kind_is_written_but_not_set() -> None:
     assert codec.encode(pod).startswith(b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}')
     assert pod.kind == ""
     assert codec.encode(ObjectMeta()) == b"{}"
+
+
+def test_the_keys_of_maps_are_sorted() -> None:
+    pod = Pod(metadata=ObjectMeta(labels={"b": "1", "a": "2"}))
+    assert b'"labels":{"a":"2","b":"1"}' in codec.encode(pod)
+    custom = Custom(apiVersion="g/v1", kind="K", metadata=ObjectMeta(name="a"), content={"b": {"d": 1, "c": 2}, "a": 1})
+    assert codec.encode(custom) == b'{"apiVersion":"g/v1","kind":"K","metadata":{"name":"a"},"a":1,"b":{"c":2,"d":1}}'
 
 
 def test_null_is_absent_everywhere() -> None:
