@@ -6,6 +6,7 @@ and the joining of bytes. What is named twice (ObjectMeta, say) is taken from th
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from kijabi.apiserver.openapi.paths import INFO
 from kijabi.apiserver.openapi.version2 import Pieces
 
 SWAGGER = "2.0"
+SLICE = 32  # entries that are encoded between two looks at everything else
 _encode = msgspec.json.encode
 
 
@@ -55,14 +57,23 @@ PROTOBUF = Form(
 )  # fmt: skip
 
 
-def part(form: Form, pieces: Pieces) -> Part:
-    """Encode pieces. Raises TypeError, ValueError and their like for what is no OpenAPI."""
-    paths = {name: form.path(name, each) for name, each in pieces.paths.items()}
-    definitions = {name: form.definition(name, each) for name, each in pieces.definitions.items()}
+async def part(form: Form, pieces: Pieces) -> Part:
+    """Encode pieces, other requests having their turn. Raises TypeError, ValueError … for what is no OpenAPI."""
+    paths = await _written(form.path, pieces.paths)
+    definitions = await _written(form.definition, pieces.definitions)
     digest = hashlib.sha512()
     for body in (*paths.values(), *definitions.values()):
         digest.update(body)
     return Part(paths, definitions, digest.digest())
+
+
+async def _written(write: Callable[[str, Mapping[str, Any]], bytes], entries: Mapping[str, Any]) -> dict[str, bytes]:
+    found = {}
+    for n, (name, entry) in enumerate(entries.items(), 1):
+        found[name] = write(name, entry)
+        if n % SLICE == 0:
+            await asyncio.sleep(0)
+    return found
 
 
 def merge(form: Form, parts: Iterable[Part]) -> Document:

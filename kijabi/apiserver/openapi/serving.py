@@ -171,7 +171,7 @@ class OpenApi:
             else:
                 return None
             await asyncio.sleep(0)
-            found = merge.part(form, pieces)
+            found = await merge.part(form, pieces)
         except _UNSPEAKABLE as problem:
             log.error("no OpenAPI v2 can be made", extra={"version": name_of(key), "reason": str(problem)})
             found = merge.Part({}, {}, b"")

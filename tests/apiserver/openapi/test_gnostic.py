@@ -15,10 +15,10 @@ from kijabi.apiserver.openapi.version2 import Pieces
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
-def test_a_document_is_written_as_gnostic_does() -> None:
+async def test_a_document_is_written_as_gnostic_does() -> None:
     document: Any = msgspec.json.decode((GOLDEN / "openapi-v2.json").read_bytes())
     wanted = base64.b64decode((GOLDEN / "openapi-v2.protobuf.base64").read_text().replace("\n", ""))
-    made = merge(PROTOBUF, [part(PROTOBUF, Pieces(document["paths"], document["definitions"]))])
+    made = merge(PROTOBUF, [await part(PROTOBUF, Pieces(document["paths"], document["definitions"]))])
     assert fields(made.body) == fields(wanted)
 
 
