@@ -39,6 +39,7 @@ from kijabi.apiserver.crd.serving import CustomResources
 from kijabi.apiserver.discovery import Discovery
 from kijabi.apiserver.expiry import Expiry
 from kijabi.apiserver.flags import Flags
+from kijabi.apiserver.flowcontrol.protection import Protection
 from kijabi.apiserver.managedfields import FieldManager
 from kijabi.apiserver.metrics import Metrics
 from kijabi.apiserver.openapi.serving import OpenApi
@@ -212,6 +213,8 @@ class App:
         self._trust: Mapping[str, str] = {}
         self._measures: ResourceMetrics
         self._customs: CustomResources
+        self._protection: Protection
+        self.bootstrap: Bootstrap
         self._follow = asyncio.Event()  # whether `start` has made what `run` runs
 
     async def load(self) -> None:
@@ -239,8 +242,11 @@ class App:
         self.aggregator.start()
         self._trust = security.trust
         self._measures = ResourceMetrics(security.kubelets)
-        self._follow.set()
         reading = Reading(self.store, self.caches)
+        settings = self.settings
+        reading.least_watch = float(settings.flags.min_request_timeout)
+        self._protection = Protection(self.storage, self.routes, reading.turns, settings.flags)
+        self._protection.install(plain)
         self.api = ApiServer(
             self.routes,
             reading,
@@ -252,17 +258,20 @@ class App:
             handlers={**security.handlers, **self._handlers(registry, reading), **self._measures.handlers()},
             metrics=self.metrics,
             aggregator=self.aggregator,
+            gate=self._protection.gate,
+            watches=self._protection.watches,
+            timeout=settings.flags.request_timeout,
         )
         self.api.auditor = self.auditor
-        settings = self.settings
-        bootstrap = Bootstrap(
+        self.bootstrap = Bootstrap(
             self.storage,
             address=settings.advertise,
             port=settings.port,
             service_ip=settings.service_ip,
             service_cidr=settings.service_cidr,
         )
-        await bootstrap.ensure()
+        self._follow.set()
+        await self.bootstrap.ensure()
         await repair(self.store, self.addresses)
         await self.aggregator.install()
 
@@ -283,8 +292,11 @@ class App:
     def _figures(self) -> Response:
         # Prometheus' library costs 1.5 MB and 15 ms of every start, and is needed when somebody asks.
         from kijabi.apiserver import exposition
+        from kijabi.apiserver.flowcontrol.exposition import FlowFigures
 
-        return exposition.render(self.metrics, self.caches)
+        control = self._protection.control
+        more = () if control is None else (FlowFigures(control),)
+        return exposition.render(self.metrics, self.caches, *more)
 
     def _store_problem(self) -> str:
         return "the store is closed" if self.caches.ended else ""
@@ -301,12 +313,14 @@ class App:
                 aggregation = tasks.create_task(self._aggregate(), name="aggregation")
                 measures = tasks.create_task(self._measure(), name="resource metrics")
                 audit = tasks.create_task(self._audit(), name="audit log")
+                protection = tasks.create_task(self._protect(), name="flow control")
                 await self.caches.run()
                 expiry.cancel()
                 aggregation.cancel()
                 measures.cancel()
                 customs.cancel()
                 audit.cancel()
+                protection.cancel()
         finally:
             self.webhooks.close()
 
@@ -321,6 +335,10 @@ class App:
     async def _audit(self) -> None:
         if self.auditor is not None:
             await self.auditor.run()
+
+    async def _protect(self) -> None:
+        await self._follow.wait()
+        await self._protection.run(self.bootstrap.place)
 
     async def _measure(self) -> None:
         await self._follow.wait()

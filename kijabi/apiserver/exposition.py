@@ -19,12 +19,14 @@ from kijabi.apiserver.watchcache import Caches
 from kijabi.client.transport import Response
 
 
-def render(metrics: Metrics, caches: Caches) -> Response:
-    """All figures as text."""
+def render(metrics: Metrics, caches: Caches, *more: Collector) -> Response:
+    """All figures as text. more: of the server's parts."""
     registry = CollectorRegistry()
     registry.register(Requests(metrics))
     registry.register(Stored(caches))
     registry.register(Audited(metrics.audit))
+    for collector in more:
+        registry.register(collector)
     return Response(headers={"Content-Type": CONTENT_TYPE_LATEST}, body=generate_latest(registry))
 
 

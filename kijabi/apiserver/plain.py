@@ -46,10 +46,15 @@ class Plain:
         self.checks = dict(checks)
         self.ready_checks = {**checks, **ready_checks}
         self._pages: dict[str, Page] = {}
+        self._unlisted: dict[str, Callable[[Request], Response]] = {}
 
     def add(self, path: str, page: Page) -> None:
         """Serve a page at an exact path."""
         self._pages[path] = page
+
+    def add_unlisted(self, path: str, page: Callable[[Request], Response]) -> None:
+        """Serve a page that reads its query, and that the list of paths does not tell of."""
+        self._unlisted[path] = page
 
     async def __call__(self, request: Request, user: UserInfo) -> Response | None:
         """The page of a request, None if there is none."""
@@ -67,6 +72,9 @@ class Plain:
         page = self._pages.get(path)
         if page is not None:
             return page()
+        unlisted = self._unlisted.get(path)
+        if unlisted is not None:
+            return unlisted(request)
         match first:
             case "version" if path == "/version":
                 return self._version(request)

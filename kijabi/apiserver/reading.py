@@ -22,7 +22,7 @@ from kijabi.apiserver.listing import Found, Listing
 from kijabi.apiserver.options import ListOptions
 from kijabi.apiserver.routes import Served
 from kijabi.apiserver.turns import Turns
-from kijabi.apiserver.watch import Selection, WatchAnswer, Watcher
+from kijabi.apiserver.watch import MIN_TIMEOUT, Selection, WatchAnswer, Watcher
 from kijabi.apiserver.watchcache import Cache, Caches, Item
 from kijabi.base.errors import BadRequest, Expired, MethodNotAllowed, NotAcceptable
 from kijabi.client.transport import Response
@@ -72,6 +72,7 @@ class Reading:
         self.store = store
         self.caches = caches
         self.turns = Turns()
+        self.least_watch = MIN_TIMEOUT  # seconds of a watch that does not say how long
         self.listing = Listing(self.turns)
 
     async def get(self, call: Call, served: Served, key: str) -> Response:
@@ -246,7 +247,7 @@ class Reading:
             bookmark = bool(wanted.initial_events and wanted.bookmarks)
             watcher.begin(selection.of(cache), current, bookmark)
         cache.attach(watcher)
-        watcher.schedule(float(wanted.timeout), wanted.bookmarks)
+        watcher.schedule(float(wanted.timeout), wanted.bookmarks, self.least_watch)
         if served.view is not None and served.view.ended:
             watcher.close()
         return WatchAnswer(watcher=watcher, headers=headers)

@@ -1,8 +1,9 @@
 """The API server as a function: a request and a peer in, an answer out, no sockets.
 
 `http.py` calls `ApiServer.handle` for requests off the wire, the simulation calls it directly. The flow is
-authenticate → authorise → route → `registry.py` (writes), `reading.py` (reads), `deletion.py`, a handler in
-`subresources/`, or, for a path that is no resource, one of `plain.py`. Whatever goes wrong becomes a Status.
+authenticate → wait for one's turn (`flowcontrol/`) → authorise → route → `registry.py` (writes), `reading.py`
+(reads), `deletion.py`, a handler in `subresources/`, or, for a path that is no resource, one of `plain.py`. Whatever
+goes wrong becomes a Status.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kijabi.api import duration, status
@@ -28,6 +30,8 @@ from kijabi.apiserver.attributes import (
 )
 from kijabi.apiserver.audit.context import CURRENT, NotStored, annotate
 from kijabi.apiserver.call import EVERY, Call, Chain, Handler, encode
+from kijabi.apiserver.flowcontrol.inflight import Gate, Rejected
+from kijabi.apiserver.flowcontrol.watches import WatchLimit
 from kijabi.apiserver.listing import Found
 from kijabi.apiserver.metrics import Metrics
 from kijabi.apiserver.reading import ContinueExpired, Reading
@@ -46,18 +50,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REQUEST_TIMEOUT = 60.0  # seconds that any request but a watch or a stream may take
 Answered = Response | StreamAnswer | UpgradeAnswer | WatchAnswer
 Plain = Callable[[Request, UserInfo], Awaitable[Response | None]]
+LATE = "request did not complete within the allotted timeout"
 # Subresources whose answers go on for as long as the client likes.
 _LONG_RUNNING = frozenset(("log", "exec", "attach", "portforward", "proxy"))
-MASTERS = "system:masters"  # whom no limit keeps from mending the cluster
 # What clients of old resources are told (k8s.io/api `core/v1/lifecycle.go`).
 _DEPRECATED = {
     "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
     "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 }
-MAX_INFLIGHT = 1024  # requests being answered, watches and streams apart; more get 429
 _OPTIONS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 
 
@@ -66,7 +68,8 @@ class Nowhere(Exception):
 
 
 class ApiServer:
-    """Answers requests. plain: what answers paths that are no resources, None from it meaning 404."""
+    """Answers requests. plain: what answers paths that are no resources, None from it meaning 404. gate: where requests
+    wait until they may be answered. timeout: seconds that any request but a watch or a stream may take."""
 
     def __init__(
         self,
@@ -81,6 +84,9 @@ class ApiServer:
         handlers: Mapping[tuple[str, str], Handler],
         metrics: Metrics,
         aggregator: Aggregator,
+        gate: Gate,
+        watches: WatchLimit,
+        timeout: float,
     ) -> None:
         self.aggregator = aggregator
         self.routes = routes
@@ -94,16 +100,21 @@ class ApiServer:
         self.metrics = metrics
         self.auditor: Auditor | None = None
         self._chance = rand.generator()
-        self._flow = {"X-Kubernetes-PF-FlowSchema-UID": rand.uuid(), "X-Kubernetes-PF-PriorityLevel-UID": rand.uuid()}
+        self.gate = gate
+        self.watches = watches
+        self.timeout = timeout
 
     async def handle(self, request: Request, peer: Peer) -> Answered:
         """The answer to one request. Never raises: failures are answers too."""
         started = self.metrics.begin()
         record = None if self.auditor is None else self.auditor.begin(request, peer, self._audit_id(request))
         info: RequestInfo | None = None
+        said: dict[str, str] = {}
         try:
             info = requestinfo.parse(request)
-            answer = await self._answer(request, peer, info)
+            answer = await self._answer(request, peer, info, started, said)
+        except Rejected as rejected:
+            answer = rejected.answer
         except Nowhere:
             answer = not_found_page()
         except NotStored:
@@ -126,7 +137,7 @@ class ApiServer:
         headers = answer.headers
         headers["Audit-Id"] = self._audit_id(request) if record is None else record.audit_id
         headers.setdefault("Cache-Control", "no-cache, private")
-        headers.update(self._flow)
+        headers.update(said)
         if record is not None:
             answer = await record.answered(answer, info)
         self.metrics.finish(started, request, info, answer)
@@ -140,7 +151,10 @@ class ApiServer:
         text = f"{self._chance.getrandbits(128):032x}"
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
-    async def _answer(self, request: Request, peer: Peer, info: RequestInfo) -> Answered:
+    async def _answer(
+        self, request: Request, peer: Peer, info: RequestInfo, started: float, said: dict[str, str]
+    ) -> Answered:
+        """The answer, as soon as it is this request's turn. said: gets headers that every answer carries."""
         await self.routes.caches.fresh()  # what was acknowledged before is seen by everybody below
         user = await self.authenticator.authenticate(request, peer)
         if user is None:
@@ -148,6 +162,16 @@ class ApiServer:
         record = CURRENT.get()
         if record is not None:
             await record.received(info, user)
+        if info.verb == "proxy" or info.subresource in _LONG_RUNNING:
+            return await self._serve(request, peer, user, info, 0.0)
+        bounded = request.query and info.verb != "watch"
+        seconds = deadline(request, self.timeout) if bounded else self.timeout
+        work = partial(self._serve, request, peer, user, info, started + seconds)
+        return await self.gate.answer(user, info, request, peer, seconds, said, work)
+
+    async def _serve(self, request: Request, peer: Peer, user: UserInfo, info: RequestInfo, until: float) -> Answered:
+        """Authorise and answer. until: the loop's time by which it must have been done, 0 for never."""
+        record = CURRENT.get()
         decision = await self.authorizer.authorize(user, info)
         if record is not None:
             record.judged(decision)
@@ -155,36 +179,31 @@ class ApiServer:
             if decision.error:
                 return denial.undecided(request, decision.error)
             raise denial.forbidden(user, info, decision.reason)
-        if self.metrics.inflight > MAX_INFLIGHT and MASTERS not in user.groups:
-            raise status.too_many_requests("Too many requests, please try again later.", 1)
         service = self.aggregator.find(request.path)
         if service is not None:
-            return await self._forward(service, request, peer, user, info)
+            return await self._forward(service, request, peer, user, info, until)
         if unbounded(request, info):
             return await self._resource(request, peer, user, info)
-        seconds = deadline(request) if request.query else REQUEST_TIMEOUT
         try:
-            async with asyncio.timeout(seconds) as timer:
+            async with asyncio.timeout_at(until):
                 if info.is_resource:
-                    return await self._resource(request, peer, user, info, timer.when() or 0.0)
+                    return await self._resource(request, peer, user, info, until)
                 response = await self.plain(request, user)
         except TimeoutError:
-            text = "request did not complete within the allotted timeout"
-            raise status.timeout(text) from None
+            raise status.timeout(LATE) from None
         return response if response is not None else not_found_page()
 
     async def _forward(
-        self, service: APIService, request: Request, peer: Peer, user: UserInfo, info: RequestInfo
+        self, service: APIService, request: Request, peer: Peer, user: UserInfo, info: RequestInfo, end: float
     ) -> Answered:
         """Let the API server answer that serves this version. It must begin in time; watches and streams may last."""
         lasting = info.verb == "watch" or info.subresource in _LONG_RUNNING or is_upgrade(request)
-        seconds = REQUEST_TIMEOUT if lasting else deadline(request)
+        begin_by = end or asyncio.get_running_loop().time() + self.timeout
         try:
-            async with asyncio.timeout(seconds) as timer:
-                until = None if lasting else timer.when()
-                return await self.aggregator.forward(service, request, peer, user, until)
+            async with asyncio.timeout_at(begin_by):
+                return await self.aggregator.forward(service, request, peer, user, None if lasting else begin_by)
         except TimeoutError:
-            raise status.timeout("request did not complete within the allotted timeout") from None
+            raise status.timeout(LATE) from None
 
     async def _resource(
         self, request: Request, peer: Peer, user: UserInfo, info: RequestInfo, deadline: float = 0.0
@@ -280,7 +299,10 @@ class ApiServer:
             case "list":
                 return await self.reading.list(call, served)
             case "watch":
-                return await self.reading.watch(call, served)
+                self.watches.check(call.user)
+                answer = await self.reading.watch(call, served)
+                self.watches.count(call.user, answer.watcher)
+                return answer
             case "create":
                 return await self.registry.create(call, served)
             case "update":
@@ -317,16 +339,16 @@ def unbounded(request: Request, info: RequestInfo) -> bool:
     return info.verb == "get" and info.is_resource and not request.query
 
 
-def deadline(request: Request) -> float:
+def deadline(request: Request, most: float) -> float:
     """Seconds that a request may take: its `timeout` parameter, within the server's bound. Raises BadRequest."""
     text = request.param("timeout")
     if not text:
-        return REQUEST_TIMEOUT
+        return most
     try:
         asked = duration.parse(text)
     except ValueError as problem:
         raise BadRequest(f"invalid timeout specified in the request URL - {problem}") from None
-    return min(asked, REQUEST_TIMEOUT) if asked > 0 else REQUEST_TIMEOUT
+    return min(asked, most) if asked > 0 else most
 
 
 def failure(error: ApiError, request: Request | None = None) -> Response:

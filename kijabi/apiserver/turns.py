@@ -1,10 +1,11 @@
 """The event loop's time, shared among requests: long work in short slices, and whose turn it is.
 
-One thread does all work, so whoever has the loop keeps it from everybody else. `flowcontrol/gate.py` asks here before a
-request is begun, and measures what it takes (`Metered`); whoever has much to do (`listing.py` for lists, `reading.py` for
-selections) works for as long as its Slice lasts, then awaits its turn. Between two looks at the sockets so much is let
-through as takes about one slice: what has arrived meanwhile is in the line too, and the line is fair (`flowcontrol/line.py`).
-So two hundred connections of one client, or a hundred large lists, slow each other down, and hardly anybody else.
+One thread does all work, so whoever has the loop keeps it from everybody else. `flowcontrol/gate.py` asks here before
+a request is begun, and measures what it takes (`Metered`); whoever has much to do (`listing.py` for lists,
+`reading.py` for selections) works for as long as its Slice lasts, then awaits its turn. Between two looks at the
+sockets so much is let through as takes about one slice: what has arrived meanwhile is in the line too, and the line
+is fair (`flowcontrol/line.py`). So two hundred connections of one client, or a hundred large lists, slow each other
+down, and hardly anybody else.
 """
 
 from __future__ import annotations

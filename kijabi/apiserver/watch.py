@@ -219,11 +219,11 @@ class Watcher:
 
     # Its life
 
-    def schedule(self, timeout: float, bookmarks: bool) -> None:
-        """Set the timers: the end after `timeout` seconds (0: a random long time), bookmarks until then."""
+    def schedule(self, timeout: float, bookmarks: bool, least: float = MIN_TIMEOUT) -> None:
+        """Set the timers: the end after `timeout` seconds (0: from `least` to twice that), bookmarks until then."""
         loop = asyncio.get_running_loop()
         if timeout <= 0:
-            timeout = MIN_TIMEOUT * (1 + rand.rng().random())
+            timeout = least * (1 + rand.rng().random())
         self._timers.append(loop.call_later(timeout, self.close))
         if bookmarks:
             if timeout > LAST_BOOKMARK:

@@ -1,8 +1,9 @@
 """Whose turn it is on the event loop: a fair line, by priority level and then by flow.
 
 `turns.py` keeps one and lets work through that takes the loop's time. Virtual time again, but of what the loop really
-spent: each flow's is what it has cost, each level's what its flows have cost by the level's weight; the least goes first.
-Who comes after a pause begins where the others are. Pure (start-time fair queuing: Goyal, Vin and Cheng, 1996).
+spent: each flow's is what it has cost, each level's what its flows have cost by the level's weight; the least goes
+first. Who comes after a pause begins where the others are. Pure (start-time fair queuing: Goyal, Vin and Cheng,
+1996).
 """
 
 from __future__ import annotations
