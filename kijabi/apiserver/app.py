@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -25,14 +25,12 @@ from kijabi.apiserver.aggregation.backends import Backends, ClientPair
 from kijabi.apiserver.attributes import Authenticator, Authorizer, Peer, UserInfo
 from kijabi.apiserver.audit import setup
 from kijabi.apiserver.authn import oidc
-from kijabi.apiserver.authn.certificates import CertificateAuthenticator
-from kijabi.apiserver.authn.chain import Authentication
-from kijabi.apiserver.authn.requestheader import FrontProxyAuthenticator, configuration
-from kijabi.apiserver.authn.serviceaccounts import TokenAuthenticator
+from kijabi.apiserver.authn.build import accounts, build
+from kijabi.apiserver.authn.requestheader import configuration
 from kijabi.apiserver.authn.tokens import Keys
-from kijabi.apiserver.authz.node import Graph, NodeAuthorizer
+from kijabi.apiserver.authz.modes import Modes
 from kijabi.apiserver.authz.rbac import Rbac
-from kijabi.apiserver.authz.union import AlwaysAllow, Union
+from kijabi.apiserver.authz.union import AlwaysAllow
 from kijabi.apiserver.bootstrap import Bootstrap
 from kijabi.apiserver.call import Handler
 from kijabi.apiserver.crd.serving import CustomResources
@@ -89,7 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 class Security(NamedTuple):
     """Who may do what: the parts that decide; how kubelets are reached. open_, front_proxy: how aggregated API servers
-    are reached, and our certificate there; trust: what they are told about whom to believe."""
+    are reached, and our certificate there; trust: what they are told about whom to believe. works: what runs beside
+    requests for as long as the server does."""
 
     authenticator: Authenticator
     authorizer: Authorizer
@@ -100,6 +99,7 @@ class Security(NamedTuple):
     open_: Dial = dial
     front_proxy: ClientPair = lambda: None
     trust: Mapping[str, str] = {}
+    works: Sequence[Callable[[Storage], Coroutine[Any, Any, None]]] = ()
 
 
 class Anybody:
@@ -121,7 +121,7 @@ def open_to_all(caches: Caches, open_: Dial = dial) -> Security:
     kubelets = Kubelets(caches, lambda: None, open_)
     tokens = TokenRequests(Keys.fresh(), caches, ISSUER, (ISSUER,))
     handlers: dict[tuple[str, str], Handler] = {
-        **Reviews(authorizer, rbac, None).handlers(),
+        **Reviews(authorizer, None).handlers(),
         ("serviceaccounts", "token"): tokens.create,
         **stream_handlers(kubelets, authorizer),
     }
@@ -155,39 +155,39 @@ class Files(NamedTuple):
 
 
 def secured(caches: Caches, settings: Settings, files: Files) -> Security:
-    """Authentication by certificate and token, Node and RBAC authorisation. Call it when the caches are loaded."""
-    graph, rbac = Graph(), Rbac()
-    graph.start(caches)
+    """Authentication and authorisation as the flags say, by default by certificate and token, Node and RBAC.
+
+    Call it when the caches are loaded. Raises ConfigError for flags or files that cannot be used.
+    """
+    flags, rbac = settings.flags, Rbac()
     rbac.start(caches)
-    authorizer = Union((NodeAuthorizer(graph), rbac))
-    keys = Keys.from_files(files.account_key, files.account_public)
-    audiences = (settings.issuer,)
-    server = f"https://{settings.advertise}:{settings.port}"
-    tokens = TokenAuthenticator(keys, caches, settings.issuer, audiences)
-    certificates = CertificateAuthenticator.from_file(files.client_ca)
+    modes = Modes(flags, caches, rbac)
+    authorizer = modes.authorizer
+    own = accounts(flags, files.account_key, files.account_public, settings.issuer)
+    authentication = build(
+        flags, caches, authorizer, own, files.client_ca, files.front_proxy_ca, everybody=modes.everybody
+    )
     kubelets = Kubelets(caches, files.kubelet_tls)
+    tokens = TokenRequests(
+        own.keys, caches, own.issuers[0], own.audiences, longest=flags.service_account_max_token_expiration,
+        extends=flags.service_account_extend_token_expiration,
+    )  # fmt: skip
     handlers: dict[tuple[str, str], Handler] = {
-        **Reviews(authorizer, rbac, tokens).handlers(),
-        ("serviceaccounts", "token"): TokenRequests(keys, caches, settings.issuer, audiences).create,
+        **Reviews(authorizer, authentication.tokens).handlers(),
+        ("serviceaccounts", "token"): tokens.create,
         **stream_handlers(kubelets, authorizer),
     }
+    server = f"https://{settings.advertise}:{settings.port}"
     return Security(
-        Authentication(
-            certificates,
-            tokens,
-            authorizer,
-            front_proxy=FrontProxyAuthenticator(CertificateAuthenticator.from_file(files.front_proxy_ca)),
-        ),
+        authentication.chain,
         authorizer,
         Chain(plugins(caches, rbac, authorizer)),
         handlers,
         kubelets,
-        {
-            oidc.CONFIGURATION_PATH: lambda: oidc.configuration(settings.issuer, server),
-            oidc.KEYS_PATH: lambda: oidc.key_set(keys),
-        },
+        oidc.pages(own.issuers[0], flags.service_account_jwks_uri or server + oidc.KEYS_PATH, own.keys),
         front_proxy=files.front_proxy,
         trust=configuration(files.client_ca, files.front_proxy_ca),
+        works=(authentication.run, modes.run),
     )
 
 
@@ -211,6 +211,7 @@ class App:
         self.api: ApiServer
         self.aggregator: Aggregator
         self._trust: Mapping[str, str] = {}
+        self._works: Sequence[Callable[[Storage], Coroutine[Any, Any, None]]] = ()
         self._measures: ResourceMetrics
         self._customs: CustomResources
         self._protection: Protection
@@ -241,6 +242,7 @@ class App:
         self.aggregator = Aggregator(self.storage, self.discovery, self.openapi, backends)
         self.aggregator.start()
         self._trust = security.trust
+        self._works = security.works
         self._measures = ResourceMetrics(security.kubelets)
         reading = Reading(self.store, self.caches)
         settings = self.settings
@@ -314,7 +316,9 @@ class App:
                 measures = tasks.create_task(self._measure(), name="resource metrics")
                 audit = tasks.create_task(self._audit(), name="audit log")
                 protection = tasks.create_task(self._protect(), name="flow control")
+                access = tasks.create_task(self._access(), name="access")
                 await self.caches.run()
+                access.cancel()
                 expiry.cancel()
                 aggregation.cancel()
                 measures.cancel()
@@ -323,6 +327,13 @@ class App:
                 protection.cancel()
         finally:
             self.webhooks.close()
+
+    async def _access(self) -> None:
+        """What authentication and authorisation do beside requests."""
+        await self._follow.wait()
+        async with asyncio.TaskGroup() as tasks:
+            for work in self._works:
+                tasks.create_task(work(self.storage), name="access")
 
     async def _run_customs(self) -> None:
         await self._follow.wait()

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import ipaddress
 import logging
 import ssl
@@ -399,12 +398,6 @@ def client_context(ca: Path, pair: Pair | None = None) -> ssl.SSLContext:
     if pair is not None:
         context.load_cert_chain(pair.cert, pair.key)
     return context
-
-
-def key_id(key: ec.EllipticCurvePublicKey) -> str:
-    """The `kid` of a service-account key: unpadded base64url of SHA-256 over its DER form, as upstream's."""
-    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
 
 
 class Renewer:

@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kijabi.apiserver.attributes import Peer, UserInfo
+from kijabi.apiserver.authn.names import CREDENTIAL_ID
 from kijabi.base import clock
 from kijabi.base.errors import ConfigError, Unauthorized
 from kijabi.client.transport import Request
@@ -31,7 +32,6 @@ _MALFORMED = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 
 
 class _Verified(NamedTuple):

@@ -10,21 +10,17 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+from collections.abc import Collection
 
 import msgspec
 
 from kijabi.apiserver.attributes import Authorizer, Peer, UserInfo
 from kijabi.apiserver.audit import context
+from kijabi.apiserver.authn.bearer import Bearer
 from kijabi.apiserver.authn.certificates import CertificateAuthenticator
-from kijabi.apiserver.authn.impersonation import (
-    ANONYMOUS,
-    AUTHENTICATED,
-    UNAUTHENTICATED,
-    impersonate,
-    wanted,
-)
+from kijabi.apiserver.authn.impersonation import Impersonation, wanted
+from kijabi.apiserver.authn.names import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED
 from kijabi.apiserver.authn.requestheader import FrontProxyAuthenticator
-from kijabi.apiserver.authn.serviceaccounts import TokenAuthenticator
 from kijabi.base.errors import Unauthorized
 from kijabi.client.transport import Request
 
@@ -32,29 +28,32 @@ log = logging.getLogger(__name__)
 
 _WEBSOCKET_TOKEN = "base64url.bearer.authorization.k8s.io."
 _PROTOCOLS = "sec-websocket-protocol"
+_ANONYMOUS = UserInfo(name=ANONYMOUS, groups=(UNAUTHENTICATED,))
 
 
 class Authentication:
-    """Finds out who asks. authorizer: decides on impersonation. anonymous: let people in without
-    credentials."""
+    """Finds out who asks. authorizer: decides on impersonation. anonymous: let people in without credentials; paths:
+    only there, if any are given."""
 
     def __init__(
         self,
         certificates: CertificateAuthenticator | None,
-        tokens: TokenAuthenticator | None,
+        tokens: Bearer | None,
         authorizer: Authorizer,
         *,
         front_proxy: FrontProxyAuthenticator | None = None,
         anonymous: bool = True,
+        paths: Collection[str] = (),
     ) -> None:
         self._front_proxy = front_proxy
         self._certificates = certificates
         self._tokens = tokens
-        self._authorizer = authorizer
+        self._impersonation = Impersonation(authorizer)
         self._anonymous = anonymous
+        self._paths = frozenset(paths)
 
     async def authenticate(self, request: Request, peer: Peer) -> UserInfo | None:
-        """The user to act as; None if there are no credentials and anonymous requests are off.
+        """The user to act as; None if there are no credentials and anonymous requests are not let in.
 
         Raises Unauthorized for bad credentials; Forbidden or BadRequest for impersonation that is not
         allowed.
@@ -63,9 +62,9 @@ class Authentication:
         if user is None or not wanted(request):
             return user
         context.identified(user)
-        acting = await impersonate(request, user, self._authorizer)
+        acting, constraint = await self._impersonation.impersonate(request, user)
         if acting is not user:
-            context.impersonated(acting)
+            context.impersonated(acting, constraint)
         return acting
 
     async def _identify(self, request: Request, peer: Peer) -> UserInfo | None:
@@ -73,32 +72,32 @@ class Authentication:
         if self._front_proxy is not None:
             user = await self._front_proxy.authenticate(request, peer)
             if user is not None:
-                return _authenticated(user)
+                return authenticated(user)
         if self._certificates is not None:
             try:
                 user = await self._certificates.authenticate(request, peer)
                 if user is not None:
-                    return _authenticated(user)
+                    return authenticated(user)
             except Unauthorized as error:
                 failure = error
         token = _take_token(request)
         if token:
             try:
-                found = self._tokens.authenticate_token(token) if self._tokens is not None else None
-                if found is not None:
-                    return _authenticated(found.user)
+                if self._tokens is not None:
+                    return authenticated((await self._tokens.authenticate(token)).user)
                 failure = Unauthorized("invalid bearer token")
             except Unauthorized as error:
                 failure = error
         if failure is not None:
             log.info("credentials refused", extra={"reason": failure.message, "peer": peer.address})
             raise Unauthorized("Unauthorized")
-        if not self._anonymous:
+        if not self._anonymous or (self._paths and request.path not in self._paths):
             return None
-        return UserInfo(name=ANONYMOUS, groups=(UNAUTHENTICATED,))
+        return _ANONYMOUS
 
 
-def _authenticated(user: UserInfo) -> UserInfo:
+def authenticated(user: UserInfo) -> UserInfo:
+    """A user who showed credentials, in the group of all these."""
     if AUTHENTICATED in user.groups or UNAUTHENTICATED in user.groups:
         return user
     return msgspec.structs.replace(user, groups=(*user.groups, AUTHENTICATED))

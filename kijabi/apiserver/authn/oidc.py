@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kijabi.apiserver.authn.tokens import ALGORITHM, Keys
+from kijabi.apiserver.authn.keys import PublicKey, algorithms
+from kijabi.apiserver.authn.tokens import Keys
 from kijabi.client.transport import Response
 
 CONFIGURATION_PATH = "/.well-known/openid-configuration"
@@ -20,14 +21,24 @@ KEYS_PATH = "/openid/v1/jwks"
 _CACHE = "public, max-age=3600"
 
 
-def configuration(issuer: str, server: str) -> Response:
-    """The provider's configuration. server: the URL at which others reach this API server."""
+def pages(issuer: str, keys_at: str, keys: Keys) -> dict[str, Callable[[], Response]]:
+    """The documents by their paths; none where the issuer is no https URL, as the specification wants it to be."""
+    if not issuer.startswith("https://"):
+        return {}
+    return {
+        CONFIGURATION_PATH: lambda: configuration(issuer, keys_at, keys),
+        KEYS_PATH: lambda: key_set(keys),
+    }
+
+
+def configuration(issuer: str, keys_at: str, keys: Keys) -> Response:
+    """The provider's configuration. keys_at: the URL at which others read the keys."""
     document = {
         "issuer": issuer,
-        "jwks_uri": server.rstrip("/") + KEYS_PATH,
+        "jwks_uri": keys_at,
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": [ALGORITHM],
+        "id_token_signing_alg_values_supported": keys.algorithms,
     }
     return _response(document, "application/json")
 
@@ -43,19 +54,20 @@ def _response(document: Mapping[str, object], media: str) -> Response:
     return Response(headers=headers, body=msgspec.json.encode(document))
 
 
-def _web_key(kid: str, key: ec.EllipticCurvePublicKey) -> dict[str, str]:
+def _web_key(kid: str, key: PublicKey) -> dict[str, str]:
+    if isinstance(key, rsa.RSAPublicKey):
+        public, alg = key.public_numbers(), algorithms(key)[0]
+        numbers_of = {"n": _unsigned(public.n), "e": _unsigned(public.e)}
+        return {"use": "sig", "kty": "RSA", "kid": kid, "alg": alg, **numbers_of}
     numbers = key.public_numbers()
     size = (key.curve.key_size + 7) // 8
+    curve = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}[key.curve.name]
     return {
-        "use": "sig",
-        "kty": "EC",
-        "kid": kid,
-        "crv": "P-256",
-        "alg": ALGORITHM,
-        "x": _unsigned(numbers.x, size),
-        "y": _unsigned(numbers.y, size),
-    }
+        "use": "sig", "kty": "EC", "kid": kid, "crv": curve, "alg": algorithms(key)[0],
+        "x": _unsigned(numbers.x, size), "y": _unsigned(numbers.y, size),
+    }  # fmt: skip
 
 
-def _unsigned(number: int, size: int) -> str:
-    return base64.urlsafe_b64encode(number.to_bytes(size, "big")).rstrip(b"=").decode()
+def _unsigned(number: int, size: int = 0) -> str:
+    data = number.to_bytes(size or (number.bit_length() + 7) // 8, "big")
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

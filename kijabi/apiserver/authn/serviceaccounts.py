@@ -1,14 +1,14 @@
 """Bearer tokens of service accounts: the claims of a signed token against what exists now.
 
-`chain.py` and TokenReview hand a token's text in; `tokens.py` checks its signature; the service account, and
-the pod, secret or node that the token is bound to, are looked up in the watch caches, so a token ends with
-them. Rules: k8s.io/kubernetes `pkg/serviceaccount` and KEP-1205 (bound service account tokens).
+`bearer.py` hands a token's text in; `tokens.py` checks its signature; the service account, and the pod, secret or node
+that the token is bound to, are looked up in the watch caches, so a token ends with them. Tokens that are kept in
+Secrets are `legacy.py`'s. Rules: k8s.io/kubernetes `pkg/serviceaccount` and KEP-1205 (bound service account tokens).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
@@ -16,69 +16,60 @@ from kijabi.api.core.secret import Secret
 from kijabi.api.core.serviceaccount import ServiceAccount
 from kijabi.api.gotext import quote
 from kijabi.apiserver.attributes import Reader, UserInfo
-from kijabi.apiserver.authn.certificates import CREDENTIAL_ID
-from kijabi.apiserver.authn.tokens import Claims, Keys, Kubernetes, Named
+from kijabi.apiserver.audit import context
+from kijabi.apiserver.authn import names
+from kijabi.apiserver.authn.bearer import Authenticated
+from kijabi.apiserver.authn.legacy import LegacyTokens
+from kijabi.apiserver.authn.names import CREDENTIAL_ID, NODE_NAME
+from kijabi.apiserver.authn.tokens import LEGACY_ISSUER, Claims, Keys, Kubernetes, LegacyClaims, Named
 from kijabi.apiserver.authz.rules import go_list
 from kijabi.base import clock
 from kijabi.base.errors import Unauthorized
 
 LEEWAY = 60.0  # clocks of servers differ; and a pod that is going may finish with its token
-PREFIX = "system:serviceaccount:"
 _POD_NAME = "authentication.kubernetes.io/pod-name"
 _POD_UID = "authentication.kubernetes.io/pod-uid"
-_NODE_NAME = "authentication.kubernetes.io/node-name"
 _NODE_UID = "authentication.kubernetes.io/node-uid"
 
 
-class Authenticated(NamedTuple):
-    """A token that holds: its user, and which of the audiences asked for it is meant for."""
-
-    user: UserInfo
-    audiences: tuple[str, ...]
-
-
-def user_name(namespace: str, name: str) -> str:
-    """How a service account is called as a user."""
-    return f"{PREFIX}{namespace}:{name}"
-
-
-def split_user_name(name: str) -> tuple[str, str] | None:
-    """Namespace and name of a service account by its user name; None if it is no such name."""
-    parts = name.removeprefix(PREFIX).split(":")
-    if not name.startswith(PREFIX) or len(parts) != 2 or not all(parts):
-        return None
-    return parts[0], parts[1]
-
-
-def groups(namespace: str) -> tuple[str, str]:
-    """The groups that every service account of a namespace is in."""
-    return "system:serviceaccounts", f"system:serviceaccounts:{namespace}"
-
-
 class TokenAuthenticator:
-    """Knows the service accounts of this cluster by their tokens. issuer: the `iss` of our tokens. audiences:
-    those of this API server, for which a token must be meant unless the asker names others."""
+    """Knows the service accounts of this cluster by their tokens. issuers: the `iss` of our tokens, of old ones too.
+    audiences: those of this API server, for which a token must be meant unless the asker names others. legacy: for the
+    tokens that are kept in Secrets."""
 
-    def __init__(self, keys: Keys, reader: Reader, issuer: str, audiences: Sequence[str]) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        reader: Reader,
+        issuers: Sequence[str],
+        audiences: Sequence[str],
+        legacy: LegacyTokens | None = None,
+    ) -> None:
         self._keys = keys
         self._reader = reader
-        self.issuer = issuer
+        self._legacy = legacy
+        self._issuers = frozenset((*issuers, LEGACY_ISSUER) if legacy is not None else issuers)
         self.audiences = tuple(audiences)
 
     def authenticate_token(self, token: str, audiences: Sequence[str] = ()) -> Authenticated | None:
-        """Whose token this is; None if it is not one of this issuer's.
+        """Whose token this is; None if it is not one of these issuers'.
 
         Raises Unauthorized, saying why, when it is ours but does not hold.
         """
-        claims = self._keys.verify(token, self.issuer)
+        claims = self._keys.verify(token, self._issuers)
         if claims is None:
             return None
         wanted = tuple(audiences) or self.audiences
-        meant = tuple(each for each in claims.audiences if each in wanted)
+        own = claims.audiences
+        if not own:
+            context.annotate("authentication.k8s.io/legacy-token", claims.sub)
+            own = self.audiences
+        meant = tuple(each for each in own if each in wanted)
         if not meant:
-            raise Unauthorized(
-                f"token audiences {go_list(claims.audiences)} is invalid for the target audiences {go_list(wanted)}"
-            )
+            raise Unauthorized(f"token audiences {go_list(own)} is invalid for the target audiences {go_list(wanted)}")
+        if isinstance(claims, LegacyClaims):
+            assert self._legacy is not None  # its issuer is known only then
+            return Authenticated(self._legacy.check(token, claims), meant)
         now = clock.wall()
         _check_times(claims, now)
         return Authenticated(self._check_objects(claims, now), meant)
@@ -102,9 +93,9 @@ class TokenAuthenticator:
         elif bound.node is not None:
             self._check_bound(Node, "node", bound.node, "", now)
         return UserInfo(
-            name=user_name(namespace, name),
+            name=names.user(namespace, name),
             uid=bound.serviceaccount.uid,
-            groups=groups(namespace),
+            groups=names.groups(namespace),
             extra=_extra(claims.jti, bound),
         )
 
@@ -125,6 +116,10 @@ def _check_times(claims: Claims, now: float) -> None:
         raise Unauthorized("service account token is not valid yet")
     if now < claims.iat - LEEWAY:
         raise Unauthorized("service account token is issued in the future")
+    after = claims.kubernetes.warnafter
+    if after and now > after:
+        text = f"subject: {claims.sub}, seconds after warning threshold: {int(now) - after}"
+        context.annotate("authentication.k8s.io/stale-token", text)
 
 
 def _gone(obj: Any, now: float) -> bool:
@@ -139,7 +134,7 @@ def _extra(jti: str, bound: Kubernetes) -> dict[str, tuple[str, ...]]:
     if bound.pod is not None:
         extra[_POD_NAME], extra[_POD_UID] = (bound.pod.name,), (bound.pod.uid,)
     if bound.node is not None:
-        extra[_NODE_NAME] = (bound.node.name,)
+        extra[NODE_NAME] = (bound.node.name,)
         if bound.node.uid:
             extra[_NODE_UID] = (bound.node.uid,)
     return extra

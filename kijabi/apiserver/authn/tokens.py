@@ -1,4 +1,4 @@
-"""Service-account tokens as signed texts: makes them and checks their signatures (JWT, RFC 7519, ES256).
+"""Service-account tokens as signed texts: makes them and checks their signatures (JWT, RFC 7519).
 
 `subresources/token.py` has tokens made; `serviceaccounts.py` hands the texts of requests in and gets claims
 back, then checks that what they name still exists. Only signatures are remembered, so a token dies with its
@@ -7,26 +7,22 @@ pod.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kijabi.apiserver.pki import key_id, load_key
-from kijabi.base.errors import ConfigError, Unauthorized
-
-log = logging.getLogger(__name__)
+from kijabi.apiserver.authn import keys
+from kijabi.base.errors import Unauthorized
 
 CACHE = 4096  # verified tokens remembered
 MAX_TOKEN = 16 * 1024
-ALGORITHM = "ES256"
+LEGACY_ISSUER = "kubernetes/serviceaccount"
+_LEGACY = "kubernetes.io/serviceaccount/"
 
 
 class Named(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -69,44 +65,58 @@ class _Issuer(msgspec.Struct):
     iss: str = ""
 
 
+class LegacyClaims(msgspec.Struct, frozen=True):
+    """What a token says that is kept in a Secret (k8s.io/kubernetes `pkg/serviceaccount/legacy.go`)."""
+
+    iss: str = ""
+    sub: str = ""
+    aud: tuple[str, ...] | str = ()
+    account: str = msgspec.field(default="", name=f"{_LEGACY}service-account.name")
+    uid: str = msgspec.field(default="", name=f"{_LEGACY}service-account.uid")
+    secret: str = msgspec.field(default="", name=f"{_LEGACY}secret.name")
+    namespace: str = msgspec.field(default="", name=f"{_LEGACY}namespace")
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """Whom the token is for; usually it does not say."""
+        return (self.aud,) if isinstance(self.aud, str) else self.aud
+
+
 class Keys:
     """One key that signs, and all keys whose signatures count (after a change of key the old ones still
     do)."""
 
-    def __init__(self, signing: ec.EllipticCurvePrivateKey, others: Sequence[ec.EllipticCurvePublicKey] = ()) -> None:
+    def __init__(self, signing: keys.PrivateKey, others: Sequence[keys.PublicKey] = ()) -> None:
         self._signing = signing
-        self.public = {key_id(key): key for key in (signing.public_key(), *others)}
+        self.public = {keys.key_id(key): key for key in (signing.public_key(), *others)}
         self._kid = next(iter(self.public))
-        self._verified: OrderedDict[bytes, Claims] = OrderedDict()
+        self._algorithm = keys.algorithms(signing.public_key())[0]
+        self._verified: OrderedDict[bytes, Claims | LegacyClaims] = OrderedDict()
 
     @classmethod
-    def from_files(cls, private: Path, public: Path) -> Keys:
-        """The signing key, and the PEM bundle of public keys beside it."""
-        others: list[ec.EllipticCurvePublicKey] = []
-        try:
-            blocks = public.read_text().split("-----BEGIN ")[1:]
-            for block in blocks:
-                key = serialization.load_pem_public_key(f"-----BEGIN {block}".encode())
-                if isinstance(key, ec.EllipticCurvePublicKey):
-                    others.append(key)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{public}: not readable as public keys: {error}") from error
-        return cls(load_key(private), others)
+    def from_files(cls, private: Path, *public: Path) -> Keys:
+        """The signing key, and PEM files of the others."""
+        return cls(keys.private_key(private), [key for path in public for key in keys.public_keys(path)])
 
     @classmethod
     def fresh(cls) -> Keys:
         """A key of its own that nobody keeps: for simulations and tests."""
         return cls(ec.generate_private_key(ec.SECP256R1()))
 
+    @property
+    def algorithms(self) -> list[str]:
+        """What the tokens may be signed with."""
+        return sorted({keys.algorithms(key)[0] for key in self.public.values()})
+
     def sign(self, claims: Claims) -> str:
         """The token that says this."""
         import jwt  # 2 MB that a cluster without pods does without
 
         payload: dict[str, Any] = msgspec.to_builtins(claims)
-        return jwt.encode(payload, self._signing, algorithm=ALGORITHM, headers={"kid": self._kid})
+        return jwt.encode(payload, self._signing, algorithm=self._algorithm, headers={"kid": self._kid})
 
-    def verify(self, token: str, issuer: str) -> Claims | None:
-        """What a token says, if one of the keys signed it; None if it is not of this issuer at all.
+    def verify(self, token: str, issuers: Collection[str]) -> Claims | LegacyClaims | None:
+        """What a token says, if one of the keys signed it; None if it is of none of these issuers.
 
         Says nothing about its time, audience or objects. Raises Unauthorized for a bad signature.
         """
@@ -117,35 +127,36 @@ class Keys:
         if claims is not None:
             self._verified.move_to_end(digest)
             return claims
-        if _issuer(token) != issuer:
+        parsed = keys.parse(token)
+        if parsed is None:
             return None
-        claims = self._check(token)
+        issuer = _issuer(parsed.payload)
+        if issuer not in issuers:
+            return None
+        claims = self._check(token, parsed, LegacyClaims if issuer == LEGACY_ISSUER else Claims)
         self._verified[digest] = claims
         if len(self._verified) > CACHE:
             self._verified.popitem(last=False)
         return claims
 
-    def _check(self, token: str) -> Claims:
-        import jwt
-
+    def _check(
+        self, token: str, parsed: keys.Parsed, cls: type[Claims] | type[LegacyClaims]
+    ) -> Claims | LegacyClaims:
+        fitting = [self.public[parsed.kid]] if parsed.kid in self.public else []
+        if not parsed.kid:
+            fitting = list(self.public.values())
+        if not fitting:
+            raise Unauthorized("invalid signature, no keys found")
         try:
-            kid = jwt.get_unverified_header(token).get("kid", "")
-            key = self.public.get(str(kid)) if kid else next(iter(self.public.values()))
-            if key is None:
-                raise Unauthorized("invalid signature, no keys found")
-            payload = jwt.api_jws.decode(token, key, algorithms=[ALGORITHM])
-            return msgspec.json.decode(payload, type=Claims)
-        except (jwt.PyJWTError, msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
-            raise Unauthorized(f"invalid bearer token: {error}") from error
+            keys.verify(token, parsed.algorithm, fitting)
+            return msgspec.json.decode(parsed.payload, type=cls)
+        except (keys.BadToken, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise Unauthorized(str(error)) from error
 
 
-def _issuer(token: str) -> str | None:
-    """The issuer that a token claims, unverified; None if it is no JWT."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return None
+def _issuer(payload: bytes) -> str | None:
+    """The issuer that a token claims, unverified."""
     try:
-        payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
         return msgspec.json.decode(payload, type=_Issuer).iss
     except (ValueError, msgspec.MsgspecError, RecursionError):
         return None

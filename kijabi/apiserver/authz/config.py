@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from msgspec import field
 from msgspec.structs import replace
 
 from kijabi.api import gotext
@@ -53,7 +54,7 @@ class WebhookConfiguration(Struct):
     subjectAccessReviewVersion: str = ""
     matchConditionSubjectAccessReviewVersion: str = ""
     failurePolicy: str = ""
-    connectionInfo: ConnectionInfo = ConnectionInfo()
+    connectionInfo: ConnectionInfo = field(default_factory=ConnectionInfo)
     matchConditions: tuple[MatchCondition, ...] = ()
 
 

@@ -15,6 +15,7 @@ from kijabi.apiserver.authz.node import Graph, NodeAuthorizer
 from kijabi.apiserver.authz.rbac import Rbac
 from kijabi.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
 from kijabi.apiserver.flags import Flags
+from kijabi.apiserver.storage import Storage
 from kijabi.base.errors import ConfigError
 from kijabi.base.filewatch import follow
 
@@ -47,7 +48,7 @@ class Modes:
         """Whether everything is allowed, so that nobody should come without a name."""
         return "AlwaysAllow" in self._kept
 
-    async def run(self) -> None:
+    async def run(self, _: Storage) -> None:
         """Take up the file's changes, for ever; without a file there is nothing to do."""
         if self._path is not None:
             await follow(self._path, self._content, self._changed)

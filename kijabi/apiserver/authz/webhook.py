@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -22,23 +22,20 @@ from kijabi.api.authorization.subjectaccessreview import (
     SubjectAccessReviewSpec,
     SubjectAccessReviewStatus,
 )
-from kijabi.api.gotext import quote
 from kijabi.api.meta import FieldSelectorRequirement, LabelSelectorRequirement
 from kijabi.api.selector import parse_fields, parse_labels
-from kijabi.api.struct import Struct
 from kijabi.apiserver.attributes import Decision, RequestInfo, UserInfo
 from kijabi.apiserver.authz.config import WebhookConfiguration
 from kijabi.apiserver.authz.matching import Matcher, MatchError
 from kijabi.apiserver.authz.rules import Resolved
 from kijabi.apiserver.configfile import seconds
+from kijabi.apiserver.webhooks.answers import status_of
 from kijabi.apiserver.webhooks.calls import Configured
 from kijabi.apiserver.webhooks.client import WebhookError
-from kijabi.base.errors import ApiError, BadRequest
+from kijabi.base.errors import ApiError
 from kijabi.base.expiring import Expiring
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T", bound=Struct)
 
 REMEMBERED = 8192  # answers
 MAX_TEXT = 10_000  # characters that the requester chose; what is longer is not remembered
@@ -102,18 +99,6 @@ class WebhookAuthorizer:
         review = {"kind": "SubjectAccessReview", "apiVersion": version, "metadata": {}, "spec": wanted}
         answer = await self._hook.post({**review, "status": {"allowed": False}})
         return status_of(SubjectAccessReviewStatus, answer, "SubjectAccessReview", version)
-
-
-def status_of(cls: type[T], answer: dict[str, Any], kind: str, version: str) -> T:
-    """The status in a webhook's answer. Raises WebhookError for another kind of answer, or none."""
-    for name, wanted in (("kind", kind), ("apiVersion", version)):
-        if answer.get(name) != wanted:
-            text = f"the webhook's answer has {name} {quote(str(answer.get(name, '')))}, not {quote(wanted)}"
-            raise WebhookError(text)
-    try:
-        return codec.from_builtins(cls, answer.get("status") or {})
-    except BadRequest as error:
-        raise WebhookError(error.message) from None
 
 
 def _decision(status: SubjectAccessReviewStatus) -> Decision:

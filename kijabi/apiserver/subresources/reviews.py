@@ -7,8 +7,11 @@ authenticator and authorizer as the server does for every request. Source: k8s.i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from msgspec.structs import replace
 
 from kijabi.api import validation
 from kijabi.api.authentication.selfsubjectreview import SelfSubjectReview
@@ -24,23 +27,29 @@ from kijabi.api.authorization.selfsubjectrulesreview import (
 )
 from kijabi.api.authorization.subjectaccessreview import (
     FieldSelectorAttributes,
+    LabelSelectorAttributes,
     NonResourceAttributes,
     ResourceAttributes,
     SubjectAccessReview,
     SubjectAccessReviewStatus,
 )
+from kijabi.api.formats import label_value, qualified_name
+from kijabi.api.gotext import aggregate
 from kijabi.api.meta import ObjectMeta, time_now
 from kijabi.api.resource import FieldError
+from kijabi.api.selector import FieldTerm, Operator, parse_fields, parse_labels, requirement
 from kijabi.api.status import bad_request, invalid
 from kijabi.apiserver.attributes import Authorizer, RequestInfo, UserInfo
-from kijabi.apiserver.authn.impersonation import AUTHENTICATED
-from kijabi.apiserver.authn.serviceaccounts import TokenAuthenticator
-from kijabi.apiserver.authz.node import node_name
-from kijabi.apiserver.authz.rbac import Rbac
+from kijabi.apiserver.authn.bearer import Bearer
+from kijabi.apiserver.authn.chain import authenticated
+from kijabi.apiserver.authz.rules import Resolved, Resolver
 from kijabi.apiserver.call import Call, Handler
-from kijabi.base.errors import Unauthorized
+from kijabi.base.errors import ApiError, Unauthorized
 from kijabi.client.transport import Response
 
+log = logging.getLogger(__name__)
+
+_LABEL_OPERATORS: dict[str, Operator] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 _ONE_OF = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
 _AUTHN, _AUTHZ = "authentication.k8s.io", "authorization.k8s.io"
 
@@ -48,9 +57,8 @@ _AUTHN, _AUTHZ = "authentication.k8s.io", "authorization.k8s.io"
 class Reviews:
     """The handlers of all review kinds."""
 
-    def __init__(self, authorizer: Authorizer, rbac: Rbac, tokens: TokenAuthenticator | None) -> None:
+    def __init__(self, authorizer: Authorizer, tokens: Bearer | None) -> None:
         self._authorizer = authorizer
-        self._rbac = rbac
         self._tokens = tokens
 
     def handlers(self) -> dict[tuple[str, str], Handler]:
@@ -79,19 +87,16 @@ class Reviews:
             raise bad_request("token is required for TokenReview in authentication")
         await call.admit("CREATE", review)
         status = type(review.status)()
-        try:
-            tokens = self._tokens
-            found = tokens.authenticate_token(review.spec.token, review.spec.audiences) if tokens else None
-        except Unauthorized as error:
-            status.error = f"invalid bearer token, {error.message}"
-        else:
-            if found is None:
-                status.error = "invalid bearer token"
+        if self._tokens is not None:
+            audiences = review.spec.audiences or self._tokens.audiences
+            try:
+                found = await self._tokens.authenticate(review.spec.token, audiences)
+            except Unauthorized as error:
+                status.error = error.message
             else:
                 status.authenticated = True
                 status.audiences = found.audiences
-                status.user = _user(found.user)
-                status.user.groups += (AUTHENTICATED,)
+                status.user = _user(authenticated(found.user))
         review.status = status
         return _created(call, review)
 
@@ -113,9 +118,7 @@ class Reviews:
         review.metadata.namespace = review.metadata.namespace or namespace
         spec = review.spec
         problems = _check_spec(spec) + _check_subject(spec)
-        bare = ObjectMeta(namespace=review.metadata.namespace)
-        if review.metadata != bare:
-            problems += [validation.invalid("metadata", review.metadata, "must be empty except for namespace")]
+        problems += _check_metadata(replace(review.metadata, namespace=""), "must be empty except for namespace")
         if spec.resourceAttributes is not None and spec.resourceAttributes.namespace != review.metadata.namespace:
             where = "spec.resourceAttributes.namespace"
             problems += [validation.invalid(where, spec.resourceAttributes.namespace, "must match metadata.namespace")]
@@ -146,7 +149,10 @@ class Reviews:
         if not review.spec.namespace:
             raise bad_request("no namespace on request")
         await call.admit("CREATE", review)
-        rules, problems = self._rbac.rules_for(call.user, review.spec.namespace)
+        authorizer = self._authorizer
+        found = Resolved(incomplete=True)
+        if isinstance(authorizer, Resolver):
+            found = authorizer.rules_of(call.user, review.spec.namespace)
         status = SubjectRulesReviewStatus(
             resourceRules=tuple(
                 ResourceRule(
@@ -155,34 +161,37 @@ class Reviews:
                     resources=rule.resources,
                     resourceNames=rule.resourceNames,
                 )
-                for rule in rules
+                for rule in found.rules
                 if rule.resources
             ),
             nonResourceRules=tuple(
                 NonResourceRule(verbs=rule.verbs, nonResourceURLs=rule.nonResourceURLs)
-                for rule in rules
+                for rule in found.rules
                 if rule.nonResourceURLs
             ),
+            incomplete=found.incomplete,
+            evaluationError=aggregate(found.errors),
         )
-        if node_name(call.user) is not None:
-            status.incomplete = True
-            problems = ["node authorizer does not support user rule resolution", *problems]
-        if problems:
-            status.evaluationError = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
         return _created(call, SelfSubjectRulesReview(status=status))
 
     async def _decide(self, user: UserInfo, spec: Any) -> SubjectAccessReviewStatus:
         resource: ResourceAttributes | None = spec.resourceAttributes
+        problems: list[str] = []
         if resource is not None:
-            info = _resource_info(resource)
+            info = _resource_info(resource, problems)
         else:
             other: NonResourceAttributes = spec.nonResourceAttributes
             info = RequestInfo(verb=other.verb, path=other.path)
         decision = await self._authorizer.authorize(user, info)
-        return SubjectAccessReviewStatus(allowed=decision.allowed, reason=decision.reason)
+        if decision.error:
+            problems.insert(0, decision.error)
+        return SubjectAccessReviewStatus(
+            allowed=decision.allowed, denied=decision.denied, reason=decision.reason,
+            evaluationError="; ".join(problems),
+        )  # fmt: skip
 
 
-def _resource_info(asked: ResourceAttributes) -> RequestInfo:
+def _resource_info(asked: ResourceAttributes, problems: list[str]) -> RequestInfo:
     return RequestInfo(
         verb=asked.verb,
         path="",
@@ -193,23 +202,58 @@ def _resource_info(asked: ResourceAttributes) -> RequestInfo:
         subresource=asked.subresource,
         namespace=asked.namespace,
         name=asked.name,
-        field_selector=_field_selector(asked.fieldSelector),
+        field_selector=_field_selector(asked.fieldSelector, problems),
+        label_selector=_label_selector(asked.labelSelector, problems),
     )
 
 
-def _field_selector(asked: FieldSelectorAttributes | None) -> str:
+def _ignored(name: str, found: bool, problems: list[str]) -> None:
+    how = "partially ignored" if found else "ignored"
+    problems.append(f"spec.resourceAttributes.{name} {how} due to parse error")
+
+
+def _field_selector(asked: FieldSelectorAttributes | None, problems: list[str]) -> str:
     """The selector as text. Requirements that no text can say are left out: that asks for more, never less."""
     if asked is None:
         return ""
-    if asked.rawSelector:
-        return asked.rawSelector
-    signs = {"In": "=", "NotIn": "!="}
+    if not asked.requirements:
+        return _readable("fieldSelector", asked.rawSelector, parse_fields, problems)
     terms = [
-        f"{each.key}{signs[each.operator]}{each.values[0]}"
+        str(FieldTerm(each.key, each.values[0], each.operator == "In"))
         for each in asked.requirements
-        if each.operator in signs and len(each.values) == 1
+        if each.operator in ("In", "NotIn") and len(each.values) == 1
     ]
+    if len(terms) < len(asked.requirements):
+        _ignored("fieldSelector", bool(terms), problems)
     return ",".join(terms)
+
+
+def _label_selector(asked: LabelSelectorAttributes | None, problems: list[str]) -> str:
+    """As `_field_selector`."""
+    if asked is None:
+        return ""
+    if not asked.requirements:
+        return _readable("labelSelector", asked.rawSelector, parse_labels, problems)
+    terms: list[str] = []
+    for each in asked.requirements:
+        operator = _LABEL_OPERATORS.get(each.operator)
+        try:
+            if operator is not None:
+                terms.append(str(requirement(each.key, operator, each.values)))
+        except ApiError as error:
+            log.debug("label requirement ignored", extra={"reason": error.message})
+    if len(terms) < len(asked.requirements):
+        _ignored("labelSelector", bool(terms), problems)
+    return ",".join(terms)
+
+
+def _readable(name: str, text: str, parse: Callable[[str], object], problems: list[str]) -> str:
+    try:
+        parse(text)
+    except ApiError:
+        _ignored(name, False, problems)
+        return ""
+    return text
 
 
 def _created(call: Call, review: Any) -> Response:
@@ -222,8 +266,7 @@ def _user(user: UserInfo) -> ApiUserInfo:
 
 
 def _subject(spec: Any) -> UserInfo:
-    extra = {key.lower(): values for key, values in spec.extra.items()}
-    return UserInfo(name=spec.user, uid=spec.uid, groups=spec.groups, extra=extra)
+    return UserInfo(name=spec.user, uid=spec.uid, groups=spec.groups, extra=dict(spec.extra))
 
 
 def _check_subject(spec: Any) -> list[FieldError]:
@@ -238,22 +281,36 @@ def _check_spec(spec: Any) -> list[FieldError]:
     if (resource is None) == (other is None):
         problems.append(validation.invalid("spec", other, _ONE_OF))
     if resource is not None:
-        problems += _check_selector(resource.fieldSelector, "spec.resourceAttributes.fieldSelector")
-        problems += _check_selector(resource.labelSelector, "spec.resourceAttributes.labelSelector")
+        problems += _check_selector(resource.fieldSelector, "spec.resourceAttributes.fieldSelector", labels=False)
+        problems += _check_selector(resource.labelSelector, "spec.resourceAttributes.labelSelector", labels=True)
     return problems
 
 
-def _check_selector(selector: Any, where: str) -> Sequence[FieldError]:
+def _check_selector(selector: Any, where: str, *, labels: bool) -> Iterable[FieldError]:
     if selector is None:
-        return []
+        return
     if selector.rawSelector and selector.requirements:
         text = "may not specified at the same time as requirements"
-        return [validation.invalid(f"{where}.rawSelector", selector.rawSelector, text)]
+        yield validation.invalid(f"{where}.rawSelector", selector.rawSelector, text)
     if not selector.rawSelector and not selector.requirements:
         text = f"when {where} is specified, requirements or rawSelector is required"
-        return [validation.required(f"{where}.requirements", text)]
-    return []
+        yield validation.required(f"{where}.requirements", text)
+    for index, each in enumerate(selector.requirements):
+        path = f"{where}.requirements[{index}]"
+        if not labels and not each.key:
+            yield validation.required(f"{path}.key", "must be specified")
+        if each.operator in ("In", "NotIn") and not each.values:
+            text = "must be specified when `operator` is 'In' or 'NotIn'"
+            yield validation.required(f"{path}.values", text)
+        if each.operator in ("Exists", "DoesNotExist") and each.values:
+            text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            yield validation.forbidden(f"{path}.values", text)
+        if labels:
+            yield from validation.each(f"{path}.key", each.key, qualified_name(each.key))
+            for number, value in enumerate(each.values):
+                yield from validation.each(f"{path}.values[{number}]", value, label_value(value))
 
 
 def _check_metadata(metadata: ObjectMeta, text: str) -> list[FieldError]:
-    return [] if metadata == ObjectMeta() else [validation.invalid("metadata", metadata, text)]
+    bare = replace(metadata, managedFields=ObjectMeta().managedFields)
+    return [] if bare == ObjectMeta() else [validation.invalid("metadata", metadata, text)]

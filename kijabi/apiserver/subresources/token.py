@@ -24,7 +24,7 @@ from kijabi.api.resource import FieldError
 from kijabi.api.status import bad_request, conflict, invalid, not_found
 from kijabi.apiserver.admission.serviceaccount import TOKEN_SECONDS
 from kijabi.apiserver.attributes import Reader
-from kijabi.apiserver.authn.serviceaccounts import user_name
+from kijabi.apiserver.authn import names
 from kijabi.apiserver.authn.tokens import Claims, Keys, Kubernetes, Named
 from kijabi.apiserver.call import Call
 from kijabi.base import clock, rand
@@ -38,13 +38,25 @@ _KIND = "TokenRequest.authentication.k8s.io"
 
 
 class TokenRequests:
-    """Makes tokens. issuer: their `iss`. audiences: those of this API server, for requests that name none."""
+    """Makes tokens. issuer: their `iss`. audiences: those of this API server, for requests that name none. longest:
+    seconds that a token may be asked for, 0 for no bound; extends: whether those of kubelets last a year."""
 
-    def __init__(self, keys: Keys, reader: Reader, issuer: str, audiences: Sequence[str]) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        reader: Reader,
+        issuer: str,
+        audiences: Sequence[str],
+        *,
+        longest: float = 0.0,
+        extends: bool = True,
+    ) -> None:
         self._keys = keys
         self._reader = reader
         self._issuer = issuer
         self._audiences = tuple(audiences)
+        self._longest = int(longest)
+        self._extends = extends
 
     async def create(self, call: Call) -> Response:
         """POST …/serviceaccounts/NAME/token: 201 and the token. Raises NotFound, Invalid, Conflict, BadRequest."""
@@ -93,7 +105,8 @@ class TokenRequests:
         have been renewed (KEP-1205, safe rollout of time-bound tokens)."""
         issued = math.floor(now)
         life = seconds
-        if bound.pod is not None and seconds == TOKEN_SECONDS and set(audiences) <= set(self._audiences):
+        own = set(audiences) <= set(self._audiences)
+        if self._extends and bound.pod is not None and seconds == TOKEN_SECONDS and own:
             life = EXTENDED_SECONDS
             bound = Kubernetes(
                 namespace=bound.namespace,
@@ -104,7 +117,7 @@ class TokenRequests:
             )
         return Claims(
             iss=self._issuer,
-            sub=user_name(account.metadata.namespace, account.metadata.name),
+            sub=names.user(account.metadata.namespace, account.metadata.name),
             aud=audiences,
             exp=issued + life,
             iat=issued,
@@ -118,18 +131,18 @@ class TokenRequests:
         namespace = account.metadata.namespace
         owner = Named(account.metadata.name, account.metadata.uid)
         pod = secret = node = None
-        match (ref.apiVersion, ref.kind) if ref is not None else None:
+        group, _, version = ref.apiVersion.rpartition("/") if ref is not None else ("", "", "")
+        match (group, ref.kind) if ref is not None else None:
             case None:
                 pass
-            case ("v1", "Pod"):
+            case ("", "Pod"):
                 pod, node = self._pod(account, ref)
-            case ("v1", "Secret"):
+            case ("", "Secret"):
                 secret = self._object(Secret, "secrets", ref, namespace)
-            case ("v1", "Node"):
+            case ("", "Node"):
                 node = self._object(Node, "nodes", ref, "")
-            case (version, kind):
-                group, _, short = version.rpartition("/")
-                what = f"{group}/{short}, Kind={kind}"
+            case (_, kind):
+                what = f"{group}/{version}, Kind={kind}"
                 raise bad_request(f"cannot bind token to object of type {what}")
         return Kubernetes(namespace=namespace, serviceaccount=owner, pod=pod, secret=secret, node=node)
 

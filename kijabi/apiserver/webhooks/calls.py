@@ -11,14 +11,15 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from kijabi.apiserver.subresources.backend import Address, Dial, dial
-from kijabi.apiserver.webhooks.client import USER_AGENT, WebhookError, dial_text, document_of, lost_text
+from kijabi.apiserver.webhooks.client import MAX_SHOWN, USER_AGENT, WebhookError, dial_text, document_of, lost_text
 from kijabi.apiserver.webhooks.pool import Pool, TooLong
 from kijabi.base import clock
 from kijabi.base.backoff import delay
@@ -34,7 +35,16 @@ TRIES = 5
 FIRST_DELAY = 0.5
 MAX_BODY = 4 << 20  # bytes of an answer
 RELOAD = 60.0  # seconds after which a kubeconfig is read anew, for its certificates and tokens may have been renewed
+MAX_REDIRECTS = 10
+_MOVED = (301, 302, 303, 307, 308)
 _PASSING = (429, 500, 504)  # statuses that may be others next time
+
+
+class Fetched(NamedTuple):
+    """A document, with its headers by lower-case names."""
+
+    body: bytes
+    headers: Mapping[str, str]
 
 
 async def call(
@@ -71,6 +81,33 @@ async def call(
         raise WebhookError(f"{what}: {dial_text(address, error)}") from error
     except ConnectionLost as error:
         raise WebhookError(f"{what}: {lost_text(error)}") from error
+
+
+async def fetch(pool: Pool, url: str, context: ssl.SSLContext, *, token: str = "", seconds: float = TIMEOUT) -> Fetched:
+    """What is at an https URL, wherever it leads. Raises WebhookError unless it is a success."""
+    headers = {"Accept": "*/*"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    first, what = urlsplit(url).netloc, f'Get "{url}"'
+    try:
+        async with asyncio.timeout(seconds):
+            for _ in range(MAX_REDIRECTS):
+                if not url.startswith("https://"):
+                    raise WebhookError(f"{what}: {url} is no https URL")
+                answer = await call(pool, "GET", url, context=context, headers=headers)
+                found = {name.lower(): value for name, value in answer.headers.items()}
+                if answer.status not in _MOVED or "location" not in found:
+                    break
+                url = urljoin(url, found["location"])
+                if urlsplit(url).netloc != first:
+                    headers.pop("Authorization", None)
+            else:
+                raise WebhookError(f"{what}: stopped after {MAX_REDIRECTS} redirects")
+    except TimeoutError:
+        text = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        raise WebhookError(f"{what}: {text}") from None
+    body = answer.take()
+    if answer.status != HTTPStatus.OK:
+        raise WebhookError(f"{answer.status}: {body[:MAX_SHOWN].decode('utf-8', 'replace')}", code=answer.status)
+    return Fetched(body, found)
 
 
 class Configured:
