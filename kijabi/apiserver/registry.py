@@ -212,7 +212,7 @@ class Registry:
         if served.view is None:
             target.kind, target.apiVersion = item.obj.kind, item.obj.apiVersion
         settle_times(target, item.obj)
-        if target == item.obj:
+        if target == item.obj and not await self.storage.outdated(cache, item):
             return Stored(item.obj, item.value, item.revision)
         if call.options.dry_run:
             return Stored(target, self.storage.encode(cache, target), item.revision)

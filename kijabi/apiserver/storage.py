@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from kijabi.api import codec, status
 from kijabi.api.custom import Custom
-from kijabi.apiserver.watchcache import Cache, Caches
+from kijabi.apiserver.watchcache import Cache, Caches, Item
 from kijabi.store.interface import Guard, Op, Store
 
 MAX_ATTEMPTS = 16  # of a rewrite while others write the same object
@@ -108,6 +108,17 @@ class Storage:
             obj.kind, obj.apiVersion = cache.resource.kind, cache.resource.api_version
         obj.metadata.resourceVersion = ""
         return codec.encode(obj)
+
+    async def outdated(self, cache: Cache, item: Item) -> bool:
+        """Whether an object is stored otherwise than it would be now: in another version, or under an old key.
+
+        Such an object is written even where a request changes nothing (k8s.io/apiserver `pkg/storage/etcd3`,
+        GuaranteedUpdate), which is how a migration rewrites it.
+        """
+        obj = item.obj
+        if not isinstance(obj, Custom) and obj.apiVersion not in ("", cache.resource.api_version):
+            return True
+        return await self.store.outdated(cache.prefix + item.key)
 
     async def put(self, cache: Cache, key: str, obj: Any, revision: int, effects: Effects = NO_EFFECTS) -> Stored:
         """Write an object whose stored revision is `revision` (0: there is none). It must not be changed after this.

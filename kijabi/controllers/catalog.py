@@ -29,6 +29,7 @@ from kijabi.controllers.rootca import RootCertificates
 from kijabi.controllers.runtime import Context, Controller
 from kijabi.controllers.serviceaccount import ServiceAccounts
 from kijabi.controllers.statefulset.controller import StatefulSets
+from kijabi.controllers.storageversionmigrator import StorageVersionMigrator
 from kijabi.controllers.tainteviction import TaintEviction
 from kijabi.controllers.ttlafterfinished import FinishedJobs
 from kijabi.controllers.validatingadmissionpolicystatus import PolicyStatus
@@ -66,4 +67,5 @@ CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     PodCollector,
     ClusterRoleAggregation,
     PolicyStatus,
+    StorageVersionMigrator,
 )

@@ -176,6 +176,13 @@ class EncryptedStore:
             return found
         return found._replace(entries=tuple(map(self._readable, found.entries)))
 
+    async def outdated(self, key: str) -> bool:
+        """See `Store`; raises Undecryptable."""
+        found = await self.inner.get(key) if key.startswith(self.prefixes) else None
+        if found is None:
+            return await self.inner.outdated(key)
+        return self.keyring.key_of(key, found.value)[0] != self.keyring.primary
+
     async def txn(self, guards: Sequence[Guard], ops: Sequence[Op]) -> Txn:
         """See `Store`."""
         done = await self.inner.txn(guards, [self._sealed(op) for op in ops])

@@ -110,6 +110,10 @@ class Store(Protocol):
         """
         ...
 
+    async def outdated(self, key: str) -> bool:
+        """Whether the live value of a key would be written otherwise today, as one under an old encryption key."""
+        ...
+
     async def txn(self, guards: Sequence[Guard], ops: Sequence[Op]) -> Txn:
         """Apply all of `ops` at one new revision if every guard holds, else nothing.
 

@@ -42,6 +42,11 @@ class MemoryStore:
         self._check_open()
         return self._timeline.range(start, end, revision, limit)
 
+    async def outdated(self, key: str) -> bool:
+        """See `Store`: values are written as they are."""
+        self._check_open()
+        return False
+
     async def txn(self, guards: Sequence[Guard], ops: Sequence[Op]) -> Txn:
         """See `Store`."""
         self._check_open()

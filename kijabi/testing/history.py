@@ -166,6 +166,10 @@ class WatchedStore:
         """See `Store`."""
         await self.inner.compact(revision)
 
+    async def outdated(self, key: str) -> bool:
+        """See `Store`."""
+        return await self.inner.outdated(key)
+
     async def maintain(self) -> None:
         """See `Store`."""
         await self.inner.maintain()

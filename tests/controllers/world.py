@@ -26,6 +26,7 @@ from kijabi.client.informer import Informers
 from kijabi.controllers import app as controllers
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.config import Config
+from kijabi.store.interface import Store
 from kijabi.store.memory import MemoryStore
 from kijabi.testing import simloop
 from kijabi.testing.cluster import MANAGER
@@ -175,11 +176,12 @@ def play(
     faults: Any = None,
     config: Config | None = None,
     nodes: int = 2,
+    store: Store | None = None,
 ) -> None:
     """Run a story in a world of its own, in virtual time."""
 
     async def main() -> None:
-        app = App(MemoryStore(), Settings())
+        app = App(store or MemoryStore(), Settings())
         await app.load()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(app.run())
