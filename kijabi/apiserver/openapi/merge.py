@@ -77,14 +77,14 @@ async def _written(write: Callable[[str, Mapping[str, Any]], bytes], entries: Ma
 
 
 def merge(form: Form, parts: Iterable[Part]) -> Document:
-    """The whole document; its digest is made of those of the parts."""
+    """The whole document; its digest is made of those of the parts. What parts have in common they share afterwards."""
     paths: dict[str, bytes] = {}
     definitions: dict[str, bytes] = {}
     digest = hashlib.sha512(form.media.encode())
     for each in parts:
         for known, more in ((paths, each.paths), (definitions, each.definitions)):
             for name, entry in more.items():
-                known.setdefault(name, entry)
+                more[name] = kept if (kept := known.setdefault(name, entry)) == entry else entry
         digest.update(each.digest)
     body = form.join(form.separator.join(paths.values()), form.separator.join(definitions.values()))
     return Document(body, digest.hexdigest().upper())

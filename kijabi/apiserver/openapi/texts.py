@@ -75,4 +75,6 @@ def read(module: str) -> dict[str, dict[str, str]]:
     parser = RawConfigParser(delimiters=("=",), comment_prefixes=("#",))
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read_string(file.read_text(), str(file))
-    return {name: {key: " ".join(text.split()) for key, text in parser.items(name)} for name in parser.sections()}
+    found = {name: {key: " ".join(text.split()) for key, text in parser.items(name)} for name in parser.sections()}
+    parser.clear()  # it is part of a cycle, and would keep all this until the garbage collector comes
+    return found
