@@ -74,7 +74,7 @@ def read(module: str) -> dict[str, dict[str, str]]:
 
     parser = RawConfigParser(delimiters=("=",), comment_prefixes=("#",))
     parser.optionxform = str  # type: ignore[assignment, method-assign]
-    parser.read_string(file.read_text(), str(file))
+    parser.read(file, encoding="utf-8")
     found = {name: {key: " ".join(text.split()) for key, text in parser.items(name)} for name in parser.sections()}
     parser.clear()  # it is part of a cycle, and would keep all this until the garbage collector comes
     return found
