@@ -25,7 +25,7 @@ class EventSeries(Struct):
     """How often an event happened, and when last."""
 
     count: Annotated[Int32, Tag(1)] = 0
-    lastObservedTime: Annotated[MicroTime, Tag(2)] = MicroTime()
+    lastObservedTime: Annotated[MicroTime, Tag(2)] = field(default_factory=MicroTime)
 
 
 class Event(Object):
@@ -35,11 +35,11 @@ class Event(Object):
     reason: Annotated[str, Tag(3)] = ""
     message: Annotated[str, Tag(4)] = ""
     source: Annotated[EventSource, Tag(5)] = field(default_factory=EventSource)
-    firstTimestamp: Annotated[Time, Tag(6)] = Time()
-    lastTimestamp: Annotated[Time, Tag(7)] = Time()
+    firstTimestamp: Annotated[Time, Tag(6)] = field(default_factory=Time)
+    lastTimestamp: Annotated[Time, Tag(7)] = field(default_factory=Time)
     count: Annotated[Int32, Tag(8)] = 0
     type: Annotated[str, Tag(9)] = ""
-    eventTime: Annotated[MicroTime, Tag(10)] = MicroTime()
+    eventTime: Annotated[MicroTime, Tag(10)] = field(default_factory=MicroTime)
     series: Annotated[EventSeries | None, Tag(11)] = None
     action: Annotated[str, Tag(12)] = ""
     related: Annotated[ObjectReference | None, Tag(13)] = None

@@ -18,13 +18,13 @@ class EventSeries(Struct):
     """How often an event happened, and when last."""
 
     count: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
-    lastObservedTime: Annotated[MicroTime, Tag(2, required=True)] = MicroTime()
+    lastObservedTime: Annotated[MicroTime, Tag(2, required=True)] = field(default_factory=MicroTime)
 
 
 class Event(Object):
     """A note about an object: action, reason, note, and how often."""
 
-    eventTime: Annotated[MicroTime, Tag(2, required=True)] = MicroTime()
+    eventTime: Annotated[MicroTime, Tag(2, required=True)] = field(default_factory=MicroTime)
     series: Annotated[EventSeries | None, Tag(3)] = None
     reportingController: Annotated[str, Tag(4)] = ""
     reportingInstance: Annotated[str, Tag(5)] = ""
@@ -35,8 +35,8 @@ class Event(Object):
     note: Annotated[str, Tag(10)] = ""
     type: Annotated[str, Tag(11)] = ""
     deprecatedSource: Annotated[EventSource, Tag(12)] = field(default_factory=EventSource)
-    deprecatedFirstTimestamp: Annotated[Time, Tag(13)] = Time()
-    deprecatedLastTimestamp: Annotated[Time, Tag(14)] = Time()
+    deprecatedFirstTimestamp: Annotated[Time, Tag(13)] = field(default_factory=Time)
+    deprecatedLastTimestamp: Annotated[Time, Tag(14)] = field(default_factory=Time)
     deprecatedCount: Annotated[Int32, Tag(15)] = 0
 
 
