@@ -100,7 +100,7 @@ def build(
         known = ALGORITHMS if flags.authentication_config is not None else flags.oidc_signing_algs or ("RS256",)
         issuers = Issuers(configuration, known, own.audiences, own.issuers, flags.authentication_config)
         remote.append(issuers)
-        works.append(issuers.follow)
+        works.append(issuers.run)
     if flags.authentication_token_webhook_config_file is not None:
         from kijabi.apiserver.authn.webhook import WebhookTokens
 

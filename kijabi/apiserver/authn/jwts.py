@@ -167,7 +167,7 @@ class Issuers:
             return None
         return Authenticated(await authenticator.authenticate(token), fitting)
 
-    async def follow(self, _: Storage) -> None:
+    async def run(self, _: Storage | None = None) -> None:
         """Find the issuers, and take up the file's changes; for ever if there is a file."""
         async with asyncio.TaskGroup() as tasks:
             for each in self._known.values():

@@ -37,7 +37,7 @@ class LegacyTokens:
     def __init__(self, reader: Reader, *, lookup: bool = True) -> None:
         self._reader = reader
         self._lookup = lookup
-        self._used: dict[tuple[str, str, str], None] = {}
+        self.waiting: dict[tuple[str, str, str], None] = {}  # Secrets whose label is due: namespace, name, uid
         self._wake = asyncio.Event()
 
     def check(self, token: str, claims: LegacyClaims) -> UserInfo:
@@ -88,8 +88,8 @@ class LegacyTokens:
         now = clock.now()
         if meta.labels.get(LAST_USED) in (f"{now:%Y-%m-%d}", f"{now + timedelta(days=1):%Y-%m-%d}"):
             return
-        if len(self._used) < MAX_WAITING:
-            self._used[meta.namespace, meta.name, meta.uid] = None
+        if len(self.waiting) < MAX_WAITING:
+            self.waiting[meta.namespace, meta.name, meta.uid] = None
             self._wake.set()
 
     async def run(self, storage: Storage) -> None:
@@ -98,8 +98,8 @@ class LegacyTokens:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._used:
-                space, name, uid = next(iter(self._used))
+            while self.waiting:
+                space, name, uid = next(iter(self.waiting))
                 date = f"{clock.now():%Y-%m-%d}"
 
                 def change(secret: Any, uid: str = uid, date: str = date) -> None:
@@ -111,4 +111,4 @@ class LegacyTokens:
                 except KijabiError as error:
                     where = {"secret": f"{space}/{name}", "reason": str(error)}
                     log.error("a token's date of last use was not written", extra=where)
-                del self._used[space, name, uid]
+                del self.waiting[space, name, uid]
