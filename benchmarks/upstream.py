@@ -25,7 +25,7 @@ from typing import NamedTuple
 import uvloop
 
 from benchmarks.sidebyside.load import JSON, PROTOBUF, Client, Failed, Watch, get, send
-from benchmarks.sidebyside.objects import config_map, named, pod, pod_name
+from benchmarks.sidebyside.objects import config_map, named, pod, pod_in_protobuf, pod_name
 from benchmarks.sidebyside.servers import Server, both, forget
 from kijabi.testing import programs
 
@@ -41,6 +41,7 @@ OPENING = 32  # watches that are opened at once
 EVENTS = 5
 STARTS = 3
 POD_PATH = "/api/v1/namespaces/bench/pods"
+GO_SPACE = "bench-protobuf"  # where pods are created as Go's clients do, apart from those that are listed
 CM_PATH = "/api/v1/namespaces/bench/configmaps"
 CONTINUE = re.compile(rb'"continue": ?"([^"]+)"')
 
@@ -142,16 +143,13 @@ async def starts(bench: Bench, name: str, *, afresh: bool) -> None:
 
 
 async def prepare(server: Server) -> None:
-    """The namespace, and the service account that a controller would make."""
+    """The namespaces, and in each the service account that a controller would make."""
     await server.client.open(1)
     line = server.client.lines[0]
-    for path, body in (
-        ("/api/v1/namespaces", named("Namespace", "bench")),
-        ("/api/v1/namespaces/bench/serviceaccounts", named("ServiceAccount", "default")),
-    ):
-        status = await line.ask(send("POST", path, body))
-        if status not in (201, 409):
-            raise Failed(f"{path}: {status}")
+    for name in ("bench", GO_SPACE):
+        await line.expect(send("POST", "/api/v1/namespaces", named("Namespace", name)), 201)
+        accounts = f"/api/v1/namespaces/{name}/serviceaccounts"
+        await line.expect(send("POST", accounts, named("ServiceAccount", "default")), 201)
 
 
 async def writes(bench: Bench) -> None:
@@ -174,6 +172,19 @@ async def writes(bench: Bench) -> None:
     await bench.row("create ConfigMaps, durable", "/s", ROUNDS, REQUESTS, create_maps)
     await bench.row("create pods, durable", "/s", ROUNDS, share, create_pods)
     await bench.row("merge-patch ConfigMaps, durable", "/s", ROUNDS, REQUESTS, patch)
+    memory(bench, f"memory, {PODS:,} pods and ConfigMaps")
+
+
+async def writes_in_protobuf(bench: Bench) -> None:
+    """Creates as Go's clients send them and have them answered."""
+    path, each = f"/api/v1/namespaces/{GO_SPACE}/pods", REQUESTS // 2
+    bodies = [pod_in_protobuf(GO_SPACE, number) for number in range(ROUNDS * each)]
+    these = [send("POST", path, body, PROTOBUF, PROTOBUF) for body in bodies]
+
+    async def create(server: Server, number: int) -> Turn:
+        return await requests(server, these[number * each : (number + 1) * each], 201)
+
+    await bench.row("create pods, durable, protobuf", "/s", ROUNDS, each, create)
 
 
 async def gets(bench: Bench) -> None:
@@ -335,7 +346,7 @@ async def drive(bench: Bench, large: bool) -> None:
         await prepare(server)
     memory(bench, "memory, empty")
     await writes(bench)
-    memory(bench, f"memory, {PODS:,} pods and ConfigMaps")
+    await writes_in_protobuf(bench)
     await gets(bench)
     await lists(bench)
     memory(bench, "memory, after the lists")

@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 
+from kijabi.api import codec, protobuf
+from kijabi.api.core.pod import Pod
+
 APPS = 100  # different values of the label `app`
 
 
@@ -50,6 +53,11 @@ def pod(namespace: str, number: int) -> bytes:
         "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"},
     }  # fmt: skip
     return _encode("Pod", metadata=metadata, spec=spec)
+
+
+def pod_in_protobuf(namespace: str, number: int) -> bytes:
+    """The same pod as Go's clients send it."""
+    return protobuf.encode_unknown(codec.decode(Pod, pod(namespace, number)))
 
 
 def pod_name(number: int) -> str:
