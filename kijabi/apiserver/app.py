@@ -207,6 +207,7 @@ class App:
         self.openapi = OpenApi(self.routes)
         self.metrics = Metrics()
         self.auditor = setup.auditor(settings.flags, self.metrics.audit)
+        self._expiry = Expiry(self.storage, settings.flags.event_ttl)
         self.webhooks: Webhooks = WebhookClient(self.caches)  # a simulation puts its own here before `start`
         self.api: ApiServer
         self.aggregator: Aggregator
@@ -310,7 +311,7 @@ class App:
         """The server's own work, until the store is closed or it is cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                expiry = tasks.create_task(Expiry(self.storage).run(), name="event expiry")
+                expiry = tasks.create_task(self._expiry.run(), name="event expiry")
                 customs = tasks.create_task(self._run_customs(), name="custom resources")
                 aggregation = tasks.create_task(self._aggregate(), name="aggregation")
                 measures = tasks.create_task(self._measure(), name="resource metrics")

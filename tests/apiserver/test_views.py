@@ -1,13 +1,10 @@
-"""One thing under two names: events of both groups, autoscalers of both versions; and the hour that events live."""
+"""One thing under two names: events of both groups, autoscalers of both versions."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-from kijabi.apiserver.expiry import Expiry
-from kijabi.testing.simloop import run
-from tests.apiserver.world import TABLE, World, running
+from tests.apiserver.world import TABLE, World
 
 CORE = "/api/v1/namespaces/default/events"
 EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
@@ -88,20 +85,6 @@ async def test_autoscalers_of_the_first_version_are_stored_as_the_second(world: 
     changed = await world.patch(f"{V2}/h", {"spec": {"maxReplicas": 9}})
     assert changed.status == 200, changed
     assert (await world.get(f"{V1}/h")).body["spec"]["maxReplicas"] == 9
-
-
-def test_events_live_an_hour() -> None:
-    async def scenario() -> list[str]:
-        async with running() as world:
-            await world.post(CORE, event("old"))
-            await asyncio.sleep(3000)
-            await world.post(CORE, event("young"))
-            await asyncio.sleep(1000)
-            listed = (await world.get(CORE)).body["items"]
-            await Expiry(world.app.storage).sweep()
-            return [each["metadata"]["name"] for each in listed]
-
-    assert run(scenario()) == ["young"]
 
 
 async def test_old_kinds_are_announced_as_deprecated(world: World) -> None:
