@@ -24,11 +24,12 @@ from kijabi.api.core.namespace import Namespace
 from kijabi.api.gotext import quote
 from kijabi.apiserver.admission import review
 from kijabi.apiserver.admission.forms import Form
-from kijabi.apiserver.attributes import Attributes, Authorizer, RequestInfo, UserInfo
+from kijabi.apiserver.attributes import Attributes, Authorizer, Decision, RequestInfo, UserInfo
 from kijabi.base.tasks import aside
 
 T = TypeVar("T")
 
+MAX_QUESTIONS = 100  # permissions that somebody elsewhere is asked for, for one write and one policy
 LITTLE = 20_000  # units of cost that are computed on the loop, some twenty milliseconds; what costs more, beside it
 _HIDDEN = ("managedFields", "ownerReferences", "selfLink")
 
@@ -50,6 +51,15 @@ class _TooMuch(Exception):
     """More than may be computed on the loop."""
 
 
+class _Unanswered(Exception):
+    """A webhook must be asked for a permission; with its answer the expressions are evaluated anew."""
+
+    def __init__(self, question: permissions.Question, answer: Callable[[], Coroutine[Any, Any, Decision]]) -> None:
+        super().__init__()
+        self.question = question
+        self.answer = answer
+
+
 class Scope:
     """The variables of one write for one webhook or policy. params: the parameter object, as JSON values."""
 
@@ -65,6 +75,7 @@ class Scope:
         params: Any = None,
         variables: Mapping[str, Compiled] | None = None,
     ) -> None:
+        self._answers: dict[permissions.Question, permissions.Decision] = {}
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._variables = variables or {}
         self._bindings = _Bindings({
@@ -87,16 +98,26 @@ class Scope:
     async def run(self, work: Callable[[], T]) -> T:
         """The result of `work()`, which evaluates expressions of this scope.
 
-        It begins here; if it turns out to be much, it is begun anew in a thread, and other requests do not notice.
+        It begins here; if it turns out to be much, it is begun anew in a thread, and other requests do not notice. So it
+        is for each permission that only a webhook knows, when its answer has come.
         """
-        try:
-            return work()
-        except _TooMuch:
-            self.little = False
-            return await aside(work)
+        for _ in range(MAX_QUESTIONS):
+            try:
+                try:
+                    return work()
+                except _TooMuch:
+                    self.little = False
+                    return await aside(work)
+            except _Unanswered as asked:
+                found = await asked.answer()
+                self._answers[asked.question] = permissions.Decision(found.allowed, found.reason)
+        raise OutOfBudget
 
     def _ask(self, authorizer: Authorizer, user: UserInfo, question: permissions.Question) -> permissions.Decision:
         """Whether the user, or a service account, may do a thing. What is known belongs to the loop's thread."""
+        known = self._answers.get(question)
+        if known is not None:
+            return known
         if question.account is not None:
             space, name = question.account
             groups = ("system:serviceaccounts", f"system:serviceaccounts:{space}")
@@ -106,12 +127,21 @@ class Scope:
             resource=question.resource, subresource=question.subresource, namespace=question.namespace,
             name=question.name, field_selector=question.field_selector, label_selector=question.label_selector,
         )  # fmt: skip
-        answer = authorizer.authorize(user, wanted)
+
+        async def answer() -> Decision:
+            return await authorizer.authorize(user, wanted)
+
         if threading.get_ident() == self._thread:
-            found = at_once(answer)
+            found = at_once(answer())
         else:
-            found = asyncio.run_coroutine_threadsafe(answer, self._loop).result()
+            found = asyncio.run_coroutine_threadsafe(_now(answer), self._loop).result()
+        if found is None:
+            raise _Unanswered(question, answer)
         return permissions.Decision(found.allowed, found.reason)
+
+
+async def _now(answer: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+    return at_once(answer())
 
 
 class _Bindings(Mapping[str, Any]):
@@ -220,12 +250,12 @@ def _shown(namespace: Namespace | None) -> dict[str, Any] | None:
     return {"metadata": metadata, "spec": found.get("spec", {}), "status": found.get("status", {})}
 
 
-def at_once(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that never waits: authorisers decide from the watch caches."""
+def at_once(work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of a coroutine, None if it would have to wait: authorisers decide from the watch caches, mostly."""
     try:
         work.send(None)
     except StopIteration as done:
         result: T = done.value
         return result
     work.close()
-    raise RuntimeError("a permission could not be decided at once")
+    return None

@@ -48,7 +48,7 @@ class Modes:
         """Whether everything is allowed, so that nobody should come without a name."""
         return "AlwaysAllow" in self._kept
 
-    async def run(self, _: Storage) -> None:
+    async def run(self, _: Storage | None = None) -> None:
         """Take up the file's changes, for ever; without a file there is nothing to do."""
         if self._path is not None:
             await follow(self._path, self._content, self._changed)

@@ -104,13 +104,13 @@ async def test_expressions_make_a_user(server: IssuerServer) -> None:
         ],
     )))  # fmt: skip
     now = int(clock.wall())
-    good = {
+    good: dict[str, Any] = {
         "hd": "x.org", "nbf": now, "exp": now + 60, "number": 12, "roles": "a,b", "nested": {"example.org/team": ["t"]},
     }  # fmt: skip
     user = await known.user(server.sign(**good))
     assert (user.name, user.uid, user.groups) == ("corp:jane", "12", ("a", "b"))
     assert user.extra == {"example.org/team": ("t",)}
-    problems = {
+    problems: dict[str, dict[str, Any]] = {
         "required claim hd not present in ID token": {"hd": None},
         "required claim hd value does not match. Got = y.org, want = x.org": {"hd": "y.org"},
         "failed: too long a life": {"exp": now + 7200},
@@ -209,7 +209,7 @@ async def test_distributed_claims(server: IssuerServer, monkeypatch: pytest.Monk
     known = Known(content(document(server, claimMappings={"groups": {"claim": "groups", "prefix": ""}})))
     server.pages["/groups Bearer secret"] = server.sign(groups=["far"])
     sources = {"there": {"endpoint": f"{server.url}/groups", "access_token": "secret"}}
-    pointing = {"_claim_names": {"groups": "there"}, "_claim_sources": sources}
+    pointing: dict[str, Any] = {"_claim_names": {"groups": "there"}, "_claim_sources": sources}
     assert (await known.user(server.sign(**pointing))).groups == ("far",)
     assert (await known.user(server.sign(groups=["near"], **pointing))).groups == ("near",)
     sources["there"]["access_token"] = "wrong"
