@@ -30,7 +30,7 @@ MAX_REMEMBERED = 4096
 # More than so many events that differ only in their message, within so many seconds, are combined into one.
 SIMILAR, SIMILAR_SECONDS = 10, 600.0
 COMBINED = "(combined from similar events): "
-# An object may have so many events at once, and one more in every so many seconds.
+# An object may have so many events of a type at once, and one more in every so many seconds.
 BURST, REFILL_SECONDS = 25, 300.0
 # Tries to send one event; waits between them grow from the first to the most, in seconds.
 TRIES, FIRST_WAIT, MOST_WAIT = 8, 0.5, 10.0
@@ -43,30 +43,38 @@ V = TypeVar("V")
 
 
 class Happening(NamedTuple):
-    """What somebody recorded: about what, and what."""
+    """What somebody recorded: about what, what, and when."""
 
     about: ObjectReference
     type: str
     reason: str
     message: str
+    time: Time = Time()
 
     @property
     def object(self) -> tuple[str, ...]:
         """Identifies the object that it is about."""
         ref = self.about
-        return (ref.kind, ref.namespace, ref.name, ref.fieldPath, ref.uid, ref.apiVersion)
+        return (ref.kind, ref.namespace, ref.name, ref.uid, ref.apiVersion)
 
 
-class Sent:
-    """An Event that the server has, to be counted up: its name, how often it happened and since when."""
+class Seen:
+    """What happened so often already, and since when. name: of its Event, once there is one."""
 
-    __slots__ = ("count", "first", "name", "namespace")
+    __slots__ = ("count", "first", "name")
 
-    def __init__(self, name: str, namespace: str, first: Time) -> None:
-        self.name = name
-        self.namespace = namespace
+    def __init__(self, first: Time) -> None:
+        self.name = ""
         self.first = first
         self.count = 0
+
+
+class Noted(NamedTuple):
+    """What is to be sent: what is counted, how often it has happened as of now, and with which message."""
+
+    seen: Seen
+    times: int
+    message: str
 
 
 class _Remembered(OrderedDict[K, V], Generic[K, V]):
@@ -91,36 +99,46 @@ class _Similar:
     __slots__ = ("last", "messages")
 
     def __init__(self) -> None:
-        self.messages: set[str] = set()
+        self.messages: dict[str, None] = {}  # in the order in which they came
         self.last = 0.0
 
 
 class Correlator:
-    """Decides what becomes of a happening: dropped, combined with similar ones, or itself; purely."""
+    """Decides what becomes of a happening: dropped, combined with similar ones, or itself; purely.
+
+    What is dropped counts all the same, so that the Event tells of it when the next one gets through.
+    """
 
     def __init__(self) -> None:
         self._budgets: _Remembered[tuple[str, ...], tuple[float, float]] = _Remembered()
         self._similar: _Remembered[tuple[str, ...], _Similar] = _Remembered()
+        self._seen: _Remembered[tuple[str, ...], Seen] = _Remembered()
 
-    def admit(self, event: Happening, now: float) -> tuple[tuple[str, ...], str] | None:
-        """(key of its Event, message to send) or None to drop it. now: monotonic seconds."""
-        if not self._afford(event, now):
-            return None
+    def admit(self, event: Happening, now: float) -> Noted | None:
+        """What to send, None for nothing. now: monotonic seconds."""
+        key, message = self._combined(event, now)
+        seen = self._seen.recall(key) or self._seen.remember(key, Seen(event.time))
+        seen.count += 1
+        return Noted(seen, seen.count, message) if self._afford(event, now) else None
+
+    def _combined(self, event: Happening, now: float) -> tuple[tuple[str, ...], str]:
+        """What it counts as, and its message; too many that differ only in their messages count as one."""
         group = (*event.object, event.type, event.reason)
         similar = self._similar.recall(group) or self._similar.remember(group, _Similar())
         if now - similar.last > SIMILAR_SECONDS:
             similar.messages.clear()
         similar.last = now
+        similar.messages[event.message] = None
         if len(similar.messages) < SIMILAR:
-            similar.messages.add(event.message)
-        if len(similar.messages) < SIMILAR:
-            return (*group, event.message), event.message
+            return (*group, event.about.fieldPath, event.message), event.message
+        del similar.messages[next(iter(similar.messages))]
         return group, COMBINED + event.message
 
     def _afford(self, event: Happening, now: float) -> bool:
-        tokens, since = self._budgets.recall(event.object) or (float(BURST), now)
+        key = (*event.object, event.type)
+        tokens, since = self._budgets.recall(key) or (float(BURST), now)
         tokens = min(float(BURST), tokens + (now - since) / REFILL_SECONDS)
-        self._budgets.remember(event.object, (max(0.0, tokens - 1.0) if tokens >= 1.0 else tokens, now))
+        self._budgets.remember(key, (max(0.0, tokens - 1.0) if tokens >= 1.0 else tokens, now))
         return tokens >= 1.0
 
 
@@ -134,7 +152,6 @@ class Recorder:
         self.dropped = 0  # how many never reached the server
         self._client = client
         self._correlator = Correlator()
-        self._sent: _Remembered[tuple[str, ...], Sent] = _Remembered()
         self._queue: deque[Happening] = deque()
         self._more = asyncio.Event()
 
@@ -144,7 +161,7 @@ class Recorder:
         obj: an API object or an ObjectReference. field_path: the part of it, such as `spec.containers{web}`.
         """
         about = obj if isinstance(obj, ObjectReference) else reference(obj, field_path)
-        self._queue.append(Happening(about, type, reason, message[:MAX_MESSAGE]))
+        self._queue.append(Happening(about, type, reason, message[:MAX_MESSAGE], time_now()))
         if len(self._queue) > MAX_QUEUE:
             self._queue.popleft()
             self.dropped += 1
@@ -155,16 +172,16 @@ class Recorder:
         while True:
             while self._queue:
                 event = self._queue.popleft()
-                admitted = self._correlator.admit(event, clock.monotonic())
-                if admitted is not None:
-                    await self._send(event, *admitted)
+                noted = self._correlator.admit(event, clock.monotonic())
+                if noted is not None:
+                    await self._send(event, noted)
             self._more.clear()
             await self._more.wait()
 
-    async def _send(self, event: Happening, key: tuple[str, ...], message: str) -> None:
+    async def _send(self, event: Happening, noted: Noted) -> None:
         for tried in range(1, TRIES + 1):
             try:
-                await self._record(event, key, message[:MAX_MESSAGE])
+                await self._record(event, noted)
                 return
             except (ConnectionLost, TooManyRequests) as error:
                 failed: Exception = error
@@ -176,43 +193,41 @@ class Recorder:
         self.dropped += 1
         log.info("event dropped", extra={"reason": event.reason, "about": event.about.name, "error": str(failed)})
 
-    async def _record(self, event: Happening, key: tuple[str, ...], message: str) -> None:
-        """Count up the Event that says this already, or create it."""
-        now = time_now()
-        sent = self._sent.recall(key)
-        if sent is not None:
-            count = {"count": sent.count + 1, "lastTimestamp": now, "message": message}
+    async def _record(self, event: Happening, noted: Noted) -> None:
+        """Count up the Event that says this already, or create it; also if it has gone meanwhile."""
+        seen, message = noted.seen, noted.message[:MAX_MESSAGE]
+        namespace = event.about.namespace or "default"
+        if seen.name:
+            change = {"count": noted.times, "lastTimestamp": event.time, "message": message}
             try:
-                await self._client.patch(Event, sent.name, count, namespace=sent.namespace)
+                await self._client.patch(Event, seen.name, change, namespace=namespace)
+                return
             except NotFound:
-                sent = None  # It was deleted, or its time to live is over.
-            else:
-                sent.count += 1
-        if sent is None:
-            sent = self._sent.remember(key, self._named(event, now))
-            try:
-                await self._client.create(self._built(event, sent, message, now))
-            except AlreadyExists:
-                pass  # An answer was lost before.
-            sent.count = 1
+                pass  # It was deleted, or its time to live is over.
+        else:
+            seen.name = self._name(event)
+        try:
+            await self._client.create(self._built(event, noted, namespace, message))
+        except AlreadyExists:
+            pass  # An answer was lost before.
 
-    def _named(self, event: Happening, now: Time) -> Sent:
+    def _name(self, event: Happening) -> str:
         # A time, as upstream's, so that events of one second sort as they happened; its last 16 bits (65 µs) are
         # chance, for several parts may record at one time.
         self._stamp = max(self._stamp + 1, int(clock.wall() * 1e9) >> 16)
         digits = self._stamp << 16 | rand.rng().getrandbits(16)
-        return Sent(f"{event.about.name}.{digits:016x}", event.about.namespace or "default", now)
+        return f"{event.about.name}.{digits:016x}"
 
-    def _built(self, event: Happening, sent: Sent, message: str, now: Time) -> Event:
+    def _built(self, event: Happening, noted: Noted, namespace: str, message: str) -> Event:
         return Event(
-            metadata=ObjectMeta(name=sent.name, namespace=sent.namespace),
+            metadata=ObjectMeta(name=noted.seen.name, namespace=namespace),
             involvedObject=event.about,
             reason=event.reason,
             message=message,
             source=EventSource(component=self.component, host=self.host),
-            firstTimestamp=now,
-            lastTimestamp=now,
-            count=1,
+            firstTimestamp=noted.seen.first,
+            lastTimestamp=event.time,
+            count=noted.times,
             type=event.type,
             reportingComponent=self.component,
             reportingInstance=self.host,

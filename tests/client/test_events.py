@@ -63,8 +63,9 @@ def test_what_repeats_is_counted() -> None:
             await client.delete(Event, event.metadata.name, "shop")
             recorder.event(POD, "Normal", "Pulled", "image pulled")
             await asyncio.sleep(1)
-            (event,) = (await client.list(Event)).items
-            assert event.count == 1
+            (again,) = (await client.list(Event)).items
+            assert (again.metadata.name, again.count) == (event.metadata.name, 5)
+            assert again.firstTimestamp == event.firstTimestamp
 
     simloop.run(main())
 
@@ -93,8 +94,34 @@ def test_a_flood_about_one_object_is_dropped() -> None:
     assert admitted == [True] * 25 + [False] * 75
     assert correlator.admit(other, 0.0) is not None
     assert correlator.admit(flood, 299.0) is None
-    assert correlator.admit(flood, 301.0) is not None
+    through = correlator.admit(flood, 301.0)
+    assert through is not None
+    assert through.times == 102  # what was dropped counts
     assert correlator.admit(flood, 302.0) is None
+    warning = flood._replace(type="Warning")
+    assert correlator.admit(warning, 302.0) is not None  # each type has tokens of its own
+
+
+def test_a_part_of_an_object_is_told_apart_where_messages_are_not_combined() -> None:
+    correlator = Correlator()
+    one, two = (Happening(reference(POD, path), "Normal", "Same", "same") for path in ("a", "b"))
+    counts = [noted.times for noted in (correlator.admit(each, 0.0) for each in (one, two, one)) if noted is not None]
+    assert counts == [1, 1, 2]
+
+
+def test_what_was_similar_long_ago_is_forgotten() -> None:
+    correlator = Correlator()
+
+    def message(text: str, now: float) -> str:
+        noted = correlator.admit(Happening(reference(POD), "Normal", "x", text), now)
+        assert noted is not None
+        return noted.message
+
+    assert [message(str(number), 0.0) for number in range(10)][-2:] == ["8", events.COMBINED + "9"]
+    assert message("5", 1.0) == "5"  # one of those that are known
+    assert message("10", 2.0) == events.COMBINED + "10"
+    assert message("11", 2.0 + events.SIMILAR_SECONDS) == events.COMBINED + "11"
+    assert message("12", 3.0 + 2 * events.SIMILAR_SECONDS) == "12"
 
 
 def test_memory_is_bounded() -> None:
