@@ -139,7 +139,8 @@ class Client:
         return protocol
 
     async def open(self, count: int) -> None:
-        """The connections that `run` uses."""
+        """The connections that `run` uses; those that a server hung up, for they were idle, are replaced."""
+        self.lines = [line for line in self.lines if not line.transport.is_closing()]
         while len(self.lines) < count:
             self.lines.append(await self.connect())
 
