@@ -16,7 +16,7 @@ from kijabi.api.gotext import quote
 from kijabi.api.resource import FieldError
 from kijabi.api.selector import FieldSelector, FieldTerm, Selector, parse_fields, parse_labels
 from kijabi.apiserver.attributes import RequestInfo
-from kijabi.base.errors import BadRequest
+from kijabi.base.errors import ApiError, BadRequest
 from kijabi.client.transport import Request
 
 MAX_INT64 = 2**63 - 1
@@ -34,12 +34,16 @@ class WriteOptions(msgspec.Struct, kw_only=True):
 
 
 class ListOptions(msgspec.Struct, kw_only=True):
-    """What a list or watch asks for. `version` is its resourceVersion as a number, None where it gave none."""
+    """What a list or watch asks for. `version` is its resourceVersion as a number, None where it gave none.
+
+    unreadable: why the resourceVersion is none; what follows from that depends on what is asked.
+    """
 
     watch: bool = False
     labels: Selector = Selector()
     fields: FieldSelector = FieldSelector()
     version: int | None = None
+    unreadable: str = ""
     match: str = ""
     limit: int = 0
     token: str = ""
@@ -80,8 +84,13 @@ def parse_version(text: str) -> int:
 
 
 def parse_query_version(text: str) -> int | None:
-    """The resourceVersion of a get or list; None where there is none. Raises BadRequest."""
-    return _version(text, watch=False)
+    """The resourceVersion of a get; None where there is none. Raises an ApiError without a reason, as upstream."""
+    if not text:
+        return None
+    try:
+        return parse_version(text)
+    except ValueError as problem:
+        raise ApiError(_unreadable(text, problem)) from None
 
 
 def write_options(request: Request, kind: str, *, applies: bool = False) -> WriteOptions:
@@ -131,6 +140,9 @@ def list_options(request: Request, info: RequestInfo) -> ListOptions:
     options = ListOptions(watch=info.verb == "watch")
     if request.query:
         _read(request, options)
+    if options.watch and not options.version and not options.unreadable:
+        _begin_with_state(options)
+    if request.query:
         errors = _check(request, options)
         if errors:
             raise status.invalid("ListOptions.meta.k8s.io", "", errors)
@@ -147,7 +159,7 @@ def _read(request: Request, options: ListOptions) -> None:
             case "fieldSelector":
                 options.fields = parse_fields(value)
             case "resourceVersion":
-                options.version = _version(value, options.watch)
+                _read_version(options, value)
             case "resourceVersionMatch":
                 options.match = value
             case "limit":
@@ -164,20 +176,27 @@ def _read(request: Request, options: ListOptions) -> None:
                 pass
 
 
-def _version(text: str, watch: bool) -> int | None:
-    if not text:
-        return None
-    try:
-        return parse_version(text)
-    except ValueError as problem:
-        if watch:
-            error = validation.invalid("resourceVersion", text, str(problem))
-            raise status.invalid("ListOptions.meta.k8s.io", "", [error]) from None
-        raise BadRequest(f"invalid resource version: {problem}") from None
+def _read_version(options: ListOptions, text: str) -> None:
+    options.version, options.unreadable = None, ""
+    if text:
+        try:
+            options.version = parse_version(text)
+        except ValueError as problem:
+            options.version, options.unreadable = 0, _unreadable(text, problem)
+
+
+def _unreadable(text: str, problem: ValueError) -> str:
+    return f"resourceVersion: Invalid value: {quote(text)}: {problem}"
 
 
 def _check(request: Request, options: ListOptions) -> list[FieldError]:
     return _check_watch(options) if options.watch else _check_list(request, options)
+
+
+def _begin_with_state(options: ListOptions) -> None:
+    """A watch from nowhere begins with what there is (k8s.io/apimachinery `SetListOptionsDefaults`)."""
+    if options.initial_events is None and not options.match:
+        options.initial_events, options.match = True, "NotOlderThan"
 
 
 def _check_list(request: Request, options: ListOptions) -> list[FieldError]:

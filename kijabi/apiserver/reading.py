@@ -6,17 +6,14 @@ always at hand; only later pages of a paged list and lists at an exact resourceV
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import Any, Literal, NamedTuple
-
-import msgspec
+from typing import Any, NamedTuple
 
 from kijabi.api import codec, status, validation
 from kijabi.apiserver import body as bodies
-from kijabi.apiserver import framing, options, table
+from kijabi.apiserver import continuing, framing, options, table
 from kijabi.apiserver.attributes import Answer
 from kijabi.apiserver.call import Call, encoded
+from kijabi.apiserver.continuing import ContinueExpired
 from kijabi.apiserver.forms import Form, pick
 from kijabi.apiserver.listing import Found, Listing
 from kijabi.apiserver.options import ListOptions
@@ -24,29 +21,14 @@ from kijabi.apiserver.routes import Served
 from kijabi.apiserver.turns import Turns
 from kijabi.apiserver.watch import MIN_TIMEOUT, Selection, WatchAnswer, Watcher
 from kijabi.apiserver.watchcache import Cache, Caches, Item
-from kijabi.base.errors import BadRequest, Expired, MethodNotAllowed, NotAcceptable
+from kijabi.base.errors import ApiError, BadRequest, Expired, MethodNotAllowed, NotAcceptable, Timeout
 from kijabi.client.transport import Response
 from kijabi.store.interface import Compacted, Entry, FutureRevision, Store
 
 HISTORY_PAGE = 5_000  # entries read at once from the store's history: each time the history is walked
 VIEW_PAGE = 100  # of them that are converted at once
-LATEST = -1  # revision in a token that continues an expired list with the newest state
 
 _LIST_EXPIRED = "The resourceVersion for the provided list is too old."
-_CONTINUE_EXPIRED = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a new list "
-    "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
-    "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
-    "modified, or deleted between the time the first chunk was returned and now may show up in the list."
-)
-
-
-class ContinueExpired(Expired):
-    """A list cannot go on as it began; `token` goes on with the newest state."""
-
-    def __init__(self, token: str) -> None:
-        super().__init__(_CONTINUE_EXPIRED)
-        self.token = token
 
 
 class Past(NamedTuple):
@@ -54,15 +36,6 @@ class Past(NamedTuple):
 
     found: Found
     total: int
-
-
-class _Token(msgspec.Struct):
-    v: Literal["meta.k8s.io/v1"]
-    rv: int
-    start: str
-
-
-_TOKEN = msgspec.json.Decoder(_Token)
 
 
 class Reading:
@@ -118,6 +91,8 @@ class Reading:
         refuse_form(call, served, lists=True)
         form = self._form(call, served)
         selection = Selection(served.resource, cache, namespace_of(call, served), wanted.labels, wanted.fields)
+        if wanted.version == 0:
+            wanted.limit = 0  # "whatever there is" is given whole
         current = await self._level(served)
         revision, start = self._where(wanted)
         if not revision:
@@ -136,11 +111,13 @@ class Reading:
     def _where(self, wanted: ListOptions) -> tuple[int, str]:
         """(exact revision or 0 for the newest, first key) of a list."""
         if wanted.token:
-            if wanted.version:
+            revision, start = continuing.parse(wanted.token)
+            if wanted.version or wanted.unreadable:
                 raise BadRequest("specifying resource version is not allowed when using continue")
-            revision, start = parse_token(wanted.token)
             self._check_version(revision)
             return max(0, revision), start
+        if wanted.unreadable:
+            raise BadRequest(f"invalid resource version: {wanted.unreadable}")
         self._check_version(wanted.version)
         if wanted.version and wanted.match == "Exact":
             return wanted.version, ""
@@ -158,7 +135,7 @@ class Reading:
         items = await self.listing.gather(past.found, wanted.limit + 1)
         if len(items) > wanted.limit:
             items.pop()
-            meta["continue"] = make_token(revision, items[-1].key + "\0")
+            meta["continue"] = continuing.make(revision, items[-1].key + "\0")
             if selection.everything:
                 meta["remainingItemCount"] = past.total - len(items)
         return Found(iter(items)), meta
@@ -181,7 +158,7 @@ class Reading:
             return await self._from_history(served, selection, wanted, revision, start)
         except Compacted:
             if wanted.token:
-                raise ContinueExpired(make_token(LATEST, start)) from None
+                raise ContinueExpired(start) from None
             raise Expired(_LIST_EXPIRED) from None
         except FutureRevision as future:
             raise status.too_large_version(revision, future.current) from None
@@ -220,43 +197,52 @@ class Reading:
     async def watch(self, call: Call, served: Served) -> WatchAnswer:
         """A stream of events from a resourceVersion on, or from the current state.
 
-        Raises BadRequest, Invalid, Timeout. One that cannot resume gives an ERROR event that says Expired.
+        Raises BadRequest, Invalid. What else keeps it from beginning is told by an ERROR event: that it is too late for
+        the resourceVersion (Expired), or too early (Timeout).
         """
         cache = served.shown
         assert cache is not None
         wanted = options.list_options(call.request, call.info)
         if "watch" not in served.resource.verbs:
             raise MethodNotAllowed(status.method_not_supported(served.resource, "watch").message)
+        if wanted.unreadable:
+            raise ApiError(wanted.unreadable)
         form = self._form(call, served)
         selection = Selection(served.resource, cache, namespace_of(call, served), wanted.labels, wanted.fields)
         current = await self._level(served)
-        self._check_version(wanted.version)
         progress = served.view or self.caches
         watcher = Watcher(cache, selection, form, lambda: progress.revision)
-        headers = {"Content-Type": framing.content_type(form.media)}
-        if wanted.version and not wanted.initial_events:
-            try:
-                self._resume(cache, watcher, wanted.version)
-            except Expired as expired:  # told in the stream, as everything is that goes wrong with a watch
-                watcher.push(framing.error_event(form.media, status.to_wire(expired)))
-                watcher.close()
-                return WatchAnswer(watcher=watcher, headers=headers)
-        elif wanted.initial_events is False:
-            watcher.seen = current
-        else:
-            bookmark = bool(wanted.initial_events and wanted.bookmarks)
-            watcher.begin(selection.of(cache), current, bookmark)
+        answer = WatchAnswer(watcher=watcher, headers={"Content-Type": framing.content_type(form.media)})
+        try:
+            self._begin(cache, watcher, wanted, current)
+        except (Expired, Timeout) as problem:
+            watcher.push(framing.error_event(form.media, status.to_wire(problem)))
+            watcher.close()
+        if watcher.ended:
+            return answer
         cache.attach(watcher)
         watcher.schedule(float(wanted.timeout), wanted.bookmarks, self.least_watch)
         if served.view is not None and served.view.ended:
             watcher.close()
-        return WatchAnswer(watcher=watcher, headers=headers)
+        return answer
+
+    def _begin(self, cache: Cache, watcher: Watcher, wanted: ListOptions, current: int) -> None:
+        """Raises Expired, Timeout."""
+        if wanted.timeout < 0:
+            watcher.close()
+        elif wanted.initial_events:
+            self._check_version(wanted.version)
+            watcher.begin(watcher.selection.of(cache), current, wanted.bookmarks)
+        elif wanted.version:
+            self._resume(cache, watcher, wanted.version)
+        else:
+            watcher.seen = current
 
     def _resume(self, cache: Cache, watcher: Watcher, after: int) -> None:
-        """Offer the history since a revision, that point excluded."""
+        """Offer the history since a revision, that point excluded. The revision may be still to come."""
         if after < cache.floor:
             raise Expired(f"too old resource version: {after} ({cache.floor})")
-        watcher.seen = after
+        watcher.seen = watcher.after = after
         for event in cache.history:
             if event.revision > after and watcher.bucket in cache.buckets(event):
                 watcher.offer(event)
@@ -284,26 +270,3 @@ def decode_entry(cache: Cache, entry: Entry) -> Item:
     own = entry.key[len(cache.prefix) :]
     namespace, _, name = own.rpartition("/")
     return Item(own, namespace, name, obj, entry.value, entry.revision)
-
-
-def make_token(revision: int, start: str) -> str:
-    """A continue token: where the next page begins, and at which revision."""
-    data = msgspec.json.encode(_Token("meta.k8s.io/v1", revision, start))
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def parse_token(text: str) -> tuple[int, str]:
-    """(revision, start key) of a continue token. Raises BadRequest."""
-    try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True)
-        token = _TOKEN.decode(data)
-    except (binascii.Error, msgspec.MsgspecError, ValueError) as problem:
-        raise BadRequest(f"continue key is not valid: {problem}") from None
-    if token.rv == 0 or token.rv < LATEST:
-        raise BadRequest("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
-    if not token.start:
-        raise BadRequest("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)")
-    segments = token.start.rstrip("\0").split("/")
-    if any(part in ("", ".", "..") for part in segments):
-        raise BadRequest(f"continue key is not valid: {token.start}")
-    return token.rv, token.start

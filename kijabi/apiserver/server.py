@@ -30,11 +30,12 @@ from kijabi.apiserver.attributes import (
 )
 from kijabi.apiserver.audit.context import CURRENT, NotStored, annotate
 from kijabi.apiserver.call import EVERY, Call, Chain, Handler, encode
+from kijabi.apiserver.continuing import ContinueExpired
 from kijabi.apiserver.flowcontrol.inflight import Gate, Rejected
 from kijabi.apiserver.flowcontrol.watches import WatchLimit
 from kijabi.apiserver.listing import Found
 from kijabi.apiserver.metrics import Metrics
-from kijabi.apiserver.reading import ContinueExpired, Reading
+from kijabi.apiserver.reading import Reading
 from kijabi.apiserver.registry import Registry, key_in
 from kijabi.apiserver.routes import Routes, Served
 from kijabi.apiserver.subresources.streams import is_upgrade

@@ -121,6 +121,7 @@ class Watcher:
         self.pending = 0  # bytes in frames
         self.initial: Iterator[bytes] | None = None
         self.seen = 0  # revision up to which everything has been offered
+        self.after = 0  # revision up to which nothing is wanted; it may be still to come
         self.first = True
         self.ended = False
         self.slow = False
@@ -133,7 +134,7 @@ class Watcher:
 
     def offer(self, event: Event) -> None:
         """Queue an event if it concerns this watch, as what it means under the selection."""
-        if self.ended:
+        if self.ended or event.revision <= self.after:
             return
         old, new = event.old, event.new
         if not self.plain:
@@ -241,7 +242,7 @@ class Watcher:
     def _bookmark(self) -> None:
         """Tell the client how far it is: everything up to the cache's revision has been offered."""
         if not self.ended and self.initial is None:
-            self.push(self.form.bookmark(self.progress(), initial_end=False))
+            self.push(self.form.bookmark(max(self.progress(), self.after), initial_end=False))
 
     def close(self) -> None:
         """End the watch: no more events; what is queued may still be taken. Idempotent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -21,6 +22,19 @@ NEEDS_MATCH = (
 NEEDS_EVENTS = (
     "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
 )
+NO_KEY = "invalid continue token: continue key is not valid"
+RV1 = '{"v":"meta.k8s.io/v1","rv":-1,"start":"default/c1"}'
+
+
+def token(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+AT_C1 = token(RV1)
+
+
+def unreadable(version: str) -> str:
+    return f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
 
 
 def of_watch(value: str) -> str:
@@ -46,6 +60,8 @@ def of_list(value: str) -> str:
         ("watch=1&sendInitialEvents=false&resourceVersionMatch=Exact", [NEEDS_MATCH, of_watch("Exact")]),
         ("watch=1&resourceVersionMatch=NotOlderThan", [NEEDS_EVENTS]),
         ("watch=1&resourceVersionMatch=NotOlderThan&sendInitialEvents=1&continue=x", [NO_TOKEN]),
+        ("watch=1&continue=x", [NO_TOKEN]),
+        ("watch=1&resourceVersion=x&sendInitialEvents=true", [NEEDS_MATCH]),
     ],
 )
 async def test_options_that_do_not_go_together(world: World, query: str, problems: list[str]) -> None:
@@ -61,8 +77,8 @@ async def test_options_that_do_not_go_together(world: World, query: str, problem
     [
         ("limit=x", 'strconv.ParseInt: parsing "x": invalid syntax'),
         ("timeoutSeconds=1.5&watch=1", 'strconv.ParseInt: parsing "1.5": invalid syntax'),
-        ("resourceVersion=x", 'invalid resource version: strconv.ParseUint: parsing "x": invalid syntax'),
-        ("resourceVersion=-1", 'invalid resource version: strconv.ParseUint: parsing "-1": invalid syntax'),
+        ("resourceVersion=x", f"invalid resource version: {unreadable('x')}"),
+        ("resourceVersion=-1", f"invalid resource version: {unreadable('-1')}"),
         ("labelSelector=a%20b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
         ("labelSelector=a%3Db%20c", "found 'c', expected: ',' or 'end of string'"),
         ("labelSelector=a%20in%20(b", "unable to parse requirement: found '', expected: ',' or ')'"),
@@ -71,7 +87,21 @@ async def test_options_that_do_not_go_together(world: World, query: str, problem
         ("fieldSelector=foo%3D1",
          '"foo" is not a known field selector: only "metadata.name", "metadata.namespace"'),
         ("fieldSelector=metadata.name%3Da%5C", "invalid field selector: invalid escape sequence: \\"),
-        ("continue=x&resourceVersion=1", "specifying resource version is not allowed when using continue"),
+        (f"continue={AT_C1}&resourceVersion=1", "specifying resource version is not allowed when using continue"),
+        (f"continue={AT_C1}&resourceVersion=x", "specifying resource version is not allowed when using continue"),
+        ("continue=x&resourceVersion=1", f"{NO_KEY}: illegal base64 data at input byte 0"),
+        ("continue=ab!d", f"{NO_KEY}: illegal base64 data at input byte 2"),
+        (f"continue={token('[1]')}",
+         f"{NO_KEY}: json: cannot unmarshal array into Go value of type storage.continueToken"),
+        (f"continue={token('{}')}", f"{NO_KEY}: server does not recognize this encoded version "),
+        (f"continue={token(RV1.replace('/v1', '/v2'))}",
+         f"{NO_KEY}: server does not recognize this encoded version meta.k8s.io/v2"),
+        (f"continue={token(RV1.replace('-1', '0'))}",
+         f"{NO_KEY}: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"),
+        (f"continue={token(RV1.replace('default/c1', ''))}",
+         f"{NO_KEY}: encoded start key empty (version meta.k8s.io/v1)"),
+        (f"continue={token(RV1.replace('default', '..'))}", f"{NO_KEY}: ../c1"),
+        (f"continue={token(RV1.replace('default/', 'default//'))}", f"{NO_KEY}: default//c1"),
     ],
 )  # fmt: skip
 async def test_options_that_cannot_be_read(world: World, query: str, text: str) -> None:
@@ -134,3 +164,49 @@ async def test_no_initial_events_at_all(world: World) -> None:
     assert await watching.names() == []
     await world.post(CMS, configmap("b"))
     assert await watching.names() == [("ADDED", "b")]
+
+
+@pytest.mark.parametrize("query", ["resourceVersion=0", "resourceVersion=0&resourceVersionMatch=NotOlderThan"])
+async def test_whatever_there_is_is_given_whole(world: World, query: str) -> None:
+    for name in "abc":
+        await world.post(CMS, configmap(name))
+    found = (await world.get(f"{CMS}?limit=2&{query}")).body
+    assert len(found["items"]) == 3
+    assert not found["metadata"].keys() & {"continue", "remainingItemCount"}
+
+
+async def test_versions_of_gets_and_watches_that_cannot_be_read(world: World) -> None:
+    await world.post(CMS, configmap())
+    for url in (f"{CMS}/a?resourceVersion=x", f"{CMS}?watch=1&resourceVersion=x"):
+        refused = await world.get(url)
+        assert (refused.status, refused.reason, refused.message) == (500, "", unreadable("x"))
+
+
+async def test_a_watch_from_nowhere_marks_the_end_of_what_there_was(world: World) -> None:
+    await world.post(CMS, configmap())
+    for query in ("", "&resourceVersion=0", "&shardSelector=whatever"):
+        events = await (await world.watch(f"{CMS}?watch=1&allowWatchBookmarks=true{query}")).events()
+        assert [event["type"] for event in events] == ["ADDED", "BOOKMARK"]
+        assert events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+async def test_a_watch_from_the_future(world: World) -> None:
+    made = await world.post(CMS, configmap("a"))
+    future = int(made.version) + 2
+    waiting = await world.watch(f"{CMS}?watch=1&resourceVersion={future}")
+    match = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+    refused = await world.watch(f"{CMS}?watch=1&resourceVersion={future}&{match}")
+    for name in "bcd":
+        await world.post(CMS, configmap(name))
+    assert await waiting.names() == [("ADDED", "d")]
+    [error] = await refused.events()
+    assert (error["type"], error["object"]["code"], error["object"]["reason"]) == ("ERROR", 504, "Timeout")
+    assert error["object"]["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+    assert refused.answer.watcher.ended
+
+
+async def test_a_watch_that_has_ended_before_it_began(world: World) -> None:
+    await world.post(CMS, configmap())
+    watching = await world.watch(f"{CMS}?watch=1&timeoutSeconds=-1")
+    assert watching.answer.watcher.ended
+    assert await watching.events() == []
