@@ -23,8 +23,10 @@ from kijabi.apiserver.forms import INITIAL_END, Envelope, Whole
 from kijabi.apiserver.framing import binary_event
 from kijabi.apiserver.negotiate import PROTOBUF, Media
 from kijabi.apiserver.watchcache import Item
+from kijabi.base import clock
 
-MAX_KEPT = 32 * 1024 * 1024  # bytes of messages that one kind keeps; some 12,000 pods
+MAX_KEPT = 128 * 1024 * 1024  # bytes of messages that one kind keeps; some 34,000 pods
+KEEP_SECONDS = 60.0  # how long what is kept stays as it is once there is no more room
 
 
 class _Binary:
@@ -71,6 +73,40 @@ class _Binary:
         return Envelope(head + own, b"", b"")
 
 
+class Kept:
+    """Messages that were made, the newest of each object.
+
+    When there is no room nothing more is kept for a while, and then all is forgotten: so a list that is longer than what
+    fits finds what fits, where forgetting the oldest would leave it nothing; and what was deleted goes some time.
+    """
+
+    def __init__(self, limit: int = MAX_KEPT) -> None:
+        self._limit = limit
+        self._made: dict[str, tuple[int, bytes]] = {}
+        self._size = 0
+        self._begun = clock.monotonic()
+
+    def get(self, key: str, revision: int) -> bytes | None:
+        """The message of an object at a revision."""
+        found = self._made.get(key)
+        return found[1] if found is not None and found[0] == revision else None
+
+    def put(self, key: str, revision: int, made: bytes) -> None:
+        """Remember a message in place of the object's last one."""
+        before = self._made.get(key)
+        if before is not None and before[0] > revision:
+            return
+        size = self._size + len(made) - (len(before[1]) if before is not None else 0)
+        if size > self._limit:
+            now = clock.monotonic()
+            if now - self._begun < KEEP_SECONDS:
+                return
+            self._made.clear()
+            self._begun, size = now, len(made)
+        self._made[key] = (revision, made)
+        self._size = size
+
+
 class BinaryWhole(_Binary):
     """Objects of a built-in kind. down: makes the served version of a stored object, where they differ."""
 
@@ -78,30 +114,18 @@ class BinaryWhole(_Binary):
         super().__init__(resource.type, resource.kind, resource.api_version, resource.listed)
         self.key = ("protobuf", resource.api_version)
         self.down = down
-        self._kept: dict[str, tuple[int, bytes]] = {}
-        self._size = 0
+        self._kept = Kept()
 
     def message(self, item: Item, revision: int) -> bytes:
         """See _Binary."""
-        kept = self._kept.get(item.key)
-        if kept is not None and kept[0] == revision and revision:
-            return kept[1]
+        kept = self._kept.get(item.key, revision) if revision else None
+        if kept is not None:
+            return kept
         obj = item.obj if self.down is None else self.down(item.obj)
         made = protobuf.encode(_versioned(obj, revision))
         if revision and revision == item.revision:
-            self._keep(item.key, revision, made)
+            self._kept.put(item.key, revision, made)
         return made
-
-    def _keep(self, key: str, revision: int, made: bytes) -> None:
-        """Remember a message in place of the object's last one. When all is full it begins anew."""
-        before = self._kept.get(key)
-        if before is not None and before[0] > revision:
-            return
-        self._size += len(made) - (len(before[1]) if before is not None else 0)
-        if self._size > MAX_KEPT:
-            self._kept.clear()
-            self._size = len(made)
-        self._kept[key] = (revision, made)
 
 
 class BinaryPartial(_Binary):
