@@ -13,6 +13,7 @@ import asyncio
 import os
 import re
 import resource
+import signal
 import statistics
 import sys
 import tempfile
@@ -363,6 +364,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     cache = programs.cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers go, too
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     print(f"load average before: {load}; {len(os.sched_getaffinity(0))} cores", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=cache) as name:  # not /tmp, which may not be on a disk
