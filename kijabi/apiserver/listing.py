@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ from kijabi.apiserver.watchcache import Item
 from kijabi.client.transport import Response
 
 SLICE_BYTES = 256 * 1024  # of a list that are made and sent at a time
-KEPT_BYTES = 64 * 1024 * 1024  # of a list whose length must be known first: beyond that, it is made twice
+KEPT_BYTES = 256 * 1024 * 1024  # of all lists whose length must be known first; what does not fit is made twice
+LET_GO = 64  # of the elements that do not fit, with each few that are made
 MAX_SENDING = 16  # large lists that are being sent; more wait in line …
 MAX_WAITING = 256  # … but never more than this
 SEND_SECONDS = 60.0  # for a client to take a large list (kube-apiserver's request timeout)
@@ -54,6 +56,7 @@ class Listing:
         self.turns = turns
         self._places = asyncio.Semaphore(MAX_SENDING)
         self._waiting = 0
+        self._kept = 0
 
     async def gather(self, found: Found, most: int = sys.maxsize) -> list[Item]:
         """The first so many that match."""
@@ -112,22 +115,25 @@ class Listing:
         async with self._places:
             yield b""
             work = self.turns.slice()
-            size = 0
-            kept: list[bytes] | None = None
-            if form.sized:
-                size, kept, found = await self._measured(form, found, work)
-            envelope: Envelope | None = None
-            async for parts in self._parts(form, found, work) if kept is None else _regrouped(kept):
+            measured = Measured()
+            try:
+                if form.sized:
+                    await self._measure(measured, form, found, work)
+                    found = Found(iter(measured.items))
+                envelope: Envelope | None = None
+                async for parts in _regrouped(measured.kept) if measured.kept else self._parts(form, found, work):
+                    if envelope is None:
+                        envelope = form.enclose(measured.size or len(parts), meta)
+                        parts[0] = envelope.head + parts[0]
+                    else:
+                        parts[0] = envelope.glue + parts[0]
+                    yield envelope.glue.join(parts)
                 if envelope is None:
-                    envelope = form.enclose(size or len(parts), meta)
-                    parts[0] = envelope.head + parts[0]
-                else:
-                    parts[0] = envelope.glue + parts[0]
-                yield envelope.glue.join(parts)
-            if envelope is None:
-                envelope = form.enclose(0, meta)
-                yield envelope.head
-            yield envelope.tail
+                    envelope = form.enclose(0, meta)
+                    yield envelope.head
+                yield envelope.tail
+            finally:
+                self._kept -= measured.reserved
 
     async def _parts(self, form: Form, found: Found, work: Slice) -> AsyncIterator[list[bytes]]:
         """The elements, a slice at a time, none empty."""
@@ -145,36 +151,50 @@ class Listing:
                 parts, size = [], 0
                 await work.next()  # sending took its time as well
 
-    async def _measured(self, form: Form, found: Found, work: Slice) -> tuple[int, list[bytes] | None, Found]:
-        """How many bytes the elements have; these themselves, if they are few enough to keep; what they are made of."""
-        items: list[Item] = []
-        kept: list[bytes] = []
-        size, more = 0, True
+    async def _measure(self, measured: Measured, form: Form, found: Found, work: Slice) -> None:
+        """Find out how many bytes the elements are together, and keep them if there is room."""
+        more = keep = True
         while more:
             if work.over:
                 await work.next()
             chosen, more = found.some(form.grain)
             made = form.elements(chosen)
-            size += sum(map(len, made))
-            items += chosen
-            if size <= KEPT_BYTES:
-                kept += made
+            size = sum(map(len, made))
+            measured.size += size
+            measured.items += chosen
+            if keep and self._kept + size <= KEPT_BYTES:
+                measured.kept.extend(made)
+                measured.reserved += size
+                self._kept += size
             else:
-                kept.clear()
-        return size, kept if size <= KEPT_BYTES else None, Found(iter(items))
+                keep = False
+                self._kept -= measured.reserved
+                measured.reserved = 0
+                for _ in range(min(LET_GO, len(measured.kept))):
+                    measured.kept.popleft()
+        while not keep and measured.kept:
+            measured.kept.popleft()
 
 
-async def _regrouped(parts: Iterable[bytes]) -> AsyncIterator[list[bytes]]:
-    """Elements that are made already, a slice at a time."""
-    group: list[bytes] = []
-    size = 0
-    for part in parts:
-        group.append(part)
-        size += len(part)
-        if size >= SLICE_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
+class Measured:
+    """What is known of a list before it is sent: its items, their bytes, and the elements if they are kept."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.items: list[Item] = []
+        self.kept: deque[bytes] = deque()
+        self.reserved = 0  # bytes of them
+
+
+async def _regrouped(parts: deque[bytes]) -> AsyncIterator[list[bytes]]:
+    """Elements that are made already, a slice at a time. They are let go as they are sent: all at once takes long."""
+    while parts:
+        group: list[bytes] = []
+        size = 0
+        while parts and size < SLICE_BYTES:
+            part = parts.popleft()
+            group.append(part)
+            size += len(part)
         yield group
 
 

@@ -58,6 +58,24 @@ async def test_a_large_list_has_the_bytes_of_a_small_one(
     assert await read(answer) == whole.body
 
 
+@pytest.mark.parametrize("room", [0, 5_000, 1_000_000])
+async def test_a_list_that_is_framed_by_its_length(world: World, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    await fill(world)
+    headers = {"accept": "application/vnd.kubernetes.protobuf"}
+    whole = await world.ask("GET", CMS, None, headers)
+    assert isinstance(whole, Response)
+    monkeypatch.setattr(listing, "SLICE_BYTES", 1000)
+    monkeypatch.setattr(listing, "KEPT_BYTES", room)
+    monkeypatch.setattr(listing, "LET_GO", 2)
+    answers = [await large(world, CMS, headers) for _ in range(3)]
+    first, second, third = answers
+    bodies = await asyncio.gather(read(first), read(second))
+    assert bodies == [whole.body, whole.body]
+    assert await anext(third.chunks)
+    await third.chunks.aclose()  # type: ignore[attr-defined]
+    assert world.app.api.reading.listing._kept == 0
+
+
 async def test_yaml_is_what_the_json_says(world: World, tiny: None) -> None:
     await fill(world)
     text = await read(await large(world, CMS, YAML))
