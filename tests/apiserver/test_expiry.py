@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -33,7 +33,7 @@ async def names(there: World) -> list[str]:
     return [each["metadata"]["name"] for each in (await there.get(CORE)).body["items"]]
 
 
-def play(story: Callable[[], Awaitable[None]]) -> None:
+def play(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
     simloop.run(story(), 1)
 
 

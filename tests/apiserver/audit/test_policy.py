@@ -70,9 +70,9 @@ def test_the_first_rule_decides_with_the_policys_stages_and_its_own() -> None:
     more = "omitStages: [RequestReceived]\nomitManagedFields: true"
     one = "{level: Request, verbs: [get], omitStages: [Panic], omitManagedFields: false}"
     policies = policy.Policies(policy.parse(text(one, "{level: Metadata}", more=more)))
-    assert policies.decide(JANE, PODS) == ("Request", {"RequestReceived", "Panic"}, False)
+    assert policies.decide(JANE, PODS) == policy.Decided("Request", frozenset(("RequestReceived", "Panic")), False)
     other = msgspec.structs.replace(PODS, verb="list")
-    assert policies.decide(JANE, other) == ("Metadata", {"RequestReceived"}, True)
+    assert policies.decide(JANE, other) == policy.Decided("Metadata", frozenset(("RequestReceived",)), True)
 
 
 @pytest.mark.parametrize(

@@ -237,7 +237,7 @@ async def test_a_strict_log_that_cannot_be_written_stops_requests(tmp_path: Path
     async with audited(tmp_path, EVERYTHING, "audit-log-mode=blocking-strict") as log:
         world = log.world
         assert (await world.post(MAPS, configmap("a"))).status == 201
-        delivery = world.app.auditor._sinks[0]._delivery  # type: ignore[union-attr,attr-defined]
+        delivery = world.app.auditor._sinks[0]._delivery  # type: ignore[union-attr]
         delivery._output._descriptor = 10_000  # such a descriptor there is not
         answer = await world.post(MAPS, configmap("b"))
         assert answer.status == 500
