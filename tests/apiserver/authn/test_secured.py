@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from kijabi.apiserver import pki
+from kijabi.apiserver import flags, pki
 from kijabi.apiserver.app import App, Files, Settings, secured
 from kijabi.apiserver.http import Http
 from kijabi.store.memory import MemoryStore
@@ -47,7 +47,8 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(directory: Path) -> AsyncIterator[Cluster]:
+async def cluster(directory: Path, *arguments: str) -> AsyncIterator[Cluster]:
+    """A server behind TLS. arguments: its flags."""
     keys = pki.Pki(directory)
     ca = keys.ca.pair.cert
     files = Files(
@@ -56,7 +57,7 @@ async def cluster(directory: Path) -> AsyncIterator[Cluster]:
     )  # fmt: skip
     context = pki.server_context(keys.apiserver("10.96.0.1"), ca, any_client=True)
     store = MemoryStore()
-    settings = Settings()
+    settings = Settings(flags=flags.parse(arguments))
     app = App(store, settings)
     await app.load()
     async with asyncio.TaskGroup() as tasks:
