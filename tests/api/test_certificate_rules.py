@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
 from kijabi.api import codec
 from kijabi.api.certificates import rules
@@ -124,9 +126,8 @@ def issued(key: ec.EllipticCurvePrivateKey = KEY, **more: Any) -> PodCertificate
         .not_valid_before(NOW).not_valid_after(NOW + HOUR).public_key(key.public_key()).sign(KEY, hashes.SHA256())
     )  # fmt: skip
     times = {"notBefore": Time.of(NOW), "notAfter": Time.of(NOW + HOUR), "beginRefreshAt": Time.of(NOW + HOUR / 2)}
-    return answered(
-        "Issued", certificateChain=leaf.public_bytes(serialization.Encoding.PEM).decode(), **{**times, **more}
-    )
+    chain = leaf.public_bytes(serialization.Encoding.PEM).decode()
+    return answered("Issued", **{"certificateChain": chain, **times, **more})
 
 
 def test_the_last_word() -> None:
@@ -192,3 +193,112 @@ def test_trust_bundles() -> None:
     assert rules.validate_bundle_update(bundle("old"), bundle("old")) == []
     (signer,) = told(rules.validate_bundle_update(bundle(good, "b", "a.b/c"), bundle(good, "b")))
     assert signer.endswith("field is immutable")
+
+
+def proof(key: Any) -> bytes:
+    algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    made = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, algorithm)
+    return made.public_bytes(serialization.Encoding.DER)
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        (ed25519.Ed25519PrivateKey.generate(), ""),
+        (ec.generate_private_key(ec.SECP521R1()), ""),
+        (rsa.generate_private_key(65537, 3072), ""),
+        (
+            rsa.generate_private_key(65537, 2048),
+            'Invalid value: "2048-bit modulus": RSA keys must have modulus size 3072 or 4096',
+        ),
+        (
+            ec.generate_private_key(ec.SECP224R1()),
+            'Invalid value: "curve P-224": elliptic public keys must use curve P256, P384, or P521',
+        ),
+        (dsa.generate_private_key(2048), "unknown public key type; supported types are Ed25519, ECDSA, and RSA"),
+    ],
+)
+def test_keys_of_pods(key: Any, problem: str) -> None:
+    told_ = told(rules.validate_pod_request(pod_request(stubPKCS10Request=proof(key))))
+    assert len(told_) == bool(problem)
+    assert all(each.endswith(problem) for each in told_)
+
+
+def test_a_proof_by_another_key() -> None:
+    data = bytearray(proof(KEY))
+    data[-1] ^= 1
+    (wrong,) = told(rules.validate_pod_request(pod_request(stubPKCS10Request=bytes(data))))
+    assert wrong.endswith("invalid signature")
+
+
+def test_annotations_for_signers() -> None:
+    assert rules.validate_pod_request(pod_request(unverifiedUserAnnotations={"Example.com/a": "b"})) == []
+    for key, problem in (("a", 'must be a domain-prefixed key (such as "acme.io/foo")'), ("", "Required value")):
+        (error,) = told(rules.validate_pod_request(pod_request(unverifiedUserAnnotations={key: ""})))
+        assert error.startswith("spec.unverifiedUserAnnotations: ")
+        assert error.endswith(problem)
+    (long,) = told(rules.validate_pod_request(pod_request(unverifiedUserAnnotations={"a.b/c": "x" * (256 << 10)})))
+    assert long.endswith("may not be more than 262144 bytes")
+
+
+def with_names(*names: x509.GeneralName) -> str:
+    made = (
+        x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([])).serial_number(1)
+        .not_valid_before(NOW).not_valid_after(NOW + HOUR).public_key(KEY.public_key())
+        .add_extension(x509.SubjectAlternativeName(names), critical=False).sign(KEY, hashes.SHA256())
+    )  # fmt: skip
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        (x509.DNSName("a.example.com"), ""),
+        (x509.DNSName("*.example.com"), ""),
+        (x509.DNSName(""), "leaf certificate should not contain empty DNSName"),
+        (x509.DNSName("a..b"), "leaf certificate's DNSName should not contain '..'"),
+        (x509.DNSName(".a"), "leaf certificate's DNSName should not start or end with '.'"),
+        (x509.DNSName("a."), "leaf certificate's DNSName should not start or end with '.'"),
+        (x509.RFC822Name("jane@example.com"), ""),
+        (x509.RFC822Name('"jane doe"@example.com'), ""),
+        (x509.RFC822Name("jane"), "leaf certificate should not contain invalid EmailAddress"),
+        (x509.RFC822Name("jane..doe@x"), "leaf certificate should not contain invalid EmailAddress"),
+        (x509.UniformResourceIdentifier("spiffe://cluster/ns/a"), ""),
+        (x509.IPAddress(ip_address("10.0.0.1")), ""),
+    ],
+)
+def test_names_in_a_pods_certificate(name: x509.GeneralName, problem: str) -> None:
+    found = told(rules.validate_pod_request_status(issued(certificateChain=with_names(name)), pod_request()))
+    assert len(found) == bool(problem)
+    assert all(each.endswith(problem) for each in found)
+
+
+def test_a_pods_chain() -> None:
+    check = rules.validate_pod_request_status
+    chain = issued().status.certificateChain
+    key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+    wrong = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    assert check(issued(certificateChain=f"text\n{chain}\n{anchor()}"), pod_request()) == []
+    for text, problem in (
+        (key + chain, "issued certificate chain must consist entirely of CERTIFICATE PEM blocks"),
+        (chain + key, "issued certificate chain must consist entirely of CERTFICATE PEM blocks"),
+        (chain + wrong, "intermediate certificate does not parse as valid X.509"),
+        (wrong, "leaf certificate does not parse as valid X.509"),
+        ("none", "issued certificate chain must contain at least one certificate"),
+        ("x" * (100 * 1024 + 1), "may not be more than 102400 bytes"),
+    ):
+        (error,) = told(check(issued(certificateChain=text), pod_request()))
+        assert error.endswith(problem)
+
+
+def test_what_a_signed_request_may_hold() -> None:
+    key = b"-----BEGIN KEY-----\nAAAA\n-----END KEY-----\n"
+    headers = b"-----BEGIN CERTIFICATE-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END CERTIFICATE-----\n"
+    good = anchor().encode()
+    assert rules.validate_csr_status(csr(certificate=b"text\n" + good + good), csr()) == []
+    for data, problem in (
+        (key, 'only CERTIFICATE PEM blocks are allowed, found "KEY"'),
+        (good + headers, "no PEM block headers are permitted"),
+    ):
+        (error,) = told(rules.validate_csr_status(csr(certificate=data), csr()))
+        assert error.endswith(problem)

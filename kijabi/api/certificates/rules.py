@@ -6,15 +6,24 @@ The kinds beside this hand it on to the registry. Texts are those of k8s.io/kube
 
 from __future__ import annotations
 
-import base64
-import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kijabi.api import formats
+from kijabi.api.certificates import pem
 from kijabi.api.conditions import validate_conditions
 from kijabi.api.gotext import quote
 from kijabi.api.resource import FieldError
-from kijabi.api.validation import duplicate, forbidden, immutable, invalid, not_supported, required, too_long
+from kijabi.api.validation import (
+    ANNOTATIONS_LIMIT_BYTES,
+    duplicate,
+    forbidden,
+    immutable,
+    invalid,
+    not_supported,
+    required,
+    too_long,
+)
 from kijabi.base import clock
 
 if TYPE_CHECKING:
@@ -37,7 +46,11 @@ SHORTEST_SECONDS = 600
 LONGEST_PROOF = 10 * 1024
 LONGEST_UID = 128
 LONGEST_BUNDLE = 1 << 20
-PEM_BLOCK = re.compile(r"^-----BEGIN (?P<type>[A-Z0-9 ]+)-----$(?P<body>[^-]*)^-----END (?P=type)-----$", re.MULTILINE)
+LONGEST_CHAIN = 100 * 1024
+MAX_CHAIN = 1000  # certificates that are looked at; a chain of so many is too long anyway
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+_GO_CURVES = {"secp224r1": "P-224"}
+_UNKNOWN_KEY = "unknown public key type; supported types are Ed25519, ECDSA, and RSA"
 HOUR, DAY = 3600, 86400
 NEAR, MARGIN = 300, 600
 
@@ -104,7 +117,7 @@ def validate_csr_status(new: CertificateSigningRequest, old: CertificateSigningR
     if new.status.certificate != old.status.certificate:
         if old.status.certificate:
             errors.append(forbidden("status.certificate", "updates may not modify existing certificate content"))
-        elif problem := _chain_problem(bytes(new.status.certificate)):
+        elif problem := pem.chain_problem(bytes(new.status.certificate).decode("utf-8", "replace")):
             errors.append(invalid("status.certificate", "<certificate data>", problem))
     return errors
 
@@ -135,25 +148,16 @@ def _csr_conditions(new: CertificateSigningRequest, old: CertificateSigningReque
     return errors
 
 
-def _request_problem(pem: bytes) -> str:
+def _request_problem(text: bytes) -> str:
     from cryptography import x509
 
-    if b"-----BEGIN CERTIFICATE REQUEST-----" not in pem:
+    first = next(pem.blocks(text.decode("utf-8", "replace")), None)
+    if first is None or first.type != "CERTIFICATE REQUEST":
         return "PEM block type must be CERTIFICATE REQUEST"
     try:
-        return "" if x509.load_pem_x509_csr(pem).is_signature_valid else "x509: the signature is not valid"
+        return "" if x509.load_der_x509_csr(first.content).is_signature_valid else "x509: the signature is not valid"
     except ValueError as problem:
         return str(problem)
-
-
-def _chain_problem(pem: bytes) -> str:
-    from cryptography import x509
-
-    try:
-        x509.load_pem_x509_certificates(pem)
-    except ValueError:
-        return "must contain at least one CERTIFICATE PEM block"
-    return ""
 
 
 # PodCertificateRequest
@@ -163,6 +167,7 @@ def validate_pod_request(request: PodCertificateRequest) -> list[FieldError]:
     """Of a new one."""
     spec = request.spec
     errors = signer_name("spec.signerName", spec.signerName)
+    errors += _user_annotations("spec.unverifiedUserAnnotations", spec.unverifiedUserAnnotations)
     for name in ("pod", "serviceAccount", "node"):
         value, uid = getattr(spec, f"{name}Name"), getattr(spec, f"{name}UID")
         errors += [invalid(f"spec.{name}Name", value, text) for text in formats.dns_subdomain(value)]
@@ -180,8 +185,25 @@ def validate_pod_request(request: PodCertificateRequest) -> list[FieldError]:
     return errors + _proof_problems(bytes(spec.stubPKCS10Request))
 
 
+def _user_annotations(path: str, annotations: Mapping[str, str]) -> list[FieldError]:
+    """Keys are told apart by domains; in all they are no longer than annotations."""
+    errors: list[FieldError] = []
+    for name in annotations:
+        key = name.lower()
+        wrong = formats.qualified_name(key)
+        if not key:
+            errors.append(required(path))
+        elif wrong:
+            errors += [invalid(path, key, text) for text in wrong]
+        elif "/" not in key:
+            errors.append(invalid(path, key, 'must be a domain-prefixed key (such as "acme.io/foo")'))
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
+    return [*errors, too_long(path, ANNOTATIONS_LIMIT_BYTES)] if size > ANNOTATIONS_LIMIT_BYTES else errors
+
+
 def _proof_problems(proof: bytes) -> list[FieldError]:
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
 
     path = "spec.stubPKCS10Request"
     if not proof:
@@ -190,10 +212,34 @@ def _proof_problems(proof: bytes) -> list[FieldError]:
     if len(proof) > LONGEST_PROOF:
         return [too_long(path, LONGEST_PROOF)]
     try:
-        sound = x509.load_der_x509_csr(proof).is_signature_valid
+        request = x509.load_der_x509_csr(proof)
+        key = request.public_key()
+    except UnsupportedAlgorithm:
+        return [invalid(path, None, _UNKNOWN_KEY)]
     except ValueError:
         return [invalid(path, None, "must be a valid PKCS#10 CSR")]
-    return [] if sound else [invalid(path, None, "invalid signature")]
+    wrong = _key_problem(path, key)
+    if wrong:
+        return wrong
+    return [] if request.is_signature_valid else [invalid(path, None, "invalid signature")]
+
+
+def _key_problem(path: str, key: object) -> list[FieldError]:
+    """Keys that certificates of pods may have."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    match key:
+        case ed25519.Ed25519PublicKey():
+            return []
+        case ec.EllipticCurvePublicKey():
+            name = _GO_CURVES.get(key.curve.name, key.curve.name)
+            detail = "elliptic public keys must use curve P256, P384, or P521"
+            return [] if key.curve.name in _CURVES else [invalid(path, f"curve {name}", detail)]
+        case rsa.RSAPublicKey():
+            bits = (key.key_size + 7) // 8 * 8
+            detail = "RSA keys must have modulus size 3072 or 4096"
+            return [] if bits in (3072, 4096) else [invalid(path, f"{bits}-bit modulus", detail)]
+    return [invalid(path, None, _UNKNOWN_KEY)]
 
 
 def validate_pod_request_update(new: PodCertificateRequest, old: PodCertificateRequest) -> list[FieldError]:
@@ -238,19 +284,58 @@ def validate_pod_request_status(new: PodCertificateRequest, old: PodCertificateR
 
 
 def _issued(request: PodCertificateRequest) -> list[FieldError]:
+    """The chain begins with a certificate for the key that was shown, whose names are sound."""
     from cryptography import x509
 
-    path, status = "status.certificateChain", request.status
+    path, text = "status.certificateChain", request.status.certificateChain
+    if len(text.encode()) > LONGEST_CHAIN:
+        return [too_long(path, LONGEST_CHAIN)]
+    first, *others = [*pem.blocks(text), None][: MAX_CHAIN + 1]
+    if first is None:
+        return [invalid(path, text, "issued certificate chain must contain at least one certificate")]
+    if first.type != "CERTIFICATE":
+        detail = "issued certificate chain must consist entirely of CERTIFICATE PEM blocks"
+        return [invalid(path, text, detail)]
     try:
-        leaf = x509.load_pem_x509_certificates(status.certificateChain.encode())[0]
+        leaf = pem.certificate(first.content)
+        own = leaf.public_key()
+        named = pem.names(leaf)
     except ValueError:
-        text = "issued certificate chain must contain at least one certificate"
-        return [invalid(path, status.certificateChain, text)]
-    wanted = x509.load_der_x509_csr(bytes(request.spec.stubPKCS10Request)).public_key()
-    if leaf.public_key() != wanted:
-        text = "leaf certificate was not issued to the requested public key"
-        return [invalid(path, status.certificateChain, text)]
-    return _times(request, leaf)
+        return [invalid(path, text, "leaf certificate does not parse as valid X.509")]
+    errors = _names(path, *named)
+    if own != x509.load_der_x509_csr(bytes(request.spec.stubPKCS10Request)).public_key():
+        detail = "leaf certificate was not issued to the requested public key"
+        return [*errors, invalid(path, text, detail)]
+    found = _times(request, leaf)
+    if errors:
+        return errors + [each for each in found if each.reason == "FieldValueRequired"]
+    return found or _intermediates(path, text, [each for each in others if each])
+
+
+def _names(path: str, hosts: Sequence[str], addresses: Sequence[str]) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for host in hosts:
+        if not host:
+            errors.append(invalid(path, host, "leaf certificate should not contain empty DNSName"))
+        if ".." in host:
+            errors.append(invalid(path, host, "leaf certificate's DNSName should not contain '..'"))
+        if host.startswith(".") or host.endswith("."):
+            errors.append(invalid(path, host, "leaf certificate's DNSName should not start or end with '.'"))
+    wrong = (address for address in addresses if not pem.is_address(address))
+    detail = "leaf certificate should not contain invalid EmailAddress"
+    return errors + [invalid(path, address, detail) for address in wrong]
+
+
+def _intermediates(path: str, text: str, blocks: Sequence[pem.Block]) -> list[FieldError]:
+    for block in blocks:
+        if block.type != "CERTIFICATE":
+            detail = "issued certificate chain must consist entirely of CERTFICATE PEM blocks"
+            return [invalid(path, text, detail)]
+        try:
+            pem.certificate(block.content)
+        except ValueError:
+            return [invalid(path, text, "intermediate certificate does not parse as valid X.509")]
+    return []
 
 
 def _times(request: PodCertificateRequest, leaf: x509.Certificate) -> list[FieldError]:
@@ -321,13 +406,13 @@ def _bundle_name(name: str, signer: str) -> list[FieldError]:
 def _anchors(path: str, text: str) -> list[FieldError]:
     if len(text.encode()) > LONGEST_BUNDLE:
         return [too_long(path, LONGEST_BUNDLE)]
-    places: dict[str, list[int]] = {}
+    places: dict[bytes, list[int]] = {}
     problems = []
-    for number, block in enumerate(PEM_BLOCK.finditer(text)):
-        problem = _anchor_problem(block["type"], block["body"])
+    for number, block in enumerate(pem.blocks(text)):
+        problem = _anchor_problem(block)
         if problem:
             problems.append(f"entry {number} {problem}")
-        places.setdefault("".join(block["body"].split()), []).append(number)
+        places.setdefault(block.content, []).append(number)
     if not problems:
         if not places:
             problems.append("at least one trust anchor must be provided")
@@ -336,15 +421,15 @@ def _anchors(path: str, text: str) -> list[FieldError]:
     return [invalid(path, "<value omitted>", problem) for problem in problems]
 
 
-def _anchor_problem(kind: str, body: str) -> str:
+def _anchor_problem(block: pem.Block) -> str:
     from cryptography import x509
 
-    if kind != "CERTIFICATE":
-        return f"has bad block type: {kind}"
-    if ":" in body:
+    if block.type != "CERTIFICATE":
+        return f"has bad block type: {block.type}"
+    if block.headers:
         return "has PEM block headers"
     try:
-        certificate = x509.load_der_x509_certificate(base64.b64decode(body))
+        certificate = pem.certificate(block.content)
     except ValueError:
         return "does not parse as X.509"
     try:

@@ -98,8 +98,8 @@ class Scope:
     async def run(self, work: Callable[[], T]) -> T:
         """The result of `work()`, which evaluates expressions of this scope.
 
-        It begins here; if it turns out to be much, it is begun anew in a thread, and other requests do not notice. So it
-        is for each permission that only a webhook knows, when its answer has come.
+        It begins here; if it turns out to be much, it is begun anew in a thread, and other requests do not notice. So
+        it is for each permission that only a webhook knows, when its answer has come.
         """
         for _ in range(MAX_QUESTIONS):
             try:
