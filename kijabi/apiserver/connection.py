@@ -38,6 +38,7 @@ MAX_REFUSED = 64 * 1024 * 1024  # bytes of a body that is too large, read and th
 MAX_WAITING = 16  # requests read ahead of the one being answered; more wait in the socket
 HEAD_SECONDS = 32.0  # for a request's head (k8s.io/apiserver secure_serving.go, ReadHeaderTimeout)
 BODY_SECONDS = 60.0  # for all of a request: the longest that any may take
+SEND_SECONDS = 60.0  # for a client to take the rest of a whole answer
 KEEPALIVE = 90.0  # seconds that an idle connection is kept
 JOINED = 64 * 1024  # bytes of a body up to which it goes out in one piece with its head
 ONE_BY_ONE = ("impersonate-", "x-remote-", "x-stream-protocol-version")  # headers whose repetitions stay apart
@@ -252,8 +253,12 @@ class Connection(asyncio.Protocol):
         try:
             await self._site.answer(self, incoming)
             if self._paused:
-                await self.drain()
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self.drain()
             keep = incoming.keep
+        except TimeoutError:
+            log.info("a client did not take its answer", extra={"path": incoming.request.path})
+            self.transport.abort()
         except Exception as problem:  # the last line: a connection that fails is not the server's failure
             if not self.closed:
                 log.error("an answer could not be sent", exc_info=problem, extra={"path": incoming.request.path})

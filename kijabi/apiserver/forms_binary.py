@@ -76,8 +76,8 @@ class _Binary:
 class Kept:
     """Messages that were made, the newest of each object.
 
-    When there is no room nothing more is kept for a while, and then all is forgotten: so a list that is longer than what
-    fits finds what fits, where forgetting the oldest would leave it nothing; and what was deleted goes some time.
+    When there is no room nothing more is kept for a while, and then all is forgotten. So a list that is too long
+    finds a part of it here, where forgetting the oldest would leave it nothing; and what was deleted goes some time.
     """
 
     def __init__(self, limit: int = MAX_KEPT) -> None:

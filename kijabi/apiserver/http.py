@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import ssl
 from collections import deque
 
@@ -26,6 +28,7 @@ SLICE = 64  # watch writes between two looks at everything else
 LAST_CHUNK = b"0\r\n\r\n"
 BACKLOG = 1024
 SWEEP = 5.0  # seconds between two looks for clients that take too long
+PROBE_SECONDS = 180  # of silence, after which the kernel asks whether a client is there (k8s.io/apiserver, as long)
 SHUTDOWN_GRACE = 2.0  # seconds for requests that are being answered
 
 
@@ -168,6 +171,8 @@ class Http:
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(lambda: Connection(self, loop), host, port, ssl=context, backlog=BACKLOG)
         self.port = int(listener.sockets[0].getsockname()[1])
+        for each in listener.sockets:
+            keep_alive(each.fileno())
         log.info("listening", extra={"address": host or "all", "port": self.port})
         self.ready.set()
         try:
@@ -279,3 +284,11 @@ class Http:
         finally:
             self.connections.discard(connection)
             transport.close()
+
+
+def keep_alive(listener: int) -> None:
+    """Let the kernel find out which clients have vanished without a word; connections inherit it from the listener."""
+    with socket.socket(fileno=os.dup(listener)) as options:
+        options.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        options.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_SECONDS)
+        options.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,7 @@ from kijabi.apiserver import connection
 from kijabi.apiserver.attributes import StreamAnswer
 from kijabi.apiserver.call import Call
 from kijabi.apiserver.connection import BODY_SECONDS, HEAD_SECONDS, KEEPALIVE, MAX_BODY, MAX_HEAD
-from kijabi.apiserver.http import Http
+from kijabi.apiserver.http import PROBE_SECONDS, Http
 from tests.apiserver.world import World, configmap, running
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -122,7 +123,7 @@ async def test_clients_of_http_1_0() -> None:
         client.say("GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
         code, headers, _ = await client.answer()
         assert (code, headers["connection"]) == (200, "keep-alive")
-        client.say(f"GET {CMS}?watch=1&timeoutSeconds=1&allowWatchBookmarks=true HTTP/1.0\r\n\r\n")
+        client.say(f"GET {CMS}?watch=1&timeoutSeconds=1 HTTP/1.0\r\n\r\n")
         head = (await client.reader.readuntil(b"\r\n\r\n")).decode().lower()
         assert "transfer-encoding" not in head
         assert "connection: close" in head
@@ -204,3 +205,20 @@ async def test_a_client_that_sends_and_does_not_read_waits(monkeypatch: pytest.M
         assert its.transport.get_write_buffer_size() < 2_000_000  # one answer at a time
         for _ in range(200):
             assert (await client.answer())[0] == 200
+
+
+async def test_a_client_that_never_reads_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SEND_SECONDS", 0.2)
+    async with line() as (world, client):
+        await world.post(CMS, configmap("a", data={"k": "x" * 900_000}))
+        client.say(f"GET {CMS}/a HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+        await until(lambda: not client.http.connections)
+
+
+async def test_vanished_clients_are_found_by_the_kernel() -> None:
+    async with line() as (_, client):
+        client.say("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        await client.answer()
+        its = client.its().transport.get_extra_info("socket")
+        assert its.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert its.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == PROBE_SECONDS
