@@ -15,6 +15,7 @@ import ssl
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from benchmarks.sidebyside.load import Client, Failed, Line, get
@@ -40,7 +41,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Server:
+class Server(ABC):
     """One server: its processes, and the client that it is driven with."""
 
     name = ""
@@ -55,9 +56,9 @@ class Server:
         self.client = Client(self.port, self.context)
         self._processes: list[subprocess.Popen[bytes]] = []
 
+    @abstractmethod
     def commands(self) -> list[list[str]]:
         """What to start."""
-        raise NotImplementedError  # each server has its own
 
     async def start(self) -> float:
         """Start; seconds until `/readyz` says ok."""
