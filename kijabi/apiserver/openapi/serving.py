@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -30,9 +31,10 @@ ROOT = "/openapi/v3"
 OLD_ROOT = "/openapi/v2"
 FOREVER = "public, immutable"
 EXPIRES = "Thu, 31 Dec 2099 23:59:59 GMT"  # a hash never means another document
-_PROTOBUF = "com.github.proto-openapi.spec.v2.v1.0+protobuf"
-_PROTOBUF_ASKED = "com.github.proto-openapi.spec.v2@v1.0+protobuf"  # its old name, which media types do not allow
-_FORMS = {"json": merge.JSON, _PROTOBUF: merge.PROTOBUF, _PROTOBUF_ASKED: merge.PROTOBUF}
+# Each with its old name, which media types do not allow and clients ask for.
+_OLD_BINARY = tuple(f"application/com.github.proto-openapi.spec.v2{at}v1.0+protobuf" for at in ".@")
+_BINARY = tuple(f"application/com.github.proto-openapi.spec.v3{at}v1.0+protobuf" for at in ".@")
+_FORMS = {negotiate.JSON: merge.JSON, **dict.fromkeys(_OLD_BINARY, merge.PROTOBUF)}
 # What a schema can raise that nobody can describe: it takes only its own group and version with it.
 _UNSPEAKABLE = (RecursionError, TypeError, ValueError, KeyError, AttributeError, OverflowError)
 Key = tuple[str, str]  # group and version
@@ -53,6 +55,7 @@ class OpenApi:
         self.names = Names()
         self._foreign: dict[Key, Foreign] = {}
         self._documents: dict[Key, Document] = {}
+        self._binary: dict[Key, Document] = {}
         self._index: Document | None = None
         self._parts: dict[tuple[str, Key], merge.Part] = {}
         self._merged: dict[str, Document] = {}
@@ -66,6 +69,7 @@ class OpenApi:
         self._index = None
         self._merged.clear()
         self._documents.pop(key, None)
+        self._binary.pop(key, None)
         for form in (merge.JSON, merge.PROTOBUF):
             self._parts.pop((form.media, key), None)
 
@@ -84,7 +88,6 @@ class OpenApi:
         """The index, a document, or None where there is none. Raises NotAcceptable."""
         if path == OLD_ROOT:
             return await self._version_2(request)
-        negotiate.output(request, "plain")
         if path == ROOT:
             index = self._index or await self._list()
             return await index.respond(request, {"Content-Type": negotiate.JSON})
@@ -92,16 +95,29 @@ class OpenApi:
             return None
         key = key_of(path.removeprefix(f"{ROOT}/"))
         found = await self._document(key) if key is not None else None
-        return await self._versioned(request, path, found) if found is not None else None
+        return await self._versioned(request, path, key, found) if found is not None and key is not None else None
 
-    async def _versioned(self, request: Request, path: str, found: Document) -> Response:
-        headers = {"Content-Type": negotiate.JSON, "Vary": "Accept"}
+    async def _versioned(self, request: Request, path: str, key: Key, found: Document) -> Response:
+        media = _accepted(request, (negotiate.JSON, *_BINARY))
+        if media != negotiate.JSON:
+            media, found = _BINARY[0], await self._binary_of(key, found)
+        headers = {"Content-Type": media, "Vary": "Accept"}
         asked = request.param("hash")
         if asked and asked != found.digest:
             return Response(status=301, headers={"Location": f"{path}?hash={quote(found.digest)}"})
         if asked:
             headers |= {"Cache-Control": FOREVER, "Expires": EXPIRES}
         return await found.respond(request, headers)
+
+    async def _binary_of(self, key: Key, found: Document) -> Document:
+        """The same document as protobuf, under the same hash."""
+        made = self._binary.get(key)
+        if made is None or made.digest != found.digest:
+            from kijabi.apiserver.openapi import gnostic3  # hardly a client asks for it
+
+            made = Document(await gnostic3.document(msgspec.json.decode(found.body)), found.digest)
+            self._binary[key] = made
+        return made
 
     async def _list(self) -> Document:
         """Where the documents are. They are all made for it, because their URLs state their hashes."""
@@ -143,7 +159,7 @@ class OpenApi:
     # Version 2
 
     async def _version_2(self, request: Request) -> Response:
-        form = old_form(request)
+        form = _FORMS[_accepted(request, _FORMS)]
         found = self._merged.get(form.media) or await self._merge(form)
         return await found.respond(request, {"Content-Type": form.media, "Vary": "Accept"})
 
@@ -181,19 +197,15 @@ class OpenApi:
         return found
 
 
-def old_form(request: Request) -> merge.Form:
-    """The form of version 2 that a client takes. Raises NotAcceptable."""
-    header = request.headers.get("accept", "") or "*/*"
-    for clause in negotiate.parse_accept(header):
-        if clause.type not in ("application", "*"):
-            continue
-        if clause.subtype == "*":
-            return merge.JSON
-        form = _FORMS.get(clause.subtype)
-        if form is not None:
-            return form
-    accepted = ", ".join(f"application/{subtype}" for subtype in _FORMS)
-    raise NotAcceptable(f"only the following media types are accepted: {accepted}")
+def _accepted(request: Request, offered: Iterable[str]) -> str:
+    """The first media type on offer that a client takes, as it asks for it. Raises NotAcceptable."""
+    there = tuple(offered)
+    for clause in negotiate.parse_accept(request.headers.get("accept", "") or "*/*"):
+        for each in there:
+            kind, _, sub = each.partition("/")
+            if clause.type in (kind, "*") and clause.subtype in (sub, "*"):
+                return each
+    raise NotAcceptable(f"only the following media types are accepted: {', '.join(there)}")
 
 
 def name_of(key: Key) -> str:

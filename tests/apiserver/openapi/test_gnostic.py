@@ -1,4 +1,4 @@
-"""The protobuf form of OpenAPI v2, against what gnostic's own writer makes of the same document."""
+"""The protobuf forms of OpenAPI v2 and v3, against what gnostic's own writer makes of the same documents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kijabi.apiserver.openapi import gnostic
+from kijabi.apiserver.openapi import gnostic, gnostic3
 from kijabi.apiserver.openapi.merge import PROTOBUF, merge, part
 from kijabi.apiserver.openapi.version2 import Pieces
 
@@ -20,6 +20,12 @@ async def test_a_document_is_written_as_gnostic_does() -> None:
     wanted = base64.b64decode((GOLDEN / "openapi-v2.protobuf.base64").read_text().replace("\n", ""))
     made = merge(PROTOBUF, [await part(PROTOBUF, Pieces(document["paths"], document["definitions"]))])
     assert fields(made.body) == fields(wanted)
+
+
+async def test_a_document_of_version_3_is_written_as_gnostic_does() -> None:
+    document: Any = msgspec.json.decode((GOLDEN / "openapi-v3.json").read_bytes())
+    wanted = base64.b64decode((GOLDEN / "openapi-v3.protobuf.base64").read_text().replace("\n", ""))
+    assert fields(await gnostic3.document(document)) == fields(wanted)
 
 
 def fields(data: bytes, depth: int = 12) -> Any:

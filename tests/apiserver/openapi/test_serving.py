@@ -65,6 +65,17 @@ async def test_go_clients_ask_for_protobuf_by_a_name_that_is_no_media_type(world
     assert (await world.get("/openapi/v2", {"accept": "text/html"})).status == 406
 
 
+@pytest.mark.parametrize("separator", ["@", "."])
+async def test_version_3_in_protobuf_has_the_same_hash(world: World, separator: str) -> None:
+    url = (await world.get("/openapi/v3")).body["paths"]["apis/apps/v1"]["serverRelativeURL"]
+    media = PROTOBUF.replace("v2", "v3")
+    plain, binary = await world.get(url), await world.get(url, {"accept": media.format(separator)})
+    assert binary.headers["Content-Type"] == media.format(".")
+    assert binary.headers["ETag"] == plain.headers["ETag"]
+    assert binary.raw.startswith(b"\x0a\x053.0.0\x12\x15\x0a\x0aKubernetes2\x07v1.37.0")
+    assert (await world.get(url, {"accept": "application/vnd.kubernetes.protobuf"})).status == 406
+
+
 async def test_an_etag_holds_until_something_changes(world: World) -> None:
     first = await world.get("/openapi/v2", {"accept-encoding": "gzip"})
     etag = first.headers["ETag"]
