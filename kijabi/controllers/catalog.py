@@ -28,6 +28,7 @@ from kijabi.controllers.resourcequota import ResourceQuotas
 from kijabi.controllers.rootca import RootCertificates
 from kijabi.controllers.runtime import Context, Controller
 from kijabi.controllers.serviceaccount import ServiceAccounts
+from kijabi.controllers.serviceaccounttokens import ServiceAccountTokens
 from kijabi.controllers.statefulset.controller import StatefulSets
 from kijabi.controllers.storageversionmigrator import StorageVersionMigrator
 from kijabi.controllers.tainteviction import TaintEviction
@@ -37,6 +38,7 @@ from kijabi.controllers.volumeprotection import AttributesProtection, ClaimProte
 
 CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     ServiceAccounts,
+    ServiceAccountTokens,
     RootCertificates,
     ServingTrustBundle,
     CertificateApprover,

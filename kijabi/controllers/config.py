@@ -39,6 +39,8 @@ class Config:
     signing_key: str = ""
     signing_duration: float = 365 * 86400.0
     """The longest life of what is signed."""
+    account_key: str = ""
+    """The file of the key that signs tokens which are kept in Secrets; without it there are none."""
     host: str = ""
     """Names this process in events and in the lease."""
     leader_elect: bool = False
@@ -59,6 +61,7 @@ class Config:
             root_ca=(cluster.pki / "ca.crt").read_text(),
             signing_cert=str(cluster.pki / "ca.crt"),
             signing_key=str(cluster.pki / "ca.key"),
+            account_key=str(cluster.pki / "sa.key"),
             pod_cidrs=((cluster.pod_cidr, ipaddress.ip_network(cluster.pod_cidr_of(0)).prefixlen),),
             service_cidrs=(cluster.service_cidr,),
             reserved=reserved,

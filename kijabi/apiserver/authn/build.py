@@ -16,7 +16,6 @@ from kijabi.apiserver.authn import config
 from kijabi.apiserver.authn.bearer import Bearer, Local, Remote
 from kijabi.apiserver.authn.certificates import CertificateAuthenticator
 from kijabi.apiserver.authn.chain import Authentication
-from kijabi.apiserver.authn.keys import ALGORITHMS
 from kijabi.apiserver.authn.legacy import LegacyTokens
 from kijabi.apiserver.authn.requestheader import FrontProxyAuthenticator
 from kijabi.apiserver.authn.serviceaccounts import TokenAuthenticator
@@ -24,6 +23,7 @@ from kijabi.apiserver.authn.tokens import Keys
 from kijabi.apiserver.flags import Flags
 from kijabi.apiserver.storage import Storage
 from kijabi.base.errors import ConfigError
+from kijabi.base.jws import ALGORITHMS
 
 
 class Accounts(NamedTuple):

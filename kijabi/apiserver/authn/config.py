@@ -16,10 +16,10 @@ from kijabi.api.gotext import quote
 from kijabi.api.resource import FieldError
 from kijabi.api.struct import Struct
 from kijabi.api.validation import aggregate, duplicate, invalid, required, too_many
-from kijabi.apiserver.authn.keys import ALGORITHMS
 from kijabi.apiserver.configfile import Configuration, load
 from kijabi.apiserver.flags import Flags
 from kijabi.base.errors import ConfigError
+from kijabi.base.jws import ALGORITHMS
 
 MAX_ISSUERS = 64
 MATCH_ANY = "MatchAny"

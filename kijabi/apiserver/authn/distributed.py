@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kijabi.apiserver.authn import keys
 from kijabi.apiserver.authn.issuer import RETRY, Issuer
 from kijabi.apiserver.subresources.backend import dial
 from kijabi.apiserver.webhooks.calls import fetch
 from kijabi.apiserver.webhooks.client import WebhookError, trust
 from kijabi.apiserver.webhooks.pool import Pool
-from kijabi.base import clock
+from kijabi.base import clock, jws
 from kijabi.base.errors import Unauthorized
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class Distributed:
             place = self._source(claims)
             if place is not None:
                 claims[self._claim] = await self._fetched(*place)
-        except (ValueError, WebhookError, keys.BadToken) as error:
+        except (ValueError, WebhookError, jws.BadToken) as error:
             raise Unauthorized(f"oidc: could not expand distributed claims: {error}") from None
 
     def _source(self, claims: dict[str, Any]) -> tuple[str, str] | None:
@@ -81,8 +80,8 @@ class Distributed:
         verifier = await self._of(issuer)
         try:
             found = await verifier.verify(signed)
-        except keys.BadToken as error:
-            raise keys.BadToken(f"verify distributed claim token: {error}") from None
+        except jws.BadToken as error:
+            raise jws.BadToken(f"verify distributed claim token: {error}") from None
         if self._claim not in found:
             raise ValueError(
                 f'jwt returned by distributed claim endpoint "{url}" did not contain claim: {self._claim}'

@@ -15,12 +15,11 @@ from collections.abc import Collection
 import msgspec
 
 from kijabi.api.gotext import quote
-from kijabi.apiserver.authn import keys
 from kijabi.apiserver.subresources.backend import Dial, dial
 from kijabi.apiserver.webhooks.calls import fetch
 from kijabi.apiserver.webhooks.client import WebhookError, trust
 from kijabi.apiserver.webhooks.pool import Pool
-from kijabi.base import clock
+from kijabi.base import clock, jws
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ class Issuer:
         self._place = place or url.removesuffix("/") + WELL_KNOWN
         self._context: ssl.SSLContext = trust(authority.encode())
         self._pool = Pool(open_)
-        self._keys: list[tuple[str, keys.PublicKey]] = []
+        self._keys: list[tuple[str, jws.PublicKey]] = []
         self._keys_at = ""
         self._fresh_until = float("-inf")
         self._looked = float("-inf")
@@ -80,29 +79,29 @@ class Issuer:
         self._keys_at = document.jwks_uri
         self.found.set()
 
-    async def verify(self, token: str, parsed: keys.Parsed) -> None:
+    async def verify(self, token: str, parsed: jws.Parsed) -> None:
         """Check a token's signature. Raises BadToken."""
         if self._explains(token, parsed):
             return
         now = clock.monotonic()
         if now + EARLY < self._fresh_until:
-            raise keys.BadToken("failed to verify signature: failed to verify id token signature")
+            raise jws.BadToken("failed to verify signature: failed to verify id token signature")
         try:
             await self._look(now)
         except WebhookError as error:
-            raise keys.BadToken(f"failed to verify signature: fetching keys {error}") from None
+            raise jws.BadToken(f"failed to verify signature: fetching keys {error}") from None
         if not self._explains(token, parsed):
-            raise keys.BadToken("failed to verify signature: failed to verify id token signature")
+            raise jws.BadToken("failed to verify signature: failed to verify id token signature")
 
-    def _explains(self, token: str, parsed: keys.Parsed) -> bool:
-        fitting: Collection[keys.PublicKey] = [
+    def _explains(self, token: str, parsed: jws.Parsed) -> bool:
+        fitting: Collection[jws.PublicKey] = [
             key for kid, key in self._keys if not parsed.kid or kid == parsed.kid
         ]
         if not fitting:
             return False
         try:
-            keys.verify(token, parsed.algorithm, fitting)
-        except keys.BadToken:
+            jws.verify(token, parsed.algorithm, fitting)
+        except jws.BadToken:
             return False
         return True
 
@@ -114,7 +113,7 @@ class Issuer:
             self._looked = clock.monotonic()
             fetched = await fetch(self._pool, self._keys_at, self._context)
             try:
-                self._keys = list(keys.web_keys(msgspec.json.decode(fetched.body)))
+                self._keys = list(jws.web_keys(msgspec.json.decode(fetched.body)))
             except (ValueError, UnicodeError, RecursionError) as error:
                 raise WebhookError(f"oidc: failed to decode keys: {error}") from None
             self._looked = clock.monotonic()

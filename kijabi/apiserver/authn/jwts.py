@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from kijabi.apiserver.attributes import UserInfo
-from kijabi.apiserver.authn import config, keys
+from kijabi.apiserver.authn import config
 from kijabi.apiserver.authn.bearer import Authenticated, meant
 from kijabi.apiserver.authn.claims import Claims, compiled, user_of
 from kijabi.apiserver.authn.distributed import Distributed
@@ -23,7 +23,7 @@ from kijabi.apiserver.authn.issuer import Issuer
 from kijabi.apiserver.authn.tokens import MAX_TOKEN
 from kijabi.apiserver.authz.rules import go_list
 from kijabi.apiserver.storage import Storage
-from kijabi.base import clock
+from kijabi.base import clock, jws
 from kijabi.base.errors import ConfigError, Unauthorized
 from kijabi.base.filewatch import follow
 
@@ -44,17 +44,17 @@ class Verifier:
 
     async def verify(self, token: str) -> Claims:
         """The claims of a token that holds. Raises BadToken."""
-        parsed = keys.parse(token)
+        parsed = jws.parse(token)
         if parsed is None:
-            raise keys.BadToken("oidc: malformed jwt")
+            raise jws.BadToken("oidc: malformed jwt")
         if parsed.algorithm not in self._algorithms:
             expected = go_list(self._algorithms)
             text = f'expected {expected} got "{parsed.algorithm}"'
-            raise keys.BadToken(f"oidc: id token signed with unsupported algorithm, {text}")
+            raise jws.BadToken(f"oidc: id token signed with unsupported algorithm, {text}")
         await self.issuer.verify(token, parsed)
         claims = claims_of(parsed.payload)
         if claims is None:
-            raise keys.BadToken("oidc: failed to unmarshal claims")
+            raise jws.BadToken("oidc: failed to unmarshal claims")
         self._check(claims)
         return claims
 
@@ -62,20 +62,20 @@ class Verifier:
         issuer = claims.get("iss")
         if issuer != self.issuer.url and (self.issuer.url, issuer) != (_GOOGLE, _GOOGLE_PLAIN):
             text = f'expected "{self.issuer.url}" got "{issuer}"'
-            raise keys.BadToken(f"oidc: id token issued by a different provider, {text}")
+            raise jws.BadToken(f"oidc: id token issued by a different provider, {text}")
         given = claims.get("aud")
         audiences = [each for each in (given if isinstance(given, list) else [given]) if isinstance(each, str)]
         if not set(audiences) & set(self._audiences):
             if len(self._audiences) == 1:
-                raise keys.BadToken(f'oidc: expected audience "{self._audiences[0]}" got {go_list(audiences)}')
+                raise jws.BadToken(f'oidc: expected audience "{self._audiences[0]}" got {go_list(audiences)}')
             wanted = go_list(sorted(self._audiences))
-            raise keys.BadToken(f"oidc: expected audience in {wanted} got {go_list(audiences)}")
+            raise jws.BadToken(f"oidc: expected audience in {wanted} got {go_list(audiences)}")
         now = clock.wall()
         expiry, begin = _number(claims.get("exp")), claims.get("nbf")
         if expiry < now:
-            raise keys.BadToken("oidc: token is expired")
+            raise jws.BadToken("oidc: token is expired")
         if begin is not None and now + LEEWAY < _number(begin):
-            raise keys.BadToken("oidc: current time before the nbf (not before) time")
+            raise jws.BadToken("oidc: current time before the nbf (not before) time")
 
 
 def claims_of(payload: bytes) -> Claims | None:
@@ -89,7 +89,7 @@ def claims_of(payload: bytes) -> Claims | None:
 
 def untrusted_issuer(token: str) -> str | None:
     """Who a token says that it is from; nothing of it is proved."""
-    parsed = keys.parse(token) if len(token) <= MAX_TOKEN else None
+    parsed = jws.parse(token) if len(token) <= MAX_TOKEN else None
     claims = claims_of(parsed.payload) if parsed is not None else None
     if claims is None:
         return None
@@ -122,7 +122,7 @@ class JwtAuthenticator:
             raise Unauthorized("oidc: authenticator not initialized")
         try:
             claims = await self._verifier.verify(token)
-        except keys.BadToken as error:
+        except jws.BadToken as error:
             raise Unauthorized(f"oidc: verify token: {error}") from None
         if self._distributed is not None:
             await self._distributed.expand(claims)

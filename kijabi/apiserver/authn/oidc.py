@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kijabi.apiserver.authn.keys import PublicKey, algorithms
 from kijabi.apiserver.authn.tokens import Keys
+from kijabi.base.jws import PublicKey, algorithms
 from kijabi.client.transport import Response
 
 CONFIGURATION_PATH = "/.well-known/openid-configuration"

@@ -11,12 +11,11 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kijabi.apiserver.authn import keys
+from kijabi.base import jws
 from kijabi.base.errors import Unauthorized
 
 CACHE = 4096  # verified tokens remembered
@@ -86,17 +85,15 @@ class Keys:
     """One key that signs, and all keys whose signatures count (after a change of key the old ones still
     do)."""
 
-    def __init__(self, signing: keys.PrivateKey, others: Sequence[keys.PublicKey] = ()) -> None:
+    def __init__(self, signing: jws.PrivateKey, others: Sequence[jws.PublicKey] = ()) -> None:
         self._signing = signing
-        self.public = {keys.key_id(key): key for key in (signing.public_key(), *others)}
-        self._kid = next(iter(self.public))
-        self._algorithm = keys.algorithms(signing.public_key())[0]
+        self.public = {jws.key_id(key): key for key in (signing.public_key(), *others)}
         self._verified: OrderedDict[bytes, Claims | LegacyClaims] = OrderedDict()
 
     @classmethod
     def from_files(cls, private: Path, *public: Path) -> Keys:
         """The signing key, and PEM files of the others."""
-        return cls(keys.private_key(private), [key for path in public for key in keys.public_keys(path)])
+        return cls(jws.private_key(private), [key for path in public for key in jws.public_keys(path)])
 
     @classmethod
     def fresh(cls) -> Keys:
@@ -106,14 +103,11 @@ class Keys:
     @property
     def algorithms(self) -> list[str]:
         """What the tokens may be signed with."""
-        return sorted({keys.algorithms(key)[0] for key in self.public.values()})
+        return sorted({jws.algorithms(key)[0] for key in self.public.values()})
 
     def sign(self, claims: Claims) -> str:
         """The token that says this."""
-        import jwt  # 2 MB that a cluster without pods does without
-
-        payload: dict[str, Any] = msgspec.to_builtins(claims)
-        return jwt.encode(payload, self._signing, algorithm=self._algorithm, headers={"kid": self._kid})
+        return jws.sign(msgspec.to_builtins(claims), self._signing)
 
     def verify(self, token: str, issuers: Collection[str]) -> Claims | LegacyClaims | None:
         """What a token says, if one of the keys signed it; None if it is of none of these issuers.
@@ -127,7 +121,7 @@ class Keys:
         if claims is not None:
             self._verified.move_to_end(digest)
             return claims
-        parsed = keys.parse(token)
+        parsed = jws.parse(token)
         if parsed is None:
             return None
         issuer = _issuer(parsed.payload)
@@ -140,7 +134,7 @@ class Keys:
         return claims
 
     def _check(
-        self, token: str, parsed: keys.Parsed, cls: type[Claims] | type[LegacyClaims]
+        self, token: str, parsed: jws.Parsed, cls: type[Claims] | type[LegacyClaims]
     ) -> Claims | LegacyClaims:
         fitting = [self.public[parsed.kid]] if parsed.kid in self.public else []
         if not parsed.kid:
@@ -148,9 +142,9 @@ class Keys:
         if not fitting:
             raise Unauthorized("invalid signature, no keys found")
         try:
-            keys.verify(token, parsed.algorithm, fitting)
+            jws.verify(token, parsed.algorithm, fitting)
             return msgspec.json.decode(parsed.payload, type=cls)
-        except (keys.BadToken, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except (jws.BadToken, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise Unauthorized(str(error)) from error
 
 

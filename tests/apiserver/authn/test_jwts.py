@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from kijabi.apiserver.authn import config
 from kijabi.apiserver.authn.bearer import Bearer
 from kijabi.apiserver.authn.jwts import Issuers
-from kijabi.apiserver.authn.keys import ALGORITHMS
 from kijabi.apiserver.flags import Flags, parse
 from kijabi.base import clock
 from kijabi.base.errors import ConfigError, Unauthorized
+from kijabi.base.jws import ALGORITHMS
 from kijabi.base.tasks import background
 from tests.apiserver.authn.issuers import IssuerServer, issuer_server
 

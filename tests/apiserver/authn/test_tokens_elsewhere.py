@@ -19,13 +19,13 @@ from kijabi.apiserver.attributes import UserInfo
 from kijabi.apiserver.authn import tokenfile
 from kijabi.apiserver.authn.bearer import Bearer
 from kijabi.apiserver.authn.bootstrap import BootstrapTokens
-from kijabi.apiserver.authn.keys import key_id
 from kijabi.apiserver.authn.legacy import INVALID_SINCE, LAST_USED, LegacyTokens
 from kijabi.apiserver.authn.serviceaccounts import TokenAuthenticator
 from kijabi.apiserver.authn.tokens import LEGACY_ISSUER, Keys
 from kijabi.apiserver.authn.webhook import WebhookTokens
 from kijabi.base import clock
 from kijabi.base.errors import ConfigError, Unauthorized
+from kijabi.base.jws import key_id
 from kijabi.client.kubeconfig import Identity, save
 from kijabi.testing.objects import Objects
 from tests.apiserver.hookserver import HookServer, hook_server

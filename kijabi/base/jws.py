@@ -1,6 +1,6 @@
-"""Keys of tokens' signatures: RSA and elliptic curves, read from PEM files, named, and used (RFC 7515, RFC 7518).
+"""Signed texts (JWS, RFC 7515) and their keys: RSA and elliptic curves, read from PEM files or web keys, named, used.
 
-`tokens.py` signs and checks service-account tokens with them, `jwts.py` checks those of other issuers.
+The API server checks tokens with it, its own and those of other issuers; it and a controller sign them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,9 +113,17 @@ def parse(token: str) -> Parsed | None:
     return Parsed(str(header.get("alg", "")), kid if isinstance(kid, str) else "", payload)
 
 
+def sign(payload: Mapping[str, Any], key: PrivateKey) -> str:
+    """The compact form of a signed payload, with the name of its key."""
+    import jwt  # 2 MB that a cluster without pods does without
+
+    public = key.public_key()
+    return jwt.encode(dict(payload), key, algorithm=algorithms(public)[0], headers={"kid": key_id(public)})
+
+
 def verify(token: str, algorithm: str, keys: Collection[PublicKey]) -> None:
     """Check a token's signature by the keys, of which one suffices. Raises BadToken."""
-    import jwt  # 2 MB that a cluster without pods does without
+    import jwt
 
     fitting = [key for key in keys if algorithm in algorithms(key)]
     for key in fitting:
