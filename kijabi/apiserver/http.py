@@ -24,7 +24,8 @@ from kijabi.client.transport import Response
 log = logging.getLogger(__name__)
 
 HIGH_WATER = 256 * 1024  # unsent bytes of a connection above which a watcher has to wait
-SLICE = 64  # watch writes between two looks at everything else
+SLICE = 64  # watch writes between two looks at everything else …
+SLICE_SECONDS = 0.001  # … or as many as this allows
 LAST_CHUNK = b"0\r\n\r\n"
 BACKLOG = 1024
 SWEEP = 5.0  # seconds between two looks for clients that take too long
@@ -81,13 +82,16 @@ class Pump:
 
     async def run(self) -> None:
         """Until cancelled."""
-        waiting = self._waiting
+        waiting, now = self._waiting, asyncio.get_running_loop().time
         while True:
+            until = now() + SLICE_SECONDS
             for _ in range(min(SLICE, len(waiting))):
                 feed = waiting.popleft()
                 feed.queued = False
                 if feed.send():
                     feed.ready()
+                if now() > until:
+                    break
             if waiting:
                 await asyncio.sleep(0)
             else:

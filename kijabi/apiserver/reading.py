@@ -211,7 +211,7 @@ class Reading:
         selection = Selection(served.resource, cache, namespace_of(call, served), wanted.labels, wanted.fields)
         current = await self._level(served)
         progress = served.view or self.caches
-        watcher = Watcher(cache, selection, form, lambda: progress.revision)
+        watcher = Watcher(cache, selection, form, lambda: cache.delivery.reached(progress.revision))
         answer = WatchAnswer(watcher=watcher, headers={"Content-Type": framing.content_type(form.media)})
         try:
             self._begin(cache, watcher, wanted, current)
@@ -220,6 +220,7 @@ class Reading:
             watcher.close()
         if watcher.ended:
             return answer
+        watcher.after = max(watcher.after, current)  # it has been told of everything up to here
         cache.attach(watcher)
         watcher.schedule(float(wanted.timeout), wanted.bookmarks, self.least_watch)
         if served.view is not None and served.view.ended:
@@ -242,10 +243,11 @@ class Reading:
         """Offer the history since a revision, that point excluded. The revision may be still to come."""
         if after < cache.floor:
             raise Expired(f"too old resource version: {after} ({cache.floor})")
-        watcher.seen = watcher.after = after
+        watcher.seen = after
         for event in cache.history:
             if event.revision > after and watcher.bucket in cache.buckets(event):
                 watcher.offer(event)
+        watcher.after = after
 
 
 def refuse_form(call: Call, served: Served, *, lists: bool) -> None:

@@ -121,7 +121,7 @@ class Watcher:
         self.pending = 0  # bytes in frames
         self.initial: Iterator[bytes] | None = None
         self.seen = 0  # revision up to which everything has been offered
-        self.after = 0  # revision up to which nothing is wanted; it may be still to come
+        self.after = 0  # revision up to which nothing more is wanted; it may be still to come
         self.first = True
         self.ended = False
         self.slow = False

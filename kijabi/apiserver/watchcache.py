@@ -23,6 +23,7 @@ from kijabi.api.custom import Custom
 from kijabi.api.resource import Resource
 from kijabi.api.sharing import Sharing
 from kijabi.api.struct import Struct
+from kijabi.apiserver.delivery import Delivery
 from kijabi.apiserver.ordered import Ordered
 from kijabi.apiserver.watch import Watcher
 from kijabi.base import clock
@@ -89,6 +90,7 @@ class Cache:
         self.floor = 0  # events at or before this revision are not in the history
         self.changed = 0  # revision of the last event
         self.watchers: dict[tuple[str, str], dict[Watcher, None]] = {}
+        self.delivery = Delivery()
         self.subscribers: list[Callable[[Any, Any], None]] = []
         self.followers: list[Follower] = []
         self.ending = False  # the resource itself is being deleted: no objects may be made any more
@@ -178,10 +180,11 @@ class Cache:
         while len(history) > HISTORY_LEAST and (len(history) > HISTORY_LIMIT or history[0].time < oldest):
             self.floor = history.popleft().revision
         if self.watchers:
+            found: list[Watcher] = []
             for bucket in self.buckets(event):
-                for watcher in tuple(self.watchers.get(bucket, ())):
-                    watcher.offer(event)
-            event.frames.clear()
+                found.extend(self.watchers.get(bucket, ()))
+            if found:
+                self.delivery.send(event, found)
         for follower in self.followers:
             follower.offer(event)
         before = event.old.obj if event.old else None
