@@ -24,12 +24,14 @@ MAX_AUDIT_ANNOTATIONS = 256  # of one request; more are left out
 
 
 class Presence:
-    """Whether somebody is still at the other end of a connection, for whom there is something to be done."""
+    """What is known of a connection while it lasts. gone: nobody is at the other end any more, for whom there were
+    something to be done; stream: whose share of the server's time its last request was of (`flowcontrol/line.py`)."""
 
-    __slots__ = ("gone",)
+    __slots__ = ("gone", "stream")
 
     def __init__(self) -> None:
         self.gone = False
+        self.stream: Any = None
 
 
 class Peer(msgspec.Struct, frozen=True):

@@ -156,6 +156,8 @@ class ApiServer:
         self, request: Request, peer: Peer, info: RequestInfo, started: float, said: dict[str, str]
     ) -> Answered:
         """The answer, as soon as it is this request's turn. said: gets headers that every answer carries."""
+        if not self.gate.may_begin(peer):
+            await self.gate.begin(peer)
         await self.routes.caches.fresh()  # what was acknowledged before is seen by everybody below
         user = await self.authenticator.authenticate(request, peer)
         if user is None:

@@ -3,7 +3,7 @@
 One thread does all work, so whoever has the loop keeps it from everybody else. `flowcontrol/gate.py` asks here before
 a request is begun, and measures what it takes (`Metered`); whoever has much to do (`listing.py` for lists,
 `reading.py` for selections) works for as long as its Slice lasts, then awaits its turn. Between two looks at the
-sockets so much is let through as takes about one slice: what has arrived meanwhile is in the line too, and the line
+sockets so much is let through as takes about that long: what has arrived meanwhile is in the line too, and the line
 is fair (`flowcontrol/line.py`). So two hundred connections of one client, or a hundred large lists, slow each other
 down, and hardly anybody else.
 """
@@ -20,8 +20,9 @@ from kijabi.base import clock
 
 T = TypeVar("T")
 SLICE_SECONDS = 0.001
-HASTE = 4  # slices that may pass between two looks at the sockets if they are of flows that have had less than others
-LEAST = 1e-6  # seconds that any step counts
+TICK_SECONDS = 0.0005  # of work that is let through between two looks at the sockets …
+HASTE = 4  # … and so many times that, if it is of flows that have had less than those who wait
+OVERHEAD = 0.0001  # seconds that any request costs outside of what is measured: reading it, finding out who asks
 
 CURRENT: ContextVar[Stream] = ContextVar("stream")  # of the request that is being worked on
 
@@ -45,9 +46,9 @@ class Turns:
         """Whether a stream may go on at once: then it has its turn."""
         line, spent = self._line, self._spent
         if line.length:
-            if spent >= self.seconds * HASTE or not line.ahead(stream):
+            if spent >= TICK_SECONDS * HASTE or not line.ahead(stream):
                 return False
-        elif spent and spent >= self.seconds:
+        elif spent >= TICK_SECONDS:
             return False
         line.passed(stream)
         return True
@@ -68,15 +69,11 @@ class Turns:
 
     def charge(self, stream: Stream, seconds: float) -> None:
         """A stream has had the loop for so long."""
+        stream.cost += seconds
         self._line.charge(stream, seconds)
         self._spent += seconds
         if not self._ticking:
             self._tick_soon()
-
-    def measured(self, stream: Stream, seconds: float) -> None:
-        """One step of a stream has taken so long."""
-        self._line.expect(stream, seconds)
-        self.charge(stream, seconds)
 
     def _tick_soon(self) -> None:
         if not self._ticking:
@@ -92,11 +89,10 @@ class Turns:
             stream, turn = line.pop()
             if turn.done():  # cancelled
                 continue
-            step = max(stream.step, LEAST)
-            turn.set_result(step)
-            line.charge(stream, step)
-            self._spent += step
-            if self._spent >= self.seconds:
+            turn.set_result(stream.turn)
+            line.charge(stream, stream.turn)
+            self._spent += stream.turn
+            if self._spent >= TICK_SECONDS:
                 break
         if self._spent:
             self._tick_soon()
@@ -143,7 +139,7 @@ class Metered(Generic[T]):
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             finally:
-                turns.measured(stream, turns.now() - began)
+                turns.charge(stream, turns.now() - began)
             step, given = work.send, None
             try:
                 yield awaited

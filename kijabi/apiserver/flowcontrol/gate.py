@@ -27,14 +27,13 @@ from kijabi.apiserver.flowcontrol.line import Stream
 from kijabi.apiserver.flowcontrol.queueset import Ticket, Work
 from kijabi.apiserver.flowcontrol.retry import Retry
 from kijabi.apiserver.flowcontrol.shuffle import deal, flow_hash
-from kijabi.apiserver.turns import CURRENT, Metered, Turns
+from kijabi.apiserver.turns import CURRENT, OVERHEAD, Metered, Turns
 from kijabi.apiserver.watch import WatchAnswer
 from kijabi.apiserver.watchcache import Caches
 from kijabi.base import clock
 from kijabi.client.transport import Request
 
 T = TypeVar("T")
-OVERHEAD = 0.0001  # seconds of the loop that any request costs outside of what is measured: reading and writing it
 MAX_WAIT = 60.0  # seconds in a queue
 WAIT_PART = 4  # of a request's time that it may spend in a queue: this part
 MAX_FLOWS = 4096  # kinds of requests of users that are remembered
@@ -157,6 +156,15 @@ class FlowControl:
 
     # Letting through
 
+    def may_begin(self, peer: Peer) -> bool:
+        """See Gate. To find out who asks takes its time, too: it is taken as that of who asked before."""
+        stream = peer.presence.stream
+        return stream is None or self._turns.free(stream)
+
+    async def begin(self, peer: Peer) -> None:
+        """See Gate."""
+        await self._turns.wait(peer.presence.stream)
+
     async def answer(
         self,
         user: UserInfo,
@@ -172,19 +180,21 @@ class FlowControl:
         said.update(flow.headers)
         visit = Visit(flow, user, info)
         level, stream = flow.level, flow.stream
+        peer.presence.stream = None if level.exempt else stream
         turns.charge(stream, OVERHEAD)
         wanted = ONE if level.exempt else self._work(flow, request, visit.info)
         ticket = visit.ticket = level.queues.start(wanted, flow.hand, self._now(), visit)
         if ticket is None:
             reason = "queue-full" if level.queues.queuing is not None else "concurrency-limit"
             await self._reject(flow, reason)
-        elif not ticket.seated:
-            await self._wait(visit, ticket, min(seconds / WAIT_PART, MAX_WAIT))
         assert ticket is not None
+        waited = not ticket.seated
+        if waited:
+            await self._wait(visit, ticket, min(seconds / WAIT_PART, MAX_WAIT))
         mine = CURRENT.set(stream)
         given = False
         try:
-            if not level.exempt and not turns.free(stream):
+            if waited and not turns.free(stream):
                 await turns.wait(stream)
             if peer.presence.gone:  # nobody will read the answer
                 raise Rejected(1)

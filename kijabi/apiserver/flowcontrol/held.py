@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from kijabi.apiserver.flowcontrol.line import Stream
 from kijabi.apiserver.turns import CURRENT, Metered, Turns
 
+SECONDS_PER_BYTE = 1.5e-9  # that encrypting and sending it takes
+
 
 class Held:
     """Chunks. ended: called once, when they have ended or nobody wants them any more."""
@@ -28,7 +30,9 @@ class Held:
         """The next chunk."""
         mine = CURRENT.set(self._stream)
         try:
-            return await Metered(self._next(), self._turns, self._stream)
+            chunk = await Metered(self._next(), self._turns, self._stream)
+            self._turns.charge(self._stream, len(chunk) * SECONDS_PER_BYTE)
+            return chunk
         except BaseException:
             self._ended()
             raise

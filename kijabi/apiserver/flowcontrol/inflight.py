@@ -30,6 +30,14 @@ class Rejected(Exception):
 class Gate(Protocol):
     """Lets requests through."""
 
+    def may_begin(self, peer: Peer) -> bool:
+        """Whether a request may be looked at now, of which nothing is known but the connection that it came over."""
+        ...
+
+    async def begin(self, peer: Peer) -> None:
+        """Wait until it may."""
+        ...
+
     async def answer(
         self,
         user: UserInfo,
@@ -51,6 +59,13 @@ class MaxInFlight:
     def __init__(self, reads: int, writes: int) -> None:
         self._limits = {True: reads, False: writes}
         self._now = {True: 0, False: 0}
+
+    def may_begin(self, peer: Peer) -> bool:
+        """See Gate. Always."""
+        return True
+
+    async def begin(self, peer: Peer) -> None:
+        """See Gate."""
 
     async def answer(
         self,

@@ -13,8 +13,8 @@ from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-FIRST_GUESS = 0.0002  # seconds that a flow's first step is thought to take
-LEARNING = 0.1  # how much the newest step counts in what the next one is thought to take
+FIRST_GUESS = 0.0003  # seconds that a turn of a flow is thought to take, as long as it has had none
+LESSON = 16  # turns after which a flow is thought to take as long as these did
 
 
 class Share:
@@ -39,15 +39,24 @@ class Share:
 
 
 class Stream:
-    """One flow's part of its level's. step: seconds that a step of it takes, as far as was seen."""
+    """One flow's part of its level's. turn: seconds that a turn of it takes, with all that follows from it."""
 
-    __slots__ = ("share", "step", "v", "waiting")
+    __slots__ = ("cost", "share", "turn", "turns", "v", "waiting")
 
     def __init__(self, share: Share) -> None:
         self.share = share
         self.v = 0.0
-        self.step = FIRST_GUESS
+        self.turn = FIRST_GUESS
+        self.turns = 0
+        self.cost = 0.0  # of these turns
         self.waiting: deque[object] = deque()
+
+    def learn(self) -> None:
+        """One more turn."""
+        self.turns += 1
+        if self.turns == LESSON:
+            self.turn = self.cost / LESSON
+            self.turns, self.cost = 0, 0.0
 
 
 class Line(Generic[T]):
@@ -84,6 +93,7 @@ class Line(Generic[T]):
     def passed(self, stream: Stream) -> None:
         """A stream goes on without having waited."""
         share = stream.share
+        stream.learn()
         if not share.heap:
             stream.v = share.floor = max(stream.v, share.floor)
         if not self._shares:
@@ -97,20 +107,18 @@ class Line(Generic[T]):
         share.floor = max(share.floor, stream.v)
         item = stream.waiting.popleft()
         self.length -= 1
+        stream.learn()
         if not stream.waiting:
             heappop(share.heap)
             if not share.heap:
                 del self._shares[share]
         return stream, item  # type: ignore[return-value]
 
-    def charge(self, stream: Stream, seconds: float) -> None:
-        """A stream has had the loop for so long."""
+    @staticmethod
+    def charge(stream: Stream, seconds: float) -> None:
+        """A stream has had the loop for so long, or is thought to have it for so long next."""
         stream.v += seconds
         stream.share.v += seconds / stream.share.weight
-
-    def expect(self, stream: Stream, seconds: float) -> None:
-        """Learn how long a step of a stream takes."""
-        stream.step += LEARNING * (seconds - stream.step)
 
 
 def _virtual(share: Share) -> float:

@@ -98,7 +98,9 @@ class QueueSet:
         self._now = now
         self._most = 0
         self._moments = (0.0, 0.0, 0.0)  # integrals of 1, demand and demand² over time
+        self._kept, self._widest = 0, 1  # seats that are kept; seats that one request can have
         self.configure(queuing, now)
+        self.limit(limit, now)
 
     def configure(self, queuing: Queuing | None, now: float) -> None:
         """Other queues. Those that are too many are used up."""
@@ -113,6 +115,8 @@ class QueueSet:
         """Another number of seats; who may start."""
         self._advance(now)
         self.capacity = capacity
+        self._kept = capacity // KEPT
+        self._widest = capacity - self._kept
         return self._dispatch(now)
 
     @property
@@ -135,6 +139,10 @@ class QueueSet:
             self._seat(ticket, now)
             return ticket
         queue = self._choose(hand)
+        if not self.waiting and self.seats - self.kept_seats + ticket.width <= self._widest:
+            self._enter(queue, ticket)
+            self._occupy(queue, ticket, now)
+            return ticket
         if len(queue.waiting) >= queuing.length:
             self.rejected += 1
             return None
@@ -155,12 +163,15 @@ class QueueSet:
                     best = queue
         return best
 
-    def _enqueue(self, queue: Queue, ticket: Ticket) -> None:
+    def _enter(self, queue: Queue, ticket: Ticket) -> None:
         if not queue.waiting and not queue.executing:
             queue.next_r = self.r
             self._busy += 1
         ticket.queue = queue
         ticket.arrived_r = self.r
+
+    def _enqueue(self, queue: Queue, ticket: Ticket) -> None:
+        self._enter(queue, ticket)
         queue.waiting[ticket] = None
         queue.work += ticket.total
         self._lined[queue] = None
@@ -251,29 +262,23 @@ class QueueSet:
             if queue.waiting:  # of equal queues another one is next
                 del self._lined[queue]
                 self._lined[queue] = None
-            ticket.width = min(ticket.width, self._widest)
+            ticket.width = min(ticket.width, max(1, self._widest))
             ticket.kept = kept
-            queue.executing[ticket] = None
-            queue.seats += ticket.width
-            queue.next_r += ticket.total
+            self._occupy(queue, ticket, now)
             self._bound(queue)
-            self._seat(ticket, now)
             started.append(ticket)
         return started
 
-    @property
-    def _kept(self) -> int:
-        return self.capacity // KEPT
-
-    @property
-    def _widest(self) -> int:
-        """Seats that one request can have."""
-        return max(1, self.capacity - self._kept)
+    def _occupy(self, queue: Queue, ticket: Ticket, now: float) -> None:
+        queue.executing[ticket] = None
+        queue.seats += ticket.width
+        queue.next_r += ticket.total
+        self._seat(ticket, now)
 
     def _next(self) -> tuple[Queue, bool] | None:
         """The queue whose head would end first, if there is room for it; or else one that has nobody seated, which
         then gets of the seats that are kept."""
-        best, widest = min(self._lined, key=_finish), self._widest
+        best, widest = min(self._lined, key=_finish), max(1, self._widest)
         if self.seats - self.kept_seats + min(best.head.width, widest) <= widest:
             return best, False
         room = min(self._kept - self.kept_seats, self.capacity - self.seats)
@@ -308,7 +313,9 @@ class QueueSet:
     # Demand
 
     def _wanted(self) -> None:
-        self._most = max(self._most, self.seats + self.seats_waiting)
+        wanted = self.seats + self.seats_waiting
+        if wanted > self._most:
+            self._most = wanted
 
     def demand(self, now: float) -> Demand:
         """What was wanted since the last call."""

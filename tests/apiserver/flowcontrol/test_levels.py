@@ -78,7 +78,7 @@ def test_seats_add_up_within_the_bounds(rows: list[tuple[int, int, int]]) -> Non
 
 
 def info(verb: str = "get", path: str = "", **more: str) -> RequestInfo:
-    return RequestInfo(verb=verb, path=path, is_resource=bool(more), **more)  # type: ignore[arg-type]
+    return RequestInfo(verb=verb, path=path, is_resource=bool(more), **more)
 
 
 @pytest.mark.parametrize(
