@@ -2,6 +2,6 @@
 
 `serving.py` answers requests and keeps each group and version's documents until something there changes. `paths.py`
 builds a version 3 document from the routes; `schema.py` turns types into schemas, `custom.py` those of custom
-resources. `version2.py` derives the older version from it, `gnostic.py` writes that as protobuf, `merge.py` puts
-pieces together. Documents of aggregated API servers come from `aggregation/`.
+resources. `version2.py` derives the older version from it, `merge.py` puts pieces together. `gnostic.py`
+and `gnostic3.py` write both as protobuf. Documents of aggregated API servers come from `aggregation/`.
 """
