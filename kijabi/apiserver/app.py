@@ -244,8 +244,8 @@ class App:
         self.aggregator.start()
         self._trust = security.trust
         self._works = security.works
-        self._measures = ResourceMetrics(security.kubelets)
         reading = Reading(self.store, self.caches)
+        self._measures = ResourceMetrics(security.kubelets, reading.listing)
         settings = self.settings
         reading.least_watch = float(settings.flags.min_request_timeout)
         self._protection = Protection(self.storage, self.routes, reading.turns, settings.flags)

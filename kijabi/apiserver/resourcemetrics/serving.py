@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -20,8 +20,10 @@ from kijabi.api.core.pod import Pod
 from kijabi.api.meta import ObjectMeta, Time, time_now
 from kijabi.api.metrics.podmetrics import ContainerMetrics
 from kijabi.apiserver import options, watch
+from kijabi.apiserver.attributes import Answer
 from kijabi.apiserver.call import Call, Handler, encoded
-from kijabi.apiserver.forms import Computed, assemble, pick
+from kijabi.apiserver.forms import Computed, pick
+from kijabi.apiserver.listing import Found, Listing
 from kijabi.apiserver.registry import key_in, key_of, namespace_of
 from kijabi.apiserver.resourcemetrics import usage
 from kijabi.apiserver.resourcemetrics.samples import Sample, parse
@@ -47,8 +49,9 @@ _PATH = "/metrics/resource"
 class ResourceMetrics:
     """`run` it for as long as the server lives."""
 
-    def __init__(self, kubelets: Kubelets) -> None:
+    def __init__(self, kubelets: Kubelets, listing: Listing) -> None:
         self._kubelets = kubelets
+        self._listing = listing
         self._reader = kubelets.reader
         self._before: dict[str, Sample] = {}
         self._after: dict[str, Sample] = {}
@@ -76,22 +79,22 @@ class ResourceMetrics:
 
     # Requests
 
-    async def nodes(self, call: Call) -> Response:
+    async def nodes(self, call: Call) -> Answer:
         """Get or list what nodes use. Raises NotFound."""
         await self._ready()
         if call.info.verb == "get":
             node = self._reader.get(Node, call.info.name)
             return self._one(call, self._node(call, node) if node is not None else None)
-        return self._listed(call, self._selected(call, Node), self._node)
+        return await self._listed(call, Node, self._node)
 
-    async def pods(self, call: Call) -> Response:
+    async def pods(self, call: Call) -> Answer:
         """Get or list what pods use. Raises NotFound."""
         await self._ready()
         namespace = namespace_of(call)
         if call.info.verb == "get":
             pod = self._reader.get(Pod, call.info.name, namespace)
             return self._one(call, self._pod(call, pod) if pod is not None else None)
-        return self._listed(call, self._selected(call, Pod), self._pod)
+        return await self._listed(call, Pod, self._pod)
 
     def _one(self, call: Call, item: Item | None) -> Response:
         resource = call.resource
@@ -100,21 +103,21 @@ class ResourceMetrics:
         form = pick(resource, Computed(resource), call.media, call.request.param("includeObject"))
         return encoded(call.media, form.object(item, 0))
 
-    def _selected(self, call: Call, cls: type[T]) -> Iterable[T]:
+    def _selected(self, call: Call, cls: type[T]) -> Found:
         """The nodes or pods that are meant: selectors read their labels and fields. Raises BadRequest."""
         wanted, namespace = options.list_options(call.request, call.info), namespace_of(call)
         resource = catalog.by_type(cls)
         selection = watch.Selection(resource, Cache(resource), namespace, wanted.labels, wanted.fields)
-        for each in self._reader.items(cls, namespace):
-            own = each.metadata
-            if selection.matches(Item(key_of(each), own.namespace, own.name, each, b"", 0)):
-                yield each
+        objects = self._reader.items(cls, namespace)
+        items = (Item(key_of(each), each.metadata.namespace, each.metadata.name, each, b"", 0) for each in objects)
+        return Found(items, selection.matches)
 
-    def _listed(self, call: Call, found: Iterable[T], measured: Callable[[Call, T], Item | None]) -> Response:
+    async def _listed(self, call: Call, cls: type[T], measured: Callable[[Call, T], Item | None]) -> Answer:
         resource = call.resource
         form = pick(resource, Computed(resource), call.media, call.request.param("includeObject"))
-        items = [item for each in found if (item := measured(call, each)) is not None]
-        return encoded(call.media, assemble(form, items, {}))
+        chosen = await self._listing.gather(self._selected(call, cls))
+        items = (item for each in chosen if (item := measured(call, each.obj)) is not None)
+        return await self._listing.answer(call, form, Found(items), {})
 
     def _node(self, call: Call, node: Node) -> Item | None:
         name = node.metadata.name
