@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 DEV := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test check unit e2e sim images bench clean conformance conformance-failed conformance-ci
+.PHONY: help up down status test check unit e2e clients sim images bench clean conformance conformance-failed conformance-ci
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,14 +32,22 @@ images: $(READY) $(SYSTEM) ## Build busybox, nginx, redis and python images from
 
 test: $(DEV) $(SYSTEM) ## Set up and run the whole test suite, end-to-end tests on real containers included
 	@$(PYTHON) -m kijabi.testing.images build
-	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest tests -m "not built"
 
 unit: $(DEV) ## Run the tests that need neither root nor containers
-	$(PYTHON) -m pytest tests -m "not e2e and not node"
+	$(PYTHON) -m pytest tests -m "not e2e and not node and not clients and not built"
 
 e2e: $(DEV) $(SYSTEM) ## Run only the tests that drive real containers
 	@$(PYTHON) -m kijabi.testing.images build
 	$(PYTHON) -m pytest tests -m "e2e or node"
+
+clients: $(DEV) $(SYSTEM) ## Run kubectl, Helm, Go, Python and JavaScript clients against a cluster (BUILT=1: those that are built)
+	@$(PYTHON) -m kijabi.testing.images build
+	$(PYTHON) -m pytest tests/clients $(if $(BUILT),-m built)
+
+upstream: $(DEV) $(SYSTEM) ## Run Kubernetes' own scheduler, controllers, proxy and kubelet against our API server
+	@$(PYTHON) -m kijabi.testing.images build
+	$(PYTHON) -m pytest tests/upstream
 
 check: $(DEV) ## ruff, mypy --strict, import-linter, and the tests of style and docs
 	$(VENV)/bin/ruff check kijabi tests benchmarks
@@ -82,7 +90,7 @@ compiled: $(READY)
 	@$(PYTHON) -m compileall -q kijabi
 
 $(DEV): $(READY)
-	$(PYTHON) -m pip install -q --disable-pip-version-check -e '.[dev]'
+	$(PYTHON) -m pip install -q --disable-pip-version-check -e '.[dev,clients]'
 	@touch $@
 
 $(SYSTEM): $(READY)

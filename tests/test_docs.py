@@ -121,7 +121,7 @@ def targets() -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_make_targets_exist(page: Path) -> None:
-    variables = set(re.findall(r"^([A-Z_]+) \?=", (ROOT / "Makefile").read_text(), re.MULTILINE)) | {"PURGE"}
+    variables = set(re.findall(r"^([A-Z_]+) \?=", (ROOT / "Makefile").read_text(), re.MULTILINE)) | {"PURGE", "BUILT"}
     for line in command_lines(page):
         for rest in re.findall(r"(?:^|&& |; )make +([^&|;#]+)", line.strip()):
             for word in rest.split():
@@ -174,6 +174,7 @@ def test_every_dependency_is_explained() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     text = (ROOT / "ARCHITECTURE.md").read_text()
     explained = text[text.index("## Dependencies") : text.index("## Decisions")]
-    for line in (*project["dependencies"], *project["optional-dependencies"]["dev"]):
+    groups = (project["dependencies"], *project["optional-dependencies"].values())
+    for line in (line for group in groups for line in group):
         name = re.split(r"[<>=\[; ]", line)[0]
         assert f"`{name}`" in explained, name

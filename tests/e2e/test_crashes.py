@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import Any
 
 import pytest
 
@@ -32,24 +31,12 @@ def containers(namespace: Namespace) -> str:
     return namespace.kubectl("get", "pods", "-l", "role=web", "-o", f"jsonpath={PATH}")
 
 
-def kill(cluster: Cluster, name: str) -> dict[str, Any]:
-    """SIGKILL for a component; gives it as it is when it is ready again."""
-    before = cluster.component(name)
-    os.kill(before["pid"], signal.SIGKILL)
-
-    def back() -> dict[str, Any] | None:
-        now = cluster.component(name)
-        return now if now["state"] == "ready" and now["restarts"] > before["restarts"] else None
-
-    return eventually(back)  # type: ignore[return-value]
-
-
 @pytest.mark.parametrize("name", ["apiserver", "control", "node-1"])
 def test_a_killed_component_comes_back_with_its_reason_and_containers_go_on(
     web: Namespace, cluster: Cluster, name: str
 ) -> None:
     before = containers(web)
-    assert kill(cluster, name)["last_exit"] == "killed by SIGKILL"
+    assert cluster.kill(name)["last_exit"] == "killed by SIGKILL"
     assert "killed by SIGKILL" in cluster.kijabi("status", check=False).stdout
     assert web.shell("first", "echo here") == "here"
     web.kubectl("create", "deployment", f"after-{name}", "--image=busybox:1.35", "--", "sleep", "infinity")
@@ -107,7 +94,7 @@ def test_acknowledged_writes_survive_a_killed_api_server(web: Namespace, cluster
     for _ in range(3):
         goal = sum(len(writer.acknowledged) for writer in writers) + 5
         eventually(lambda: sum(len(writer.acknowledged) for writer in writers) >= goal)  # noqa: B023
-        kill(cluster, "apiserver")
+        cluster.kill("apiserver")
     for writer in writers:
         writer.stopping.set()
     for writer in writers:

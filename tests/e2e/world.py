@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -88,6 +89,17 @@ class Cluster:
         """One component as `kijabi status --json` shows it."""
         states = json.loads(self.kijabi("status", "--json", check=False).stdout)
         return next(state for state in states if state["name"] == name)
+
+    def kill(self, name: str) -> dict[str, Any]:
+        """SIGKILL for a component; gives it as it is when it is ready again."""
+        before = self.component(name)
+        os.kill(before["pid"], signal.SIGKILL)
+
+        def back() -> dict[str, Any] | None:
+            now = self.component(name)
+            return now if now["state"] == "ready" and now["restarts"] > before["restarts"] else None
+
+        return eventually(back)  # type: ignore[return-value]
 
     def run_here(self, *command: str) -> str:
         """Run a command on the machine, in its own network, and give its output; that it fails is no error."""
