@@ -175,6 +175,8 @@ class ApiServer:
     async def _serve(self, request: Request, peer: Peer, user: UserInfo, info: RequestInfo, until: float) -> Answered:
         """Authorise and answer. until: the loop's time by which it must have been done, 0 for never."""
         record = CURRENT.get()
+        if record is not None:
+            record.waited()
         decision = await self.authorizer.authorize(user, info)
         if record is not None:
             record.judged(decision)

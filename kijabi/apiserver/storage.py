@@ -13,7 +13,9 @@ from typing import Any, NamedTuple, Protocol
 
 from kijabi.api import codec, status
 from kijabi.api.custom import Custom
+from kijabi.apiserver.audit import context
 from kijabi.apiserver.watchcache import Cache, Caches, Item
+from kijabi.base import clock
 from kijabi.store.interface import Guard, Op, Store
 
 MAX_ATTEMPTS = 16  # of a rewrite while others write the same object
@@ -130,13 +132,14 @@ class Storage:
         value = self.encode(cache, obj)
         full = cache.prefix + key
         self.caches.expect(full, value, obj)
-        done = False
+        done, started = False, clock.monotonic()
         try:
             txn = await self.store.txn(
                 (Guard(full, revision), *effects.guards), (Op(full, value), *effects.ops)
             )
             done = txn.ok
         finally:
+            context.spent("etcd", clock.monotonic() - started)
             if not done:
                 self.caches.forget(full, value)
         if not txn.ok:

@@ -46,7 +46,9 @@ class LogFile:
         self._shape = shape
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit-log")
         self._next: _Batch | None = None
-        self._busy = self._closed = False
+        self._closed = False
+        self._idle = asyncio.Event()  # nothing is being written
+        self._idle.set()
 
     async def deliver(self, entries: Sequence[Entry]) -> None:
         """See Delivery."""
@@ -55,8 +57,8 @@ class LogFile:
         batch = self._next
         if batch is None:
             batch = self._next = _Batch()
-            if not self._busy:
-                self._busy = True
+            if self._idle.is_set():
+                self._idle.clear()
                 asyncio.get_running_loop().call_soon(self._write)
         batch.lines += map(self._shape, entries)
         problem = await asyncio.shield(batch.done)
@@ -67,9 +69,7 @@ class LogFile:
         """Give the thread what has gathered."""
         batch, self._next = self._next, None
         if batch is None:
-            self._busy = False
-            if self._closed:
-                self._end()
+            self._idle.set()
             return
         work = asyncio.get_running_loop().run_in_executor(self._thread, self._try, batch.lines)
         work.add_done_callback(lambda ended: self._written(batch, ended))
@@ -86,16 +86,16 @@ class LogFile:
             batch.done.set_result(ended.result())
         self._write()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """See Delivery."""
-        if not self._closed:
-            self._closed = True
-            if not self._busy:
-                self._end()
-
-    def _end(self) -> None:
-        self._thread.submit(self._output.close)
-        self._thread.shutdown(wait=False)
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._idle.wait()
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._output.close)
+        finally:
+            self._thread.shutdown(wait=False)
 
 
 def json_line(entry: Entry) -> bytes:

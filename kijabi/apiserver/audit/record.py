@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 MAX_USER_AGENT = 1024  # characters that are recorded
 TRUNCATED = "...TRUNCATED"
 MAX_RECORDED = 64 * 1024 * 1024  # bytes of an answer; longer ones are recorded without it
+QUEUED = 0.001  # seconds; less is no waiting
 SLOW = 0.5  # seconds; slower requests are recorded with what took them so long
 _AUTHORIZATION = "authorization.k8s.io/"
 _OPTIONS_VERSION = "meta.k8s.io/__internal"  # under which upstream records DeleteOptions
@@ -119,6 +120,13 @@ class Record:
             acting, constraint = self._acting
             event.impersonatedUser = _user(acting)
             event.authenticationMetadata = AuthenticationMetadata(constraint) if constraint else None
+        self._turn = clock.wall()
+
+    def waited(self) -> None:
+        """It is this request's turn, after others."""
+        if clock.wall() - self._turn > QUEUED:
+            self._lap("apf-queue-wait")
+        self._turn = clock.wall()
 
     def judged(self, decision: Decision) -> None:
         """Whether the user may, and why."""

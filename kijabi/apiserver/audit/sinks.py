@@ -59,8 +59,8 @@ class Delivery(Protocol):
         """Returns when they are there. Raises Undelivered."""
         ...
 
-    def close(self) -> None:
-        """No more events come."""
+    async def close(self) -> None:
+        """No more events come; returns when those that came are there."""
         ...
 
 
@@ -102,7 +102,7 @@ class Blocking:
 
     async def close(self) -> None:
         """See Sink."""
-        self._delivery.close()
+        await self._delivery.close()
 
 
 class Throttle:
@@ -199,7 +199,7 @@ class Batching:
         finally:
             if self._buffer:
                 lost(self._counts, self._delivery.name, len(self._buffer), "the server was stopped")
-            self._delivery.close()
+        await self._delivery.close()
 
 
 class Truncating:

@@ -49,7 +49,7 @@ class Webhook:
                 await asyncio.sleep(delay(attempt, first=self._first, most=LONGEST, factor=FACTOR, jitter=JITTER))
         raise Undelivered(problem)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """See Delivery."""
         self._server.close()
 

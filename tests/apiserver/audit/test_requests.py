@@ -16,7 +16,7 @@ from aiohttp import web
 from kijabi.apiserver import flags
 from kijabi.apiserver.app import Settings
 from kijabi.apiserver.attributes import Peer, StreamAnswer, UserInfo
-from kijabi.apiserver.audit import context
+from kijabi.apiserver.audit import context, record
 from kijabi.base.errors import ConfigError, Unauthorized
 from kijabi.client.transport import Request
 from tests.apiserver.world import MERGE, World, configmap, pod, running
@@ -95,6 +95,16 @@ async def test_the_body_has_its_defaults_and_answers_may_lose_their_managers(tmp
     assert packed["responseObject"]["kind"] == "ConfigMapList"
     assert [each["metadata"]["name"] for each in packed["responseObject"]["items"]] == named
     assert text["responseObject"]["metadata"]["name"] == "a"
+
+
+async def test_slow_requests_tell_where_the_time_went(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with audited(tmp_path) as log:
+        _, quick = await log.ask("POST", MAPS, configmap("a"))
+        monkeypatch.setattr(record, "SLOW", 0.0)
+        _, slow = await log.ask("POST", MAPS, configmap("b"))
+    assert len(quick["annotations"]) == 2
+    layers = {key.removeprefix("apiserver.latency.k8s.io/") for key in slow["annotations"]}
+    assert {"authentication", "authorization", "etcd", "total"} <= layers
 
 
 async def test_patches_and_deletions(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Place:
             raise Undelivered("no room")
         self.batches.append([each.event.auditID for each in entries])
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self.closed = True
 
 
@@ -151,7 +151,8 @@ async def test_events_of_one_moment_share_a_write() -> None:
     lines.broken = False
     await log.deliver((event("d"),))
     assert lines.writes[-1] == [b"d"]
-    log.close()
+    await log.close()
+    assert lines.closed
     with pytest.raises(Undelivered, match="closed"):
         await log.deliver((event(),))
 
