@@ -2,7 +2,8 @@
 
 `http.py` takes it off the wire; `server.py` answers it, without a socket in sight, so a simulation runs the same code.
 `requestinfo.py` reads what is asked, `authn/` finds out who asks, `authz/` decides (`denial.py` words the refusal),
-`negotiate.py` settles the form of the answer, `routes.py` finds the resource, `call.py` carries all this along.
+`negotiate.py` settles the form of the answer, `routes.py` finds the resource, `call.py` carries all this along. `audit/`
+writes down who asked what and how it ended, if somebody wants to know.
 
 A **write** goes to `registry.py`, whose `create` is the list of steps: decode (`body.py`; `patching.py` for patches),
 default, `admission/`, `metadata.py` and `strategy.py` (what clients may not set), validate, `admission/` again, then

@@ -12,6 +12,7 @@ Each controller is one file (or one folder) with a pure `plan` and a thin shell 
 - `namespace.py`, `garbage/`: what is deleted with what; both ask `discovery.py` which resources there are.
 - `clusterroleaggregation.py`: roles made of roles.
 - `serviceaccount.py`, `rootca.py`: what every namespace is given; `nodeipam.py`: what every node is given.
+- `storageversionmigrator.py`: what is stored in an old form is written anew.
 - `sources.py`: the shared informers and their indexes.
 
 They receive objects through informers and write through the client; nothing here knows the store.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,17 @@ from kijabi.apiserver import flags
 from kijabi.apiserver.audit import setup, webhook
 from kijabi.apiserver.audit.counts import Counts
 from kijabi.apiserver.audit.logfile import LogFile, json_line, legacy_line
-from kijabi.apiserver.audit.sinks import Batching, Blocking, Entry, Sink, Truncating, Undelivered, entry, fitted
+from kijabi.apiserver.audit.sinks import (
+    Batching,
+    Blocking,
+    Delivery,
+    Entry,
+    Sink,
+    Truncating,
+    Undelivered,
+    entry,
+    fitted,
+)
 from kijabi.base.errors import ConfigError
 
 
@@ -48,7 +59,7 @@ class Place:
         self.closed = True
 
 
-def batching(place: Place, counts: Counts, size: int = 10, batch: int = 3, longest: float = 0.0) -> Batching:
+def batching(place: Delivery, counts: Counts, size: int = 10, batch: int = 3, longest: float = 0.0) -> Batching:
     return Batching(place, counts, size=size, batch=batch, longest=longest, throttle=None, at_once=1)
 
 
@@ -155,6 +166,38 @@ async def test_events_of_one_moment_share_a_write() -> None:
     assert lines.closed
     with pytest.raises(Undelivered, match="closed"):
         await log.deliver((event(),))
+
+
+class SlowDisk(Lines):
+    """An output that takes until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        assert self.released.wait(20)
+        super().write(lines)
+
+
+async def test_a_slow_disk_holds_up_only_who_waits_for_it() -> None:
+    disk, counts = SlowDisk(), Counts()
+    log = LogFile(disk, lambda each: each.event.auditID.encode())
+    patient = asyncio.ensure_future(Blocking(log, counts, strict=False).take(event("patient")))
+    sink = batching(log, counts, size=2, batch=1)
+    run = asyncio.ensure_future(sink.run())
+    for name in "abcdef":
+        await sink.take(event(name))  # never waits
+        await asyncio.sleep(0)
+    assert not patient.done()
+    assert counts.errors["buffered"] >= 3
+    disk.released.set()
+    assert await patient
+    run.cancel()
+    await asyncio.wait([run])
+    await sink.close()
+    assert disk.writes[0] == [b"patient"]
+    assert [line for lines in disk.writes for line in lines][:2] == [b"patient", b"a"]
 
 
 def test_the_two_formats_of_a_line() -> None:
