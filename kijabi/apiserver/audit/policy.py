@@ -24,7 +24,8 @@ from kijabi.base.errors import BadRequest, ConfigError
 log = logging.getLogger(__name__)
 
 MAX_FILE = 3 * 1024 * 1024  # bytes of a policy
-_SCHEME = 'in scheme "k8s.io/apiserver/pkg/audit/scheme.go:30"'
+_OTHERS = ("PolicyList", "Event", "EventList")  # kinds of the group that are no policies
+_SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
 
 
 class Decided(NamedTuple):
@@ -120,7 +121,7 @@ def parse(data: bytes) -> Policy:
     try:
         text, repeated = yamltext.to_json(data)
         named = msgspec.json.decode(text)
-        _check_kind(named if isinstance(named, dict) else {}, text)
+        _check_kind(named if isinstance(named, dict) else {})
         policy, unknown = codec.decode_strict(Policy, text)
     except BadRequest as problem:
         raise ValueError(f"failed decoding: {problem.message}") from None
@@ -134,12 +135,12 @@ def parse(data: bytes) -> Policy:
     return policy
 
 
-def _check_kind(found: dict[str, object], text: bytes) -> None:
+def _check_kind(found: dict[str, object]) -> None:
     """Raises ValueError unless it says that it is a Policy of a version that there is."""
     kind, version = found.get("kind"), found.get("apiVersion")
     if not kind or not version:
-        missing = "apiVersion" if kind else "Kind"
-        where = "Object 'Kind' is missing" if missing == "Kind" else "Object 'apiVersion' is missing"
-        raise ValueError(f"failed decoding: {where} in '{text.decode()}'")
+        raise ValueError("unknown group version field audit.k8s.io/__internal, Kind=Policy in policy")
+    if version == API_VERSION and kind in _OTHERS:
+        raise ValueError(f"failed decoding: converting (v1.{kind}) to (audit.Policy): unknown conversion")
     if (kind, version) != ("Policy", API_VERSION):
         raise ValueError(f'failed decoding: no kind {quote(str(kind))} is registered for version "{version}" {_SCHEME}')

@@ -111,7 +111,15 @@ def test_the_first_rule_decides_with_the_policys_stages_and_its_own() -> None:
         ),
         (text("{users: [a]}", "{users: [b]}"), "[rules[0].level: Required value, rules[1].level: Required value]"),
         (b"apiVersion: audit.k8s.io/v1\nkind: Policy\n", "loaded illegal policy with 0 rules"),
-        (b"apiVersion: audit.k8s.io/v1\nrules: []\n", "failed decoding: Object 'Kind' is missing in"),
+        (b"", "unknown group version field audit.k8s.io/__internal, Kind=Policy in policy"),
+        (
+            b"apiVersion: audit.k8s.io/v1\nrules: []\n",
+            "unknown group version field audit.k8s.io/__internal, Kind=Policy in policy",
+        ),
+        (
+            b"apiVersion: audit.k8s.io/v1\nkind: EventList\n",
+            "failed decoding: converting (v1.EventList) to (audit.Policy): unknown conversion",
+        ),
         (
             b"apiVersion: audit.k8s.io/v1beta1\nkind: Policy\n",
             'failed decoding: no kind "Policy" is registered for version "audit.k8s.io/v1beta1" in scheme',
