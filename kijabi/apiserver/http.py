@@ -18,6 +18,7 @@ from kijabi.apiserver.attributes import StreamAnswer, UpgradeAnswer
 from kijabi.apiserver.connection import Connection, Incoming
 from kijabi.apiserver.server import ApiServer
 from kijabi.apiserver.watch import WatchAnswer, Watcher
+from kijabi.base import clock
 from kijabi.base.errors import ConnectionLost
 from kijabi.client.transport import Response
 
@@ -82,7 +83,7 @@ class Pump:
 
     async def run(self) -> None:
         """Until cancelled."""
-        waiting, now = self._waiting, asyncio.get_running_loop().time
+        waiting, now = self._waiting, clock.stopwatch()  # the loop's own stands still within a turn
         while True:
             until = now() + SLICE_SECONDS
             for _ in range(min(SLICE, len(waiting))):
