@@ -3,7 +3,10 @@
 `python -m benchmarks lists [PODS]`. The server has a core and a process of its own and keeps its store in memory. One
 process gets a pod every few milliseconds and notes how long it took; another lists, in one form after the other. Beside
 the waits stand how many lists were served in that time, how many MB a second that was, and the server's memory. The
-difference to the first line is what the lists cost others.
+difference to the first line is what the lists cost others, on a machine with nothing else to do.
+
+The second table says the same whatever else the machine does: without sockets, the processor time between two looks at
+them, at worst. That is what a list adds to somebody else's wait.
 """
 
 from __future__ import annotations
@@ -17,14 +20,18 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 import msgspec
 import uvloop
 
 from benchmarks.apiserver import Meter
 from kijabi.apiserver import pki
-from kijabi.apiserver.app import App, Settings, secured, tune_memory
+from kijabi.apiserver.app import App, Settings, open_to_all, secured, tune_memory
+from kijabi.apiserver.attributes import Peer
 from kijabi.apiserver.http import Http
+from kijabi.apiserver.watch import WatchAnswer
+from kijabi.client.transport import Request, Response
 from kijabi.cmd.apiserver import files_of
 from kijabi.store.interface import Op
 from kijabi.store.memory import MemoryStore
@@ -122,12 +129,7 @@ def serve(directory: Path, core: int, pods: int, ready: Any) -> None:
 async def _serve(directory: Path, pods: int, ready: Any) -> None:
     keys = pki.Pki(directory / "pki")
     settings = Settings(port=PORT)
-    store = MemoryStore()
-    for number in range(pods):
-        key = f"/registry/core/pods/team-{number % NAMESPACES:02d}/web-{number:06d}"
-        await store.txn((), (Op(key, pod(number)),))
-    await store.compact(store.revision)
-    app = App(store, settings)
+    app = App(await filled(pods), settings)
     await app.load()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(app.run())
@@ -138,6 +140,63 @@ async def _serve(directory: Path, pods: int, ready: Any) -> None:
         await http.ready.wait()
         tune_memory()
         ready.set()
+
+
+async def filled(pods: int) -> MemoryStore:
+    """A store with so many pods."""
+    store = MemoryStore()
+    for number in range(pods):
+        key = f"/registry/core/pods/team-{number % NAMESPACES:02d}/web-{number:06d}"
+        await store.txn((), (Op(key, pod(number)),))
+    await store.compact(store.revision)
+    return store
+
+
+def look(pods: int) -> None:
+    """The second table, in a process of its own."""
+    uvloop.run(_look(pods))
+
+
+async def _look(pods: int) -> None:
+    app = App(await filled(pods), Settings())
+    await app.load()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(app.run())
+        await app.start(open_to_all(app.caches))
+        tune_memory()
+        print(f"{'processor ms at a time':28} {'p99':>8} {'worst':>8}   seconds each")
+        for kind in KINDS:
+            if kind.clients and not kind.paged:
+                await passes(app, kind)
+        running.cancel()
+
+
+async def passes(app: App, kind: Kind) -> None:
+    """A line: how long a pass of the event loop takes while such lists are made."""
+    times: list[float] = []
+    clock, began = time.thread_time, time.process_time()
+    lists = asyncio.gather(*(take(app, kind) for _ in range(kind.clients)))
+    while not lists.done():
+        before = clock()
+        await asyncio.sleep(0)
+        times.append((clock() - before) * 1000)
+    spent = (time.process_time() - began) / kind.clients
+    times.sort()
+    print(f"{kind.name:28} {times[int(len(times) * 0.99)]:8.2f} {times[-1]:8.2f} {spent:8.2f}")
+    await lists
+
+
+async def take(app: App, kind: Kind) -> None:
+    """Read one list to its end, as fast as it comes."""
+    headers = {"accept": kind.accept, **({"accept-encoding": "gzip"} if kind.gzip else {})}
+    query = tuple(parse_qsl(kind.query, keep_blank_values=True))
+    answer = await app.api.handle(Request(method="GET", path="/api/v1/pods", query=query, headers=headers), Peer())
+    if isinstance(answer, Response):
+        return
+    async for chunk in answer.chunks() if isinstance(answer, WatchAnswer) else answer.chunks:  # type: ignore[union-attr]
+        if kind.until and kind.until in chunk:
+            answer.watcher.close()  # type: ignore[union-attr]
+        await asyncio.sleep(0)
 
 
 class Client:
@@ -238,7 +297,7 @@ async def probe(directory: Path, until: float) -> list[float]:
     return sorted(times)
 
 
-def measure(directory: Path, meter: Meter, kind: Kind, pods: int) -> None:
+def measure(directory: Path, meter: Meter, kind: Kind) -> None:
     """One line."""
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
@@ -279,11 +338,14 @@ def main() -> None:
             meter = Meter(process.pid or 0)
             print(f"{pods:,} pods; load average {os.getloadavg()[0]:.1f}; server {meter.memory():.0f} MiB")
             for kind in KINDS:
-                measure(directory, meter, kind, pods)
+                measure(directory, meter, kind)
         finally:
             process.terminate()
             process.join(5)
             os.sched_setaffinity(0, set(cores))
+    second = context.Process(target=look, args=(pods,), daemon=True)
+    second.start()
+    second.join()
 
 
 if __name__ == "__main__":

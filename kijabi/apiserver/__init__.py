@@ -11,8 +11,10 @@ default, `admission/`, `metadata.py` and `strategy.py` (what clients may not set
 `deletion.py` knows grace, finalizers and policies. What is more than an object has a file in `subresources/`.
 
 A **read** goes to `reading.py`, which answers from `watchcache.py`: every object decoded and as bytes, level with the
-store by one watch over all of it. `watch.py` is one client's watch; `forms.py`, `forms_binary.py` (protobuf) and
-`table.py` are what objects look like on the wire, `framing.py` what events do; `options.py` reads the parameters.
+store by one watch over all of it, in order (`ordered.py`). `listing.py` sends lists, large ones in slices, and
+`turns.py` says whose turn it is; `continuing.py` are the tokens of pages. `watch.py` is one client's watch, `delivery.py`
+brings it events; `forms.py`, `forms_binary.py` (protobuf), `forms_text.py` (for people) and `table.py` are what objects
+look like on the wire, `framing.py` what events do; `options.py` reads the parameters.
 
 A **custom resource** goes the same ways: `crd/` makes its `Resource` and its place in the routes from the stored
 definition, and what one version shows of objects that are stored in another. `webhooks/` asks the users' own servers.
