@@ -3,7 +3,7 @@
 `python -m benchmarks fairness`. Four users ask for a ConfigMap every 20 ms and write one every 100 ms; a fifth, of the
 same priority level, holds 200 connections and on each asks again as soon as it has its answer: for one object, for a
 list of everything (10 MB), or for a new object. The server has one core; the clients share the other, the abuser's
-process with the least priority. Beside what a request took stands how much of the server's processor time passed
+process with less priority. Beside what a request took stands how much of the server's processor time passed
 meanwhile: the work that was done before it and for it, which a busy machine does not change.
 """
 
@@ -37,6 +37,7 @@ OBJECTS = 5000
 OBJECT_BYTES = 2048
 SECONDS = 8.0
 WARM_SECONDS = 2.0  # that the abuser has had before anything is measured
+LONGEST = 120.0  # seconds for any of it
 CMS = "/api/v1/namespaces/default/configmaps"
 PATH = CMS.encode()
 KINDS = ("gets", "lists", "creates")
@@ -154,11 +155,11 @@ async def _polite(directory: Path, server: int) -> Waits:
     return waits._replace(refused=refused)
 
 
-def abuse(directory: Path, core: int, kind: str, stop: Any, answer: Any) -> None:
+def abuse(directory: Path, core: int, kind: str, events: Any, answer: Any) -> None:
     """The abuser's process."""
     os.sched_setaffinity(0, {core})
-    os.nice(19)
-    answer.put(uvloop.run(_abuse(directory, kind, stop)))
+    os.nice(5)
+    answer.put(uvloop.run(_abuse(directory, kind, *events)))
 
 
 class Hammer(asyncio.Protocol):
@@ -201,7 +202,7 @@ class Hammer(asyncio.Protocol):
             self.ask()
 
 
-async def _abuse(directory: Path, kind: str, stop: Any) -> tuple[float, float]:
+async def _abuse(directory: Path, kind: str, begun: Any, stop: Any) -> tuple[float, float]:
     """Answers a second, and the part of them that were refusals."""
     counts = {"answered": 0, "refused": 0}
     keys = pki.Pki(directory / "pki")
@@ -213,9 +214,11 @@ async def _abuse(directory: Path, kind: str, stop: Any) -> tuple[float, float]:
             lambda number=number: Hammer(kind, counts, number), "127.0.0.1", PORT, ssl=context  # type: ignore[misc]
         )
         made.append(transport)
+    await asyncio.sleep(WARM_SECONDS)
+    begun.set()
     counts.update(answered=0, refused=0)
     began = time.perf_counter()
-    await asyncio.to_thread(stop.wait, 60.0)
+    await asyncio.to_thread(stop.wait, LONGEST)
     seconds = time.perf_counter() - began
     for transport in made:
         transport.abort()
@@ -233,20 +236,22 @@ def percentiles(pairs: list[Pair]) -> str:
 def round_of(directory: Path, cores: list[int], server: int, kind: str) -> tuple[Waits, tuple[float, float]]:
     """One measurement, beside an abuser of this kind, or of none."""
     context = multiprocessing.get_context("spawn")
-    start, stop, answers, abused = context.Event(), context.Event(), context.Queue(), context.Queue()
+    start, begun, stop, answers, abused = *(context.Event() for _ in range(3)), context.Queue(), context.Queue()
     client = context.Process(target=polite, args=(directory, cores[-1], server, start, answers), daemon=True)
     client.start()
     abuser = None
     if kind:
-        abuser = context.Process(target=abuse, args=(directory, cores[-1], kind, stop, abused), daemon=True)
+        more = (directory, cores[-1], kind, (begun, stop), abused)
+        abuser = context.Process(target=abuse, args=more, daemon=True)
         abuser.start()
-        time.sleep(WARM_SECONDS)
+        if not begun.wait(LONGEST):
+            raise SystemExit("the abuser could not begin")
     start.set()
-    waits: Waits = answers.get(timeout=SECONDS + 120)
+    waits: Waits = answers.get(timeout=LONGEST)
     stop.set()
     rate = (0.0, 0.0)
     if abuser is not None:
-        rate = abused.get(timeout=60)
+        rate = abused.get(timeout=LONGEST)
         abuser.join(5)
         abuser.kill()
     client.join(5)

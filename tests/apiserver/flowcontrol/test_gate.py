@@ -304,3 +304,42 @@ async def test_metrics_have_upstreams_names() -> None:
         assert f"apiserver_flowcontrol_current_executing_requests{{{pair}}} 0.0" in text
         bucket = 'flow_schema="global-default",le="1",priority_level="global-default"'
         assert f"apiserver_flowcontrol_work_estimated_seats_bucket{{{bucket}}} 1.0" in text
+
+
+async def answered_before(world: World) -> list[int]:
+    """How many answers an abuser with 200 connections gets while a polite user waits for one, again and again."""
+    counts, over = [0], asyncio.Event()
+
+    async def hammer() -> None:
+        peer = Peer()
+        while not over.is_set():
+            request = Request(method="GET", path=f"{CMS}/a", headers={"user": "abuser"})
+            assert (await world.app.api.handle(request, peer)).status == 200
+            counts[0] += 1
+            await asyncio.sleep(0)  # on a socket, the next request comes with another look at it
+
+    before = []
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(200):
+            tasks.create_task(hammer())
+        await until(lambda: counts[0] > 500)
+        for _ in range(30):
+            began = counts[0]
+            polite = tasks.create_task(ask(world, "polite", f"{CMS}/a"))
+            assert (await polite).status == 200
+            before.append(counts[0] - began)
+            await asyncio.sleep(0)
+        over.set()
+    return sorted(before)
+
+
+async def test_one_client_in_a_loop_does_not_starve_the_others() -> None:
+    async with serving(enable_priority_and_fairness=False) as world:
+        await world.post(CMS, configmap())
+        unfair = await answered_before(world)
+    async with serving() as world:
+        await world.post(CMS, configmap())
+        fair = await answered_before(world)
+    assert unfair[15] >= 190
+    assert fair[15] <= 50
+    assert fair[15] * 4 <= unfair[15]
