@@ -59,6 +59,7 @@ class Site(Protocol):
     """Who answers requests: `http.Http`."""
 
     connections: set[Connection]
+    most: int  # connections that there may be, 0 for no limit
 
     def answer(self, connection: Connection, incoming: Incoming) -> Coroutine[Any, Any, None]:
         """Write the whole answer to a request. Whatever it raises ends the connection."""
@@ -100,11 +101,17 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there; its certificate is read once."""
         self.transport = cast(asyncio.Transport, transport)
+        site = self._site
+        if site.most and len(site.connections) >= site.most:
+            log.warning("a connection more than there may be is closed", extra={"most": site.most})
+            self._deaf = True
+            self.transport.abort()
+            return
         tls = transport.get_extra_info("ssl_object")
         address = transport.get_extra_info("peername")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         self.peer = Peer(certificate, str(address[0]) if isinstance(address, tuple) else "")
-        self._site.connections.add(self)
+        site.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""

@@ -163,10 +163,11 @@ class Wire(asyncio.Protocol):
 
 
 class Http:
-    """Serves an ApiServer on sockets."""
+    """Serves an ApiServer on sockets. most: connections at once, 0 for no limit; more are closed as they come."""
 
-    def __init__(self, api: ApiServer) -> None:
+    def __init__(self, api: ApiServer, most: int = 0) -> None:
         self.api = api
+        self.most = most
         self.pump = Pump()
         self.connections: set[Connection] = set()
         self.ready = asyncio.Event()

@@ -52,7 +52,7 @@ async def work(cluster: config.ClusterConfig, bind: str, lifeline: Lifeline, giv
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_follow(app), name="watch cache")
             await app.start(secured(app.caches, settings, files_of(keys)))
-            http = Http(app.api)
+            http = Http(app.api, given.max_connections)
             tasks.create_task(http.run(bind, cluster.port, context), name="listener")
             tasks.create_task(_maintain(store), name="store maintenance")
             reload = lambda: context.load_cert_chain(serving.cert, serving.key)  # noqa: E731

@@ -222,3 +222,19 @@ async def test_vanished_clients_are_found_by_the_kernel() -> None:
         its = client.its().transport.get_extra_info("socket")
         assert its.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert its.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == PROBE_SECONDS
+
+
+async def test_a_connection_more_than_there_may_be_is_closed() -> None:
+    async with line() as (_, client):
+        client.say(f"GET {CMS} HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await client.answer())[0] == 200
+        client.http.most = 1
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.http.port)
+        try:
+            async with asyncio.timeout(5):
+                assert await reader.read() == b""
+        except ConnectionResetError:
+            pass  # as it is told where the kernel is quicker
+        writer.close()
+        client.say(f"GET {CMS} HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await client.answer())[0] == 200
