@@ -9,6 +9,6 @@ line in `catalog.py`.
 - `codec.py` (with `codec_slow.py`): JSON. `yamltext.py`: YAML into JSON. `protobuf.py` (with its `_read`, `_write` and
   `_wire`): the binary form. `shape.py`: the annotations of the types as a table, for everyone who derives something
   from them. `sharing.py`: what lets caches hold many objects.
-- `patch.py`, `strategic.py`, `selector.py`, `validation.py`, `formats.py`, `gotext.py`, `duration.py`, `status.py`, `columns.py`,
-  `defaults.py`: pure rules over objects, and what they are made of.
+- `patch.py`, `strategic.py`, `selector.py`, `validation.py`, `formats.py`, `gotext.py`, `duration.py`, `status.py`,
+  `columns.py`, `defaults.py`: pure rules over objects, and what they are made of.
 """

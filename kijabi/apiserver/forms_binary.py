@@ -9,6 +9,7 @@ Wire form: k8s.io/apimachinery `runtime/serializer/protobuf`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,7 +30,7 @@ MAX_KEPT = 128 * 1024 * 1024  # bytes of messages that one kind keeps; some 34,0
 KEEP_SECONDS = 60.0  # how long what is kept stays as it is once there is no more room
 
 
-class _Binary:
+class _Binary(ABC):
     """What both forms have in common. kind, version: of single objects; listed: the kind of lists."""
 
     media = PROTOBUF
@@ -43,9 +44,9 @@ class _Binary:
         self.list_names = protobuf.envelope_names(version, listed)
         self.meta_number, self.items_number = 1, 2
 
+    @abstractmethod
     def message(self, item: Item, revision: int) -> bytes:
         """The bare message of an item."""
-        raise NotImplementedError
 
     def object(self, item: Item, revision: int) -> bytes:
         """See Form."""

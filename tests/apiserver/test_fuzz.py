@@ -7,15 +7,17 @@ ones by replacing random parts of them; routes and verbs come from the catalog.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kijabi.api import catalog, codec, protobuf
+from kijabi.api.meta import Status
 from kijabi.api.resource import Resource
 from kijabi.apiserver.attributes import Peer
 from kijabi.apiserver.watch import WatchAnswer
@@ -37,6 +39,8 @@ MEDIA = st.sampled_from([
 ACCEPT = st.sampled_from([
     "", "*/*", "application/json", "application/yaml", "application/json;as=Table;v=v1;g=meta.k8s.io",
     "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", "image/png", ",;=", "application/json;q=x",
+    "application/vnd.kubernetes.protobuf",
+    "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
 ])  # fmt: skip
 PARAMS = st.lists(
     st.tuples(
@@ -123,6 +127,19 @@ async def fill(world: World) -> None:
     await world.post("/apis/apps/v1/namespaces/default/deployments", deployment())
 
 
+def binary(data: bytes) -> dict[str, Any]:
+    """A Status in protobuf."""
+    unknown = protobuf.decode_unknown(data)
+    return {"kind": unknown.kind, **codec.to_builtins(protobuf.decode(Status, unknown.raw))}
+
+
+READERS: dict[str, Callable[[bytes], Any]] = {
+    "application/json": msgspec.json.decode,
+    "application/yaml": yaml.safe_load,
+    "application/vnd.kubernetes.protobuf": binary,
+}
+
+
 def check(answer: Any, request: Any) -> None:
     """Every answer is whole; a failure is a Status or a plain 404, and never the server's own fault."""
     if isinstance(answer, WatchAnswer):
@@ -132,8 +149,8 @@ def check(answer: Any, request: Any) -> None:
     if not isinstance(answer, Response):
         return
     assert answer.headers["Audit-Id"]
-    if answer.status >= 400 and answer.headers["Content-Type"] == "application/json":
-        body = msgspec.json.decode(answer.body)
+    if answer.status >= 400 and answer.headers["Content-Type"] in READERS:
+        body = READERS[answer.headers["Content-Type"]](answer.body)
         assert body["kind"] == "Status", request
         assert body["code"] == answer.status
         assert body["message"], request

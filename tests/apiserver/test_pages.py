@@ -170,7 +170,10 @@ def test_accept_headers() -> None:
     assert accept("") == accept("*/*") == accept("application/*") == Media("application/json")
     assert accept("text/html, application/json;q=0.5").type == "application/json"
     assert accept("application/json;q=0.1, application/yaml").type == "application/yaml"
-    assert accept("application/vnd.kubernetes.protobuf,application/json") == Media("application/json")
+    protobuf = "application/vnd.kubernetes.protobuf"
+    assert accept(f"{protobuf},application/json") == Media(protobuf)
+    assert accept(f"{protobuf},application/json", "custom") == Media("application/json")
+    assert accept(f"{protobuf};as=Table;v=v1;g=meta.k8s.io,application/json").type == "application/json"
     assert accept(TABLE["accept"]) == Media("application/json", "Table", "v1")
     assert accept("application/json;as=Table;v=v2;g=meta.k8s.io,application/json") == Media("application/json")
     assert accept(TABLE["accept"], "plain") == Media("application/json")

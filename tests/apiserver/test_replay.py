@@ -27,6 +27,7 @@ from tests.apiserver.world import World, configmap, deployment, pod
 GOLDEN = Path(__file__).parents[1] / "golden" / "kubectl-requests.tsv"
 NS = "/api/v1/namespaces/default"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 TABLE = "as=Table"
 SEEDS: dict[str, dict[str, Any]] = {
     "/api/v1/nodes": {"metadata": {"name": "n1"}},
@@ -234,6 +235,13 @@ async def test_every_recorded_request_is_answered_as_kubernetes_would() -> None:
     assert not wrong, "\n".join(wrong[:20])
 
 
+def kind_of(answer: Response) -> str:
+    """What an answer says that it is."""
+    if answer.headers["Content-Type"] == PROTOBUF:
+        return protobuf.decode_unknown(answer.body).kind
+    return str(msgspec.json.decode(answer.body).get("kind"))
+
+
 async def replay(world: World, row: dict[str, str]) -> str:
     """What is wrong with the answer to one request, or an empty text."""
     headers = {"user-agent": f"kubectl/v{row['kubectl']}.0"}
@@ -246,6 +254,8 @@ async def replay(world: World, row: dict[str, str]) -> str:
     path = re.sub(r"resourceVersion=1\d+", f"resourceVersion={world.app.caches.revision}", row["path"])
     answer = await world.ask(row["method"], path, body_of(row), headers)
     status, media, kind = expected(row)
+    if media == "application/json" and row["accept"].startswith(PROTOBUF):
+        media = f"{PROTOBUF};stream=watch" if kind == "WatchEvent" else PROTOBUF
     if isinstance(answer, UpgradeAnswer):
         return "" if status == 101 else "upgraded"
     got = (answer.status, answer.headers.get("Content-Type", ""))
@@ -257,6 +267,6 @@ async def replay(world: World, row: dict[str, str]) -> str:
     if isinstance(answer, StreamAnswer):
         return "" if b"".join([chunk async for chunk in answer.chunks]) == b"log" else "no log"
     assert isinstance(answer, Response)
-    if kind and msgspec.json.decode(answer.body).get("kind") != kind:
+    if kind and kind_of(answer) != kind:
         return f"no {kind}: {answer.body[:300]!r}"
     return ""
