@@ -107,6 +107,12 @@ class Kept:
         self._made[key] = (revision, made)
         self._size = size
 
+    def forget(self, key: str) -> None:
+        """There is no such object any more."""
+        before = self._made.pop(key, None)
+        if before is not None:
+            self._size -= len(before[1])
+
 
 class BinaryWhole(_Binary):
     """Objects of a built-in kind. down: makes the served version of a stored object, where they differ."""
@@ -124,7 +130,9 @@ class BinaryWhole(_Binary):
             return kept
         obj = item.obj if self.down is None else self.down(item.obj)
         made = protobuf.encode(_versioned(obj, revision))
-        if revision and revision == item.revision:
+        if revision != item.revision:  # it has gone
+            self._kept.forget(item.key)
+        elif revision:
             self._kept.put(item.key, revision, made)
         return made
 

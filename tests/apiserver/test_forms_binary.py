@@ -1,44 +1,56 @@
-"""Messages that are kept for the next client: the newest of each object, within a bound."""
+"""Messages are kept for whoever asks next: the newest of each object, for as long as it is there."""
 
 from __future__ import annotations
 
-import asyncio
-
-from kijabi.apiserver.forms_binary import KEEP_SECONDS, Kept
-from kijabi.testing.simloop import SimLoop
-
-
-def test_the_newest_message_of_an_object_is_kept() -> None:
-    kept = Kept()
-    kept.put("default/a", 5, b"five")
-    assert kept.get("default/a", 5) == b"five"
-    assert kept.get("default/a", 4) is None
-    kept.put("default/a", 4, b"four")
-    assert kept.get("default/a", 5) == b"five"
-    kept.put("default/a", 6, b"six")
-    assert (kept.get("default/a", 5), kept.get("default/a", 6)) == (None, b"six")
+from kijabi.api import catalog, codec, protobuf
+from kijabi.api.core.configmap import ConfigMap
+from kijabi.api.meta import ObjectMeta
+from kijabi.apiserver.forms_binary import BinaryWhole, Kept
+from kijabi.apiserver.watchcache import Item
 
 
-def test_a_list_longer_than_fits_finds_what_fits() -> None:
-    kept = Kept(100)
-    for _ in range(3):
-        found = [kept.get(str(number), 1) for number in range(30)]
-        for number in range(30):
-            kept.put(str(number), 1, b"x" * 10)
-    assert found.count(b"x" * 10) == 10
+def item(name: str, revision: int, size: int = 10) -> Item:
+    meta = ObjectMeta(name=name, namespace="default", resourceVersion=str(revision))
+    obj = ConfigMap(metadata=meta, data={"k": "v" * size})
+    return Item(f"default/{name}", "default", name, obj, codec.encode(obj), revision)
 
 
-def test_what_is_kept_is_renewed() -> None:
-    loop = SimLoop(1)
-    loop.run_until_complete(_renewed())
-    loop.close()
+def form() -> BinaryWhole:
+    return BinaryWhole(catalog.by_type(ConfigMap), None)
 
 
-async def _renewed() -> None:
-    kept = Kept(100)
-    for number in range(20):
-        kept.put(str(number), 1, b"x" * 10)
-    await asyncio.sleep(KEEP_SECONDS + 1)
-    kept.put("new", 1, b"y")
-    assert kept.get("new", 1) == b"y"
-    assert kept.get("0", 1) is None
+def version(message: bytes) -> str:
+    return protobuf.decode(ConfigMap, message).metadata.resourceVersion
+
+
+def test_a_message_is_made_once() -> None:
+    whole, one = form(), item("a", 7)
+    first = whole.message(one, 7)
+    assert whole.message(one, 7) is first
+    assert version(whole.message(item("a", 8), 8)) == "8"
+    old = whole.message(one, 7)  # somebody lists the past
+    assert version(old) == "7"
+    assert version(whole.message(item("a", 8), 8)) == "8"
+
+
+def test_what_has_gone_is_forgotten() -> None:
+    whole, one = form(), item("a", 7)
+    whole.message(one, 7)
+    assert version(whole.message(one, 9)) == "9"  # the revision of its deletion
+    assert whole._kept.get("default/a", 7) is None
+
+
+def test_an_object_that_is_nowhere_has_no_version_and_is_not_kept() -> None:
+    whole = form()
+    assert version(whole.message(item("a", 0), 0)) == ""
+    assert whole._kept.get("default/a", 0) is None
+
+
+def test_no_more_is_kept_than_there_is_room_for() -> None:
+    kept = Kept(limit=10)
+    kept.put("a", 1, b"x" * 6)
+    kept.put("b", 2, b"x" * 6)
+    assert (kept.get("a", 1), kept.get("b", 2)) == (b"x" * 6, None)
+    kept.put("a", 3, b"x" * 4)
+    kept.put("b", 4, b"x" * 6)
+    assert (kept.get("a", 3), kept.get("b", 4)) == (b"x" * 4, b"x" * 6)
