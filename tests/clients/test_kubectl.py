@@ -137,15 +137,15 @@ def test_patches(kubectl: Kubectl, kind: str) -> None:
 
 
 def test_watches_show_what_comes_and_goes(kubectl: Kubectl) -> None:
-    watcher = kubectl.start("get", "configmaps", "--watch", "--output-watch-events", "-o", "name")
+    watcher = kubectl.start("get", "configmaps", "--watch", "--output-watch-events")
     try:
-        watcher.until("ADDED.*kube-root-ca.crt")
+        watcher.until(r"ADDED\s+kube-root-ca.crt")
         kubectl("create", "configmap", "seen")
-        watcher.until(r"ADDED\s+configmap/seen")
+        watcher.until(r"ADDED\s+seen")
         kubectl("patch", "configmap", "seen", "-p", '{"data": {"a": "1"}}')
-        watcher.until(r"MODIFIED\s+configmap/seen")
+        watcher.until(r"MODIFIED\s+seen")
         kubectl("delete", "configmap", "seen")
-        watcher.until(r"DELETED\s+configmap/seen")
+        watcher.until(r"DELETED\s+seen")
     finally:
         watcher.stop()
 
@@ -199,11 +199,16 @@ def test_rights_are_asked_for_and_waits_end(kubectl: Kubectl) -> None:
     assert kubectl("auth", "can-i", "create", "pods") == "yes\n"
     done = kubectl.tries("auth", "can-i", "create", "pods", "--as=nobody")
     assert (done.returncode, done.stdout) == (1, "no\n")
-    kubectl("create", "configmap", "waited")
-    waiting = kubectl.start("wait", "configmap/waited", "--for=delete", "--timeout=60s")
-    kubectl("delete", "configmap", "waited")
-    assert waiting.process.wait(60) == 0
-    waiting.stop()
+    metadata = {"name": "held", "finalizers": ["kijabi.example/held"]}
+    kubectl("apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}))
+    waiting = kubectl.start("delete", "configmap", "held")
+    try:
+        waiting.until("deleted")  # it says so before it waits for the object to go
+        assert kubectl("get", "configmap", "held", "-o", "jsonpath={.metadata.deletionTimestamp}")
+        kubectl("patch", "configmap", "held", "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+        assert waiting.process.wait(60) == 0
+    finally:
+        waiting.stop()
 
 
 def test_custom_resources_are_like_others(kubectl: Kubectl, websites: None) -> None:
@@ -218,7 +223,10 @@ def test_custom_resources_are_like_others(kubectl: Kubectl, websites: None) -> N
 
 
 def test_nodes_are_drained_and_opened_again(kubectl: Kubectl, pod: Make) -> None:
-    kubectl("cordon", "node-1")
+    pod("drained", one("sleep infinity"), labels={"drain": "me"})
+    said = kubectl("drain", "node-1", "--pod-selector=drain=me", "--force", "--timeout=60s")
+    assert "pod/drained evicted" in said
     assert "SchedulingDisabled" in kubectl("get", "node", "node-1")
     kubectl("uncordon", "node-1")
     assert "SchedulingDisabled" not in kubectl("get", "node", "node-1")
+    assert 'pods "drained" not found' in kubectl.fails("get", "pod", "drained")

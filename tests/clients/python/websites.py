@@ -32,7 +32,7 @@ def shape(name: str, spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": name},
+        "metadata": {"name": name, "labels": labels},
         "spec": {"replicas": spec["replicas"], "selector": {"matchLabels": labels}, "template": template},
     }
 

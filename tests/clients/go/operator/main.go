@@ -118,7 +118,7 @@ func run() error {
 		return err
 	}
 	namespace := os.Getenv("NAMESPACE")
-	lease, renew, retry := 4*time.Second, 3*time.Second, 500*time.Millisecond
+	lease, renew, retry := 10*time.Second, 8*time.Second, 500*time.Millisecond
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme, Metrics: server.Options{BindAddress: "0"},
 		Cache:          cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}},
