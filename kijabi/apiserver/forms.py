@@ -153,7 +153,8 @@ class Viewed(Whole):
 
     def elements(self, items: Iterable[Item]) -> list[bytes]:
         """See Form."""
-        return [self.object(item, item.revision) for item in items]
+        begin, head = len(self.head), self.item_head
+        return [head + self.object(item, item.revision)[begin:] for item in items]
 
 
 class Computed(Whole):
