@@ -93,7 +93,9 @@ class Ordered:
         """How many items `between` would give."""
         first, low = self._place(start)
         last, high = self._place(end) if end else (len(self._blocks), 0)
-        return max(0, sum(map(len, self._blocks[first:last])) - low + high)
+        if (first, low) >= (last, high):
+            return 0
+        return sum(map(len, self._blocks[first:last])) - low + high
 
     def _place(self, key: str) -> tuple[int, int]:
         """(block, place within it) of the first item with this key or a greater one."""
