@@ -34,9 +34,9 @@ class Estimator:
         self._routes = routes
 
     def work(self, request: Request, info: RequestInfo, most: int) -> Work:
-        """What a request takes, its priority level letting none have more than `most` seats (0: as many as any)."""
+        """What a request that is no get takes. most: seats that its level lets one request have, 0 for as many as any."""
         verb = info.verb
-        if verb == "get" or not info.is_resource:
+        if not info.is_resource:
             return ONE
         if verb in ("list", "watch"):
             return self._read(request, info, min(most or MAX_READ_SEATS, MAX_READ_SEATS))

@@ -207,8 +207,11 @@ class FlowControl:
         return found
 
     def _work(self, flow: Flow, request: Request, info: RequestInfo) -> Work:
-        found = self._estimator.work(request, info, flow.level.max_seats)
         counts = flow.counts
+        if info.verb == "get":
+            counts.one_seat += 1
+            return ONE
+        found = self._estimator.work(request, info, flow.level.max_seats)
         if found is ONE:
             counts.one_seat += 1
         else:
@@ -268,7 +271,7 @@ class FlowControl:
                 return False
             answer.watcher.begun = lambda: self._leave(visit)
             return True
-        if isinstance(answer, StreamAnswer):
+        if isinstance(answer, StreamAnswer) and visit.info.verb != "watch":  # that one is another server's
             chunks = answer.chunks
             answer.chunks = Held(chunks, self._turns, visit.flow.stream, lambda: self._leave(visit))
             return True

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from kijabi.apiserver.app import App, Settings, open_to_all
-from kijabi.apiserver.attributes import Peer, UserInfo
+from kijabi.apiserver.attributes import Peer, RequestInfo, StreamAnswer, UserInfo
 from kijabi.apiserver.call import Handler
 from kijabi.apiserver.flags import Flags
 from kijabi.apiserver.flowcontrol.gate import FlowControl
@@ -203,6 +205,28 @@ async def test_a_watch_holds_seats_until_its_initial_events_are_taken() -> None:
         assert level.idle
 
 
+async def nothing() -> AsyncIterator[bytes]:
+    """Chunks of an answer that is not read here."""
+    yield b""
+
+
+@pytest.mark.parametrize(("verb", "seats"), [("list", 1), ("watch", 0)])
+async def test_chunks_hold_seats_unless_they_are_a_watch_that_is_passed_on(verb: str, seats: int) -> None:
+    async with serving() as world:
+        control = control_of(world)
+        user = UserInfo("bob", groups=("system:authenticated",))
+        info = RequestInfo(verb=verb, path=CMS, is_resource=True, version="v1", resource="configmaps")
+
+        async def work() -> StreamAnswer:
+            return StreamAnswer(chunks=nothing())
+
+        answer = await control.answer(user, info, Request(method="GET", path=CMS), Peer(), 60.0, {}, work)
+        level = control.levels.by_name["global-default"].queues
+        assert level.seats == seats
+        await answer.chunks.aclose()  # type: ignore[attr-defined]
+        assert level.idle
+
+
 async def test_one_user_may_have_so_many_watches() -> None:
     async with serving(max_watches_per_user=2) as world:
         watches = [await ask(world, url=f"{CMS}?watch=1") for _ in range(2)]
@@ -314,7 +338,9 @@ async def answered_before(world: World) -> list[int]:
         peer = Peer()
         while not over.is_set():
             request = Request(method="GET", path=f"{CMS}/a", headers={"user": "abuser"})
-            assert (await world.app.api.handle(request, peer)).status == 200
+            answer = await world.app.api.handle(request, peer)
+            assert isinstance(answer, Response)
+            assert answer.status == 200
             counts[0] += 1
             await asyncio.sleep(0)  # on a socket, the next request comes with another look at it
 
