@@ -59,6 +59,11 @@ class Bearer:
     async def authenticate(self, token: str, audiences: Sequence[str] = ()) -> Authenticated:
         """Whose token this is. Raises Unauthorized, with what all who minded it said."""
         errors: list[str] = []
+        found = self.here(token, audiences, errors)
+        return found if found is not None else await self.elsewhere(token, audiences, errors)
+
+    def here(self, token: str, audiences: Sequence[str], errors: list[str]) -> Authenticated | None:
+        """Whose token this is, if that can be told at once; otherwise `elsewhere` is to be asked with the errors."""
         for local in self._local:
             try:
                 found = local.authenticate_token(token, audiences)
@@ -67,6 +72,10 @@ class Bearer:
                 continue
             if found is not None:
                 return found
+        return None
+
+    async def elsewhere(self, token: str, audiences: Sequence[str], errors: list[str]) -> Authenticated:
+        """What is left to do after `here`. Raises Unauthorized."""
         if self._remote:
             try:
                 found = await self._elsewhere(token, audiences)

@@ -83,8 +83,13 @@ class Authentication:
         token = _take_token(request)
         if token:
             try:
-                if self._tokens is not None:
-                    return authenticated((await self._tokens.authenticate(token)).user)
+                tokens = self._tokens
+                if tokens is not None:
+                    errors: list[str] = []
+                    found = tokens.here(token, (), errors)
+                    if found is None:
+                        found = await tokens.elsewhere(token, (), errors)
+                    return authenticated(found.user)
                 failure = Unauthorized("invalid bearer token")
             except Unauthorized as error:
                 failure = error

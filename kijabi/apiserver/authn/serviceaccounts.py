@@ -21,7 +21,7 @@ from kijabi.apiserver.authn import names
 from kijabi.apiserver.authn.bearer import Authenticated
 from kijabi.apiserver.authn.legacy import LegacyTokens
 from kijabi.apiserver.authn.names import CREDENTIAL_ID, NODE_NAME
-from kijabi.apiserver.authn.tokens import LEGACY_ISSUER, Claims, Keys, Kubernetes, LegacyClaims, Named
+from kijabi.apiserver.authn.tokens import CACHE, LEGACY_ISSUER, Claims, Keys, Kubernetes, LegacyClaims, Named
 from kijabi.apiserver.authz.rules import go_list
 from kijabi.base import clock
 from kijabi.base.errors import Unauthorized
@@ -50,6 +50,7 @@ class TokenAuthenticator:
         self._legacy = legacy
         self._issuers = frozenset((*issuers, LEGACY_ISSUER) if legacy is not None else issuers)
         self.audiences = tuple(audiences)
+        self._users: dict[int, tuple[Claims, UserInfo]] = {}  # by the identity of claims that `keys` remembers
 
     def authenticate_token(self, token: str, audiences: Sequence[str] = ()) -> Authenticated | None:
         """Whose token this is; None if it is not one of these issuers'.
@@ -92,12 +93,12 @@ class TokenAuthenticator:
             self._check_bound(Pod, "pod", bound.pod, namespace, now)
         elif bound.node is not None:
             self._check_bound(Node, "node", bound.node, "", now)
-        return UserInfo(
-            name=names.user(namespace, name),
-            uid=bound.serviceaccount.uid,
-            groups=names.groups(namespace),
-            extra=_extra(claims.jti, bound),
-        )
+        known = self._users.get(id(claims))
+        if known is None or known[0] is not claims:
+            if len(self._users) >= CACHE:
+                self._users.clear()
+            known = self._users[id(claims)] = claims, _user(claims)
+        return known[1]
 
     def _check_bound(self, cls: type[Any], kind: str, ref: Named, namespace: str, now: float) -> None:
         there = self._reader.get(cls, ref.name, namespace)
@@ -125,6 +126,18 @@ def _check_times(claims: Claims, now: float) -> None:
 def _gone(obj: Any, now: float) -> bool:
     deleted = obj.metadata.deletionTimestamp
     return deleted is not None and deleted.timestamp() < now - LEEWAY
+
+
+def _user(claims: Claims) -> UserInfo:
+    """The user that a token's claims describe, whatever became of him."""
+    bound = claims.kubernetes
+    space = bound.namespace
+    return UserInfo(
+        name=names.user(space, bound.serviceaccount.name),
+        uid=bound.serviceaccount.uid,
+        groups=(*names.groups(space), names.AUTHENTICATED),
+        extra=_extra(claims.jti, bound),
+    )
 
 
 def _extra(jti: str, bound: Kubernetes) -> dict[str, tuple[str, ...]]:
