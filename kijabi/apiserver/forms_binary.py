@@ -74,6 +74,13 @@ class _Binary(ABC):
         return Envelope(head + own, b"", b"")
 
 
+class _Made(msgspec.Struct, gc=False):
+    """A message, unseen by the garbage collector: a pass over as many tuples as a long list has takes 50 ms."""
+
+    revision: int
+    message: bytes
+
+
 class Kept:
     """Messages that were made, the newest of each object.
 
@@ -83,35 +90,35 @@ class Kept:
 
     def __init__(self, limit: int = MAX_KEPT) -> None:
         self._limit = limit
-        self._made: dict[str, tuple[int, bytes]] = {}
+        self._made: dict[str, _Made] = {}
         self._size = 0
         self._begun = clock.monotonic()
 
     def get(self, key: str, revision: int) -> bytes | None:
         """The message of an object at a revision."""
         found = self._made.get(key)
-        return found[1] if found is not None and found[0] == revision else None
+        return found.message if found is not None and found.revision == revision else None
 
     def put(self, key: str, revision: int, made: bytes) -> None:
         """Remember a message in place of the object's last one."""
         before = self._made.get(key)
-        if before is not None and before[0] > revision:
+        if before is not None and before.revision > revision:
             return
-        size = self._size + len(made) - (len(before[1]) if before is not None else 0)
+        size = self._size + len(made) - (len(before.message) if before is not None else 0)
         if size > self._limit:
             now = clock.monotonic()
             if now - self._begun < KEEP_SECONDS:
                 return
             self._made.clear()
             self._begun, size = now, len(made)
-        self._made[key] = (revision, made)
+        self._made[key] = _Made(revision, made)
         self._size = size
 
     def forget(self, key: str) -> None:
         """There is no such object any more."""
         before = self._made.pop(key, None)
         if before is not None:
-            self._size -= len(before[1])
+            self._size -= len(before.message)
 
 
 class BinaryWhole(_Binary):
