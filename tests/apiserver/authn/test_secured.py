@@ -14,6 +14,7 @@ import aiohttp
 from kijabi.apiserver import flags, pki
 from kijabi.apiserver.app import App, Files, Settings, secured
 from kijabi.apiserver.http import Http
+from kijabi.client.kubeconfig import Identity, save
 from kijabi.store.memory import MemoryStore
 
 
@@ -33,6 +34,7 @@ class Cluster:
         headers: Any = None,
         body: Any = None,
         context: ssl.SSLContext | None = None,
+        text: bool = False,
     ) -> tuple[int, Any]:
         ca = self.keys.ca.pair.cert
         if context is None:
@@ -43,7 +45,7 @@ class Cluster:
             aiohttp.ClientSession(connector=connector) as session,
             session.request(method, self.url + path, headers=headers, json=body) as answer,
         ):
-            return answer.status, await answer.json(content_type=None)
+            return answer.status, await (answer.text() if text else answer.json(content_type=None))
 
 
 @asynccontextmanager
@@ -82,6 +84,7 @@ async def test_a_day_of_a_cluster(tmp_path: Path) -> None:
         await tokens(there)
         await nodes(there)
         await front_proxies(there)
+        await reviews(there)
 
 
 async def strangers(there: Cluster) -> None:
@@ -211,3 +214,75 @@ async def front_proxies(there: Cluster) -> None:
     assert data["requestheader-allowed-names"] == '["front-proxy-client"]'
     assert data["requestheader-username-headers"] == '["X-Remote-User"]'
     assert data["requestheader-client-ca-file"] == keys.front_proxy_ca.pair.cert.read_text()
+
+
+async def reviews(there: Cluster) -> None:
+    async def review(group: str, kind: str, spec: Any) -> Any:
+        path = f"/apis/{group}/v1/{kind.lower()}s"
+        code, answer = await there.ask(path, pki.ADMIN, method="POST", body={"spec": spec})
+        return answer["status"] if code == 201 else answer["message"]
+
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    wanted = {"spec": {"audiences": ["vault"]}}
+    made = (await there.ask(f"{accounts}/default/token", pki.ADMIN, method="POST", body=wanted))[1]
+    token = made["status"]["token"]
+    whose = await review("authentication.k8s.io", "TokenReview", {"token": token, "audiences": ["x", "vault"]})
+    assert (whose["authenticated"], whose["audiences"]) == (True, ["vault"])
+    assert whose["user"]["groups"][-1] == "system:authenticated"
+    own = "https://kubernetes.default.svc.cluster.local"
+    nobody = await review("authentication.k8s.io", "TokenReview", {"token": token})
+    assert nobody["error"] == f'token audiences ["vault"] is invalid for the target audiences ["{own}"]'
+    assert (await review("authentication.k8s.io", "TokenReview", {"token": "x"}))["error"] == "invalid bearer token"
+    access = "authorization.k8s.io", "SubjectAccessReview"
+    pods = {"verb": "list", "resource": "pods", "fieldSelector": {"rawSelector": "spec.nodeName=n1"}}
+    node = {"user": "system:node:n1", "groups": ["system:nodes"]}
+    assert (await review(*access, {**node, "resourceAttributes": pods}))["allowed"]
+    terms = [{"key": "spec.nodeName", "operator": "In", "values": ["n1"]}]
+    assert (await review(*access, {**node, "resourceAttributes": {**pods, "fieldSelector": {"requirements": terms}}}))[
+        "allowed"
+    ]
+    pods["fieldSelector"] = {"rawSelector": "spec.nodeName=n2"}
+    assert not (await review(*access, {**node, "resourceAttributes": pods}))["allowed"]
+    pods["fieldSelector"], pods["labelSelector"] = (
+        {"rawSelector": "a"},
+        {"requirements": [{"key": "a", "operator": "X"}]},
+    )
+    told = await review(*access, {**node, "resourceAttributes": pods})
+    assert told["evaluationError"] == (
+        "spec.resourceAttributes.fieldSelector ignored due to parse error; "
+        "spec.resourceAttributes.labelSelector ignored due to parse error"
+    )
+    pods["labelSelector"] = {"requirements": [{"key": "-", "operator": "In"}]}
+    wrong = await review(*access, {**node, "resourceAttributes": pods})
+    assert (
+        "spec.resourceAttributes.labelSelector.requirements[0].values: Required value: must be specified when" in wrong
+    )
+    assert 'requirements[0].key: Invalid value: "-"' in wrong
+
+
+async def test_a_dead_authorizer_is_a_failure_and_not_a_refusal(tmp_path: Path) -> None:
+    webhook = tmp_path / "webhook.kubeconfig"
+    save(webhook, Identity(server="https://127.0.0.1:1/x"), user="apiserver")
+    arguments = ("authorization-mode=Node,RBAC,Webhook", f"authorization-webhook-config-file={webhook}")
+    async with cluster(tmp_path / "keys", *arguments) as there:
+        pods = "/api/v1/namespaces/default/pods?limit=1"
+        code, text = await there.ask(pods, JANE, text=True)
+        assert code == 500
+        assert text.startswith(f'Internal Server Error: "{pods}": Post "https://127.0.0.1:1/x')
+        assert (await there.ask("/version", JANE))[0] == 200, "RBAC allows it"
+        assert (await there.ask(pods, pki.ADMIN))[0] == 200
+
+
+async def test_who_may_come_without_a_name(tmp_path: Path) -> None:
+    file = tmp_path / "authentication.yaml"
+    file.write_text(
+        "{apiVersion: apiserver.config.k8s.io/v1, kind: AuthenticationConfiguration,"
+        " anonymous: {enabled: true, conditions: [{path: /livez}]}}"
+    )
+    for number, (argument, code) in enumerate((
+        ("anonymous-auth=false", 401), ("authorization-mode=AlwaysAllow", 401), (f"authentication-config={file}", 200),
+    )):  # fmt: skip
+        async with cluster(tmp_path / str(number), argument) as there:
+            assert (await there.ask("/livez", text=True))[0] == code
+            assert (await there.ask("/version"))[0] == 401
+            assert (await there.ask("/version", JANE))[0] == 200
