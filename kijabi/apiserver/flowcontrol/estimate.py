@@ -34,7 +34,7 @@ class Estimator:
         self._routes = routes
 
     def work(self, request: Request, info: RequestInfo, most: int) -> Work:
-        """What a request that is no get takes. most: seats that its level lets one request have, 0 for as many as any."""
+        """What a request that is no get takes. most: seats that its level lets a request have, 0 for as many as any."""
         verb = info.verb
         if not info.is_resource:
             return ONE
