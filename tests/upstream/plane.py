@@ -21,7 +21,7 @@ KUBELET = Program("kubelet", "./cmd/kubelet")
 # What a log says when the server did not do what its client expects. What klog writes at its start (its flags) and
 # what concurrency brings with it (conflicts, caches that lag) is none of it.
 COMPLAINTS = re.compile(
-    r"failed to (list|watch|decode)|unable to (decode|fetch|retrieve)|unexpected EOF|cannot unmarshal|proto:|"
+    r"\"Failed to watch\"|failed to (list|watch) \*|unable to (decode|fetch|retrieve)|cannot unmarshal|proto:|"
     r"no kind .* is registered|no matches for kind|could not find the requested resource|is forbidden|"
     r"the server (rejected|does not allow|was unable|is currently unable)|not acceptable|unsupported media type|"
     r"strict decoding error|[Dd]iscovery failed|panic",
