@@ -47,6 +47,7 @@ class Echo:
 
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
+        self.most = 0
         self.seen: list[tuple[str, str, bytes]] = []
 
     async def answer(self, connection: Connection, incoming: Incoming) -> None:
