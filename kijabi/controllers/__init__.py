@@ -6,6 +6,7 @@ Each controller is one file (or one folder) with a pure `plan` and a thin shell 
 - `catalog.py`: which controllers there are; `app.py`: runs them all on one set of informers; `config.py`: settings.
 - `replicaset.py`, `deployment/`: workloads; `pods.py`, `owners.py`, `expectations.py`, `creation.py` are what they
   are built from.
+- `horizontalpodautoscaler/`: sizes of workloads that follow metrics.
 - `endpointslice.py`, `endpoints.py`: who stands behind a Service; `backends.py` is what they share.
 - `nodelifecycle.py` with `nodehealth.py`, `tainteviction.py`, `podgc.py`: nodes that fall silent, and their pods;
   `removal.py` is how a pod is taken away.

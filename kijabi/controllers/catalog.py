@@ -17,6 +17,7 @@ from kijabi.controllers.endpoints import EndpointsController
 from kijabi.controllers.endpointslice import EndpointSlices
 from kijabi.controllers.endpointslicemirroring import MirroredSlices
 from kijabi.controllers.garbage.collector import GarbageCollector
+from kijabi.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalers
 from kijabi.controllers.job.controller import Jobs
 from kijabi.controllers.namespace import Namespaces
 from kijabi.controllers.nodeipam import NodeRanges
@@ -57,6 +58,7 @@ CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     CronJobs,
     FinishedJobs,
     Disruptions,
+    HorizontalPodAutoscalers,
     EndpointSlices,
     EndpointsController,
     MirroredSlices,

@@ -14,6 +14,7 @@ from kijabi.api.apps.daemonset import DaemonSet
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet
 from kijabi.api.apps.statefulset import StatefulSet
+from kijabi.api.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
 from kijabi.api.batch.cronjob import CronJob
 from kijabi.api.batch.job import Job
 from kijabi.api.core.endpoints import Endpoints
@@ -118,6 +119,11 @@ def cron_jobs(informers: Informers) -> Informer[CronJob]:
 def budgets(informers: Informers) -> Informer[PodDisruptionBudget]:
     """All PodDisruptionBudgets, by namespace."""
     return informers.of(PodDisruptionBudget, indexes=_NAMESPACED)
+
+
+def autoscalers(informers: Informers) -> Informer[HorizontalPodAutoscaler]:
+    """All HorizontalPodAutoscalers."""
+    return informers.of(HorizontalPodAutoscaler)
 
 
 def claims(informers: Informers) -> Informer[PersistentVolumeClaim]:

@@ -23,6 +23,7 @@ from kijabi.base import rand
 from kijabi.base.errors import Conflict, NotFound
 from kijabi.client.client import Client
 from kijabi.client.informer import Informers
+from kijabi.client.transport import Transport
 from kijabi.controllers import app as controllers
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.config import Config
@@ -131,7 +132,8 @@ class World:
         elif not podlib.terminal(pod) and not podlib.ready(pod) and pod.spec.containers[0].image != "broken":
             address = f"10.9.{rand.rng().randrange(250)}.{rand.rng().randrange(1, 250)}"
             ready = {"type": "Ready", "status": "True", "lastTransitionTime": str(time_now())}
-            status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [ready]}
+            status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [ready],
+                      "startTime": str(time_now())}  # fmt: skip
             await self.client.patch(
                 Pod,
                 meta.name,
@@ -177,8 +179,9 @@ def play(
     config: Config | None = None,
     nodes: int = 2,
     store: Store | None = None,
+    between: Callable[[Transport], Transport] = lambda transport: transport,
 ) -> None:
-    """Run a story in a world of its own, in virtual time."""
+    """Run a story in a world of its own, in virtual time. between: what the controllers' requests go through."""
 
     async def main() -> None:
         app = App(store or MemoryStore(), Settings())
@@ -188,7 +191,7 @@ def play(
             await app.start(security(app))
             network = FaultyTransport(Direct(lambda: app.api, MANAGER), faults or NONE, seed=seed)
             world = World(Client(Direct(lambda: app.api)), network, tasks)
-            client = Client(network)
+            client = Client(between(network))
             informers = Informers(client)
             settings = config or Config(root_ca="CERTIFICATE", host="test")
             running = tasks.create_task(controllers.run(settings, client, informers), name="controllers")
