@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.clients.world import Running, account, as_account, elects, follows, outlives, output, served, told
+from tests.clients.world import Running, elects, follows, outlives, output, served, told
 from tests.e2e.test_pods import one
 from tests.e2e.world import Namespace
 
@@ -117,34 +116,7 @@ def test_custom_resources_are_found_by_discovery(program: Program, websites: Non
     assert said == ["websites dynamic, status 1, true"]
 
 
-def test_what_is_too_many_is_asked_again(clientgo: Path, namespace: Namespace) -> None:
-    """A flow without any share is refused with Retry-After, and answered once it has one: the caller sees neither."""
-    meta = {"name": f"none-{namespace.name}"}
-    flowcontrol = {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "metadata": meta}
-    limited = {
-        "nominalConcurrencyShares": 0,
-        "lendablePercent": 0,
-        "borrowingLimitPercent": 0,
-        "limitResponse": {"type": "Reject"},
-    }
-    who = {"kind": "ServiceAccount", "serviceAccount": {"name": "eager", "namespace": namespace.name}}
-    what = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}
-    rules = [{"subjects": [who], "resourceRules": [what]}]
-    flow = {"priorityLevelConfiguration": meta, "matchingPrecedence": 10, "rules": rules}
-    kubeconfig = account(namespace, "eager", [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}])
-    namespace.apply(
-        {**flowcontrol, "kind": "PriorityLevelConfiguration", "spec": {"type": "Limited", "limited": limited}},
-        {**flowcontrol, "kind": "FlowSchema", "spec": flow},
-    )
-    line = [clientgo, "-namespace", namespace.name, "-show", "many", "3"]
-    client = Running(line, as_account(namespace.cluster, kubeconfig))
-    try:
-        client.until("^# GET .*configmaps 429 ")
-        share = {"spec": {"limited": {"nominalConcurrencyShares": 10}}}
-        level = f"prioritylevelconfiguration/{meta['name']}"
-        namespace.kubectl("patch", level, "--type=merge", "-p", json.dumps(share))
-        client.until("^# GET .*configmaps 200 ")
-        client.until("^3 answered")
-    finally:
-        client.stop()
-        namespace.kubectl("delete", "flowschema,prioritylevelconfiguration", meta["name"])
+def test_deployments_are_scaled(program: Program, namespace: Namespace) -> None:
+    namespace.kubectl("create", "deployment", "scaled", "--image=busybox:1.35", "--", "sleep", "infinity")
+    assert program("scale", "scaled") == ["scaled to 2, selector app=scaled"]
+    namespace.kubectl("delete", "deployment", "scaled")

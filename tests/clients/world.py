@@ -51,6 +51,7 @@ class Running:
             except queue.Empty:
                 raise AssertionError(f"no line like {pattern!r} in {seconds:g} s:\n{self.text}") from None
             if line is None:
+                self._arrived.put(None)  # for `stop`
                 raise AssertionError(f"it ended before a line like {pattern!r}:\n{self.text}")
             self.lines.append(line)
             if found := re.search(pattern, line):

@@ -30,7 +30,7 @@ type verb func(context.Context, *world) error
 
 var verbs = map[string]verb{
 	"apply": apply, "evict": evict, "exec": execute, "forward": forward, "informer": inform, "lead": lead,
-	"logs": logs, "many": many, "objects": objects, "pages": pages, "scale": scale, "custom": custom,
+	"logs": logs, "objects": objects, "pages": pages, "scale": scale, "custom": custom,
 }
 
 func main() {

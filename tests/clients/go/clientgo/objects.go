@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -189,30 +188,6 @@ func pages(ctx context.Context, w *world) error {
 	}
 	say("%d items in %d pages", len(seen), asked)
 	return maps.DeleteCollection(ctx, metav1.DeleteOptions{}, chosen)
-}
-
-// many reads the same object from many goroutines at once: all must succeed, by trying again where the server is busy.
-func many(ctx context.Context, w *world) error {
-	count, err := strconv.Atoi(w.arguments[0])
-	if err != nil {
-		return err
-	}
-	var group sync.WaitGroup
-	failures := make(chan error, count)
-	for range count {
-		group.Go(func() {
-			if _, err := w.set.CoreV1().ConfigMaps(w.namespace).List(ctx, metav1.ListOptions{}); err != nil {
-				failures <- err
-			}
-		})
-	}
-	group.Wait()
-	close(failures)
-	for err := range failures {
-		return err
-	}
-	say("%d answered", count)
-	return nil
 }
 
 // scale goes through the scale subresource of a Deployment.
