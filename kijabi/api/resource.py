@@ -56,8 +56,9 @@ class Subresource(msgspec.Struct, frozen=True, kw_only=True):
     """`pods/log` and its like: `name` is the last path segment, `kind` what its body or answer is.
 
     group and version: of the body's kind where it differs from the parent's (Eviction is policy/v1, Scale
-    autoscaling/v1). type: the Struct of the body, None for a raw stream. paths: of the scale of a custom resource, the
-    JSON paths of the size wanted, the size that there is, and (or empty) the selector.
+    autoscaling/v1). accepts: other apiVersions that a body may have. type: the Struct of the body, None for a raw
+    stream. paths: of the scale of a custom resource, the JSON paths of the size wanted, the size that there is, and (or
+    empty) the selector.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Subresource(msgspec.Struct, frozen=True, kw_only=True):
     verbs: tuple[str, ...]
     group: str = ""
     version: str = ""
+    accepts: tuple[str, ...] = ()
     type: type[Struct] | None = None
     paths: tuple[str, ...] = ()
 

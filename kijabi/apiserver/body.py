@@ -32,10 +32,11 @@ _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
 
 
 class Expected(NamedTuple):
-    """What kind of object belongs here."""
+    """What kind of object belongs here. also: older versions of it that are read all the same."""
 
     kind: str
     api_version: str
+    also: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
@@ -189,7 +190,7 @@ def summary(data: bytes) -> str:
 
 def _check_ids(kind: str, api_version: str, expected: Expected) -> None:
     """The object must be of the kind that belongs here; what it leaves out counts as right."""
-    if kind in ("", expected.kind) and api_version in ("", expected.api_version):
+    if kind in ("", expected.kind) and api_version in ("", expected.api_version, *expected.also):
         return
     kind, api_version = kind or expected.kind, api_version or expected.api_version
     group, _, version = api_version.rpartition("/")

@@ -95,7 +95,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         if cls is resource.type or sub is None:
             return bodies.Expected(resource.kind, resource.api_version)
         group, version = sub.group or resource.group, sub.version or resource.version
-        return bodies.Expected(sub.kind, f"{group}/{version}" if group else version)
+        return bodies.Expected(sub.kind, f"{group}/{version}" if group else version, sub.accepts)
 
     def respond(self, obj: Struct, status: int = 200) -> Response:
         """`obj` in the representation that the client accepts. apiVersion and kind must be filled in."""

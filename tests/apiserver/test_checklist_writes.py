@@ -160,6 +160,15 @@ async def test_a_scale_is_a_table_too(world: World) -> None:
     assert patched.body["spec"] == {"replicas": 2}
 
 
+async def test_an_eviction_may_be_of_the_version_before(world: World) -> None:
+    await world.post(f"{NS}/serviceaccounts", {"metadata": {"name": "default"}})
+    await world.post(f"{NS}/pods", pod())
+    body = {"kind": "Eviction", "metadata": {"name": "p"}}
+    refused = await world.post(f"{NS}/pods/p/eviction", {**body, "apiVersion": "policy/v2"})
+    assert refused.status == 400
+    assert (await world.post(f"{NS}/pods/p/eviction", {**body, "apiVersion": "policy/v1beta1"})).status == 201
+
+
 async def test_an_eviction_names_its_pod(world: World) -> None:
     await world.post(f"{NS}/serviceaccounts", {"metadata": {"name": "default"}})
     await world.post(f"{NS}/pods", pod())

@@ -224,9 +224,11 @@ def test_custom_resources_are_like_others(kubectl: Kubectl, websites: None) -> N
 
 def test_nodes_are_drained_and_opened_again(kubectl: Kubectl, pod: Make) -> None:
     pod("drained", one("sleep infinity"), labels={"drain": "me"})
-    said = kubectl("drain", "node-1", "--pod-selector=drain=me", "--force", "--timeout=60s")
-    assert "pod/drained evicted" in said
-    assert "SchedulingDisabled" in kubectl("get", "node", "node-1")
-    kubectl("uncordon", "node-1")
+    try:
+        said = kubectl("drain", "node-1", "--pod-selector=drain=me", "--force", "--timeout=60s")
+        assert "pod/drained evicted" in said
+        assert "SchedulingDisabled" in kubectl("get", "node", "node-1")
+    finally:
+        kubectl("uncordon", "node-1")
     assert "SchedulingDisabled" not in kubectl("get", "node", "node-1")
     assert 'pods "drained" not found' in kubectl.fails("get", "pod", "drained")

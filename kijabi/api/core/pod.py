@@ -242,6 +242,7 @@ RESOURCE = Resource(
             verbs=("create",),
             group="policy",
             version="v1",
+            accepts=("policy/v1beta1",),  # kubectl up to 1.21 drains with it
             type=Eviction,
         ),
         Subresource(name="exec", kind="PodExecOptions", verbs=("create", "get")),
