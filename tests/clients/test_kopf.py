@@ -86,7 +86,9 @@ def test_the_one_of_lower_priority_waits_until_the_other_is_gone(namespace: Name
         first.until("Initial authentication has finished")
         eventually_announced(namespace, 1)
         second = start(namespace, kubeconfig, "--peering=websites", "--priority=5")
-        second.until("Pausing operations")
+        second.until("Initial authentication has finished", seconds=20)
+        eventually_announced(namespace, 2)
+        assert "Resuming" not in second.text  # it begins paused, and says nothing of it
         first.stop()
         second.until("Resuming operations")
         operates(namespace)

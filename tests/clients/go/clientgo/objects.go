@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/errors"
@@ -193,12 +194,16 @@ func pages(ctx context.Context, w *world) error {
 // scale goes through the scale subresource of a Deployment.
 func scale(ctx context.Context, w *world) error {
 	deployments := w.set.AppsV1().Deployments(w.namespace)
-	current, err := deployments.GetScale(ctx, w.arguments[0], metav1.GetOptions{})
-	if err != nil {
+	var changed *autoscalingv1.Scale
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		current, err := deployments.GetScale(ctx, w.arguments[0], metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		current.Spec.Replicas = 2
+		changed, err = deployments.UpdateScale(ctx, w.arguments[0], current, metav1.UpdateOptions{})
 		return err
-	}
-	current.Spec.Replicas++
-	changed, err := deployments.UpdateScale(ctx, w.arguments[0], current, metav1.UpdateOptions{})
+	})
 	if err != nil {
 		return err
 	}
