@@ -198,3 +198,19 @@ def test_what_is_refused(spec: dict[str, object], text: str) -> None:
 def test_a_good_one_is_good() -> None:
     assert not v2.RESOURCE.validate(scaler(metrics=[CPU, MEMORY]))
     assert not v1.RESOURCE.validate(v1.down(scaler()))
+
+
+def test_the_version_of_an_object_with_a_metric() -> None:
+    def measured(version: str) -> v2.HorizontalPodAutoscaler:
+        about = {"kind": "Ingress", "name": "front", "apiVersion": version}
+        target = {"type": "Value", "value": "1"}
+        return scaler(metrics=[{"type": "Object", "object": {"metric": {"name": "m"}, "describedObject": about,
+                                                             "target": target}}])  # fmt: skip
+
+    good, bad = measured("v1"), measured("a/b/c")
+    path = "spec.metrics[0].object.describedObject.apiVersion"
+    text = f'{path}: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c'
+    assert not v2.RESOURCE.validate(good)
+    assert aggregate(v2.RESOURCE.validate(bad)) == text
+    assert aggregate(v2.RESOURCE.validate_update(bad, good)) == text
+    assert not v2.RESOURCE.validate_update(bad, bad)

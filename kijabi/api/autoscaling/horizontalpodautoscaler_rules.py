@@ -45,6 +45,7 @@ def validate(obj: HorizontalPodAutoscaler) -> Sequence[FieldError]:
     errors += _validate_reference("spec.scaleTargetRef", spec.scaleTargetRef)
     if not obj.metadata.resourceVersion:
         errors += _validate_target_version(spec.scaleTargetRef)
+        errors += _validate_described(spec.metrics)
     for index, metric in enumerate(spec.metrics):
         errors += _validate_metric(f"spec.metrics[{index}]", metric)
     if least == 0 and not any(metric.type in ("Object", "External") for metric in spec.metrics):
@@ -62,11 +63,11 @@ def validate(obj: HorizontalPodAutoscaler) -> Sequence[FieldError]:
 
 
 def validate_update(new: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler) -> Sequence[FieldError]:
-    """Another target must be named with its group."""
+    """Another target must be named with its group; a version that was no version may stay."""
     mine, before = new.spec.scaleTargetRef, old.spec.scaleTargetRef
-    if (mine.apiVersion, mine.kind) == (before.apiVersion, before.kind):
-        return []
-    return _validate_target_version(mine)
+    same = (mine.apiVersion, mine.kind) == (before.apiVersion, before.kind)
+    errors = [] if same else _validate_target_version(mine)
+    return errors if _validate_described(old.spec.metrics) else [*errors, *_validate_described(new.spec.metrics)]
 
 
 def validate_status(new: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler) -> Sequence[FieldError]:
@@ -93,6 +94,17 @@ def _validate_target_version(reference: CrossVersionObjectReference) -> list[Fie
     if text.find("/") < 1 and reference.kind != "ReplicationController":
         return [invalid(path, text, "apiVersion must specify API group")]
     return []
+
+
+def _validate_described(metrics: Sequence[MetricSpec]) -> list[FieldError]:
+    """Objects that have a metric may lack a group, but not have several."""
+    errors: list[FieldError] = []
+    for index, metric in enumerate(metrics):
+        text = metric.object.describedObject.apiVersion if metric.object is not None else ""
+        if text.count("/") > 1:
+            path = f"spec.metrics[{index}].object.describedObject.apiVersion"
+            errors.append(invalid(path, text, f"unexpected GroupVersion string: {text}"))
+    return errors
 
 
 def _validate_metric(path: str, metric: MetricSpec) -> list[FieldError]:
