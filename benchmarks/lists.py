@@ -82,7 +82,8 @@ def pod(number: int) -> bytes:
     image = "registry.example/team/web@sha256:" + f"{number:064x}"
     condition = {"status": "True", "lastProbeTime": None, "lastTransitionTime": stamp}
     probe = {"httpGet": {"path": "/healthz", "port": 8080, "scheme": "HTTP"}, "timeoutSeconds": 1, "periodSeconds": 10}
-    fields = {f"f:{key}": {} for key in ("containers", "dnsPolicy", "restartPolicy", "schedulerName", "volumes")}
+    managed = ("containers", "dnsPolicy", "restartPolicy", "schedulerName", "volumes")
+    fields: dict[str, dict[str, str]] = {f"f:{key}": {} for key in managed}
     return msgspec.json.encode({
         "kind": "Pod", "apiVersion": "v1",
         "metadata": {
