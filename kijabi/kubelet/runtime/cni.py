@@ -147,8 +147,20 @@ async def remove(net: Network) -> None:
         await _remove_host_ports(net, result)
         _forget(net, result)
     await _remove_unused_chains(net)
+    for cable in await _cables(net):
+        await run(*_enter(net), "ip", "link", "delete", cable, ok=(0, 1))
     await run(*_enter(net), "ip", "link", "delete", net.bridge, ok=(0, 1))
     shutil.rmtree(net.data_dir, ignore_errors=True)
+
+
+async def _cables(net: Network) -> list[str]:
+    """The pods' network cables that are still plugged into the bridge.
+
+    A pod's network namespace outlives its processes while the kernel closes their connections, which takes minutes if
+    nobody answers, and its cable lives as long.
+    """
+    known = await run(*_enter(net), "ip", "-json", "link", "show", "master", net.bridge, "type", "veth", ok=(0, 1, 255))
+    return [link["ifname"] for link in json.loads(known or "[]") if "ifname" in link]
 
 
 async def _remove_host_ports(net: Network, result: Path) -> None:

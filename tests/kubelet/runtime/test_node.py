@@ -8,8 +8,10 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from kijabi.base.process import run
 from kijabi.kubelet.runtime import cni, linux, network
 from kijabi.kubelet.runtime.containerd import Containerd
 from kijabi.kubelet.runtime.cri import CriRuntime
@@ -136,6 +138,27 @@ async def test_nothing_is_left(tmp_path: Path) -> None:
     assert "18081" not in rules()
     assert "-A CNI-HOSTPORT-DNAT" in rules() or "CNI-HOSTPORT" not in rules()
     await asyncio.to_thread(real.remove)
+
+
+async def test_cables_of_pods_that_linger_are_pulled(tmp_path: Path) -> None:
+    """A pod's network namespace may outlive it (open connections): its cable goes with the network all the same."""
+    node, pod = f"kjnode{os.getpid()}", f"kjpod{os.getpid()}"
+    net = cni.network("cable", "node-1", "10.231.10.0/24", tmp_path)
+    net = msgspec.structs.replace(net, netns=f"/run/netns/{node}")
+    try:
+        for name in (node, pod):
+            await run("ip", "netns", "add", name)
+        await run("ip", "-n", node, "link", "add", net.bridge, "type", "bridge")
+        await run("ip", "-n", node, "link", "add", "cable", "type", "veth", "peer", "name", "eth0", "netns", pod)
+        await run("ip", "-n", node, "link", "set", "cable", "master", net.bridge)
+        await cni.remove(net)
+        left = await run("ip", "-n", node, "-json", "link")
+        assert "cable" not in left
+        assert net.bridge not in left
+        await cni.remove(net)
+    finally:
+        for name in (node, pod):
+            await run("ip", "netns", "delete", name)
 
 
 def rules() -> str:
