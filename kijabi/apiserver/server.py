@@ -284,6 +284,8 @@ class ApiServer:
             allowed = False  # POST is for collections, PUT and PATCH are for single objects
         if verb == "watch" and request.method not in ("GET", "HEAD"):
             allowed = False
+        if request.method == "HEAD" and not resource.custom and info.subresource != "proxy":
+            allowed = False  # routes of built-in kinds are for GET; the handler of custom ones asks for the verb only
         if not allowed:
             raise status.generic(405)
         return sub

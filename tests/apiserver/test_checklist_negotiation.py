@@ -176,6 +176,7 @@ async def test_every_answer_says_where_it_came_from(world: World) -> None:
         ("DELETE", "/apis/apps/v1", 405),
         ("OPTIONS", CMS, 405),
         ("TRACE", CMS, 405),
+        ("HEAD", CMS, 405),
         ("PUT", CMS, 405),
         ("POST", "/healthz", 200),
         ("POST", "/nowhere", 404),

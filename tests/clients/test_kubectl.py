@@ -195,6 +195,12 @@ def test_kinds_are_explained_and_listed(kubectl: Kubectl) -> None:
     assert "apps/v1" in kubectl("api-versions").splitlines()
 
 
+def test_what_nodes_and_pods_use_is_shown(kubectl: Kubectl, pod: Make) -> None:
+    pod("busy", one("while true; do :; done"))
+    eventually(lambda: "node-1" in kubectl.tries("top", "nodes").stdout)
+    eventually(lambda: re.search(r"^busy +[1-9]\d*m +\d+Mi", kubectl.tries("top", "pods").stdout, re.MULTILINE))
+
+
 def test_rights_are_asked_for_and_waits_end(kubectl: Kubectl) -> None:
     assert kubectl("auth", "can-i", "create", "pods") == "yes\n"
     done = kubectl.tries("auth", "can-i", "create", "pods", "--as=nobody")
