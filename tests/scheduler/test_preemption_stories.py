@@ -35,9 +35,13 @@ def play(story: Callable[[World], Awaitable[None]]) -> None:
 
 
 async def room(world: World) -> int:
-    """How many pods of a whole processor one node takes."""
-    node = (await world.admin.list(Node)).items[0]
-    return int(node.status.allocatable["cpu"].value())
+    """How many pods of a whole processor one node takes, as soon as there is one."""
+
+    async def nodes() -> tuple[Node, ...]:
+        return (await world.admin.list(Node)).items
+
+    first, *_ = await world.until(nodes)
+    return int(first.status.allocatable["cpu"].value())
 
 
 async def running(world: World, *names: str) -> list[Pod] | None:
