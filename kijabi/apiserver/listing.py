@@ -77,9 +77,8 @@ class Listing:
         work = self.turns.slice()
         taken: list[Item] = []
         parts: list[bytes] = []
-        zipped = negotiate.takes_gzip(call.request)
-        size, limit, more = 0, negotiate.GZIP_THRESHOLD if zipped else SLICE_BYTES, True
-        while more and size <= limit:
+        size, more = 0, True
+        while more and size <= SLICE_BYTES:
             if work.over:
                 await work.next()
             chosen, more = found.some(form.grain)
@@ -87,12 +86,13 @@ class Listing:
             size += sum(map(len, made))
             taken += chosen
             parts += made
-        if not more and size <= limit:
+        if not more and size <= SLICE_BYTES:
             head, glue, tail = form.enclose(size, meta)
             return Response(headers={"Content-Type": form.media}, body=b"%b%b%b" % (head, glue.join(parts), tail))
         parts.clear()
         if call.media.pretty and form.media == negotiate.JSON:
             form = Indented(form)
+        zipped = negotiate.takes_gzip(call.request)
         return await self._large(form, Found(chain(taken, found.items), found.matches), meta, zipped)
 
     async def _large(self, form: Form, found: Found, meta: dict[str, Any], zipped: bool) -> StreamAnswer:
