@@ -41,13 +41,13 @@ CMS = "/api/v1/namespaces/default/configmaps"
 def serve(directory: Path, core: int, ready: Any) -> None:
     """The server's process."""
     os.sched_setaffinity(0, {core})
-    uvloop.run(_serve(directory, ready))
+    uvloop.run(serve_app(directory, Settings(port=PORT), ready))
 
 
-async def _serve(directory: Path, ready: Any) -> None:
+async def serve_app(directory: Path, settings: Settings, ready: Any) -> None:
+    """An API server with the embedded store, until it is ended. ready: set when it answers."""
     keys = pki.Pki(directory / "pki")
     ca = keys.ca.pair.cert
-    settings = Settings(port=PORT)
     app = App(EmbeddedStore.open(directory / "store"), settings)
     await app.load()
     async with asyncio.TaskGroup() as tasks:
@@ -55,7 +55,7 @@ async def _serve(directory: Path, ready: Any) -> None:
         await app.start(secured(app.caches, settings, files_of(keys)))
         http = Http(app.api)
         context = pki.server_context(keys.apiserver(settings.service_ip), ca)
-        tasks.create_task(http.run("127.0.0.1", PORT, context))
+        tasks.create_task(http.run("127.0.0.1", settings.port, context))
         await http.ready.wait()
         tune_memory()
         ready.set()

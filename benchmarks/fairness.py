@@ -22,12 +22,10 @@ from typing import Any, NamedTuple
 import aiohttp
 import uvloop
 
+from benchmarks.apiserver import serve_app
 from kijabi.apiserver import pki
-from kijabi.apiserver.app import App, Settings, secured, tune_memory
+from kijabi.apiserver.app import Settings
 from kijabi.apiserver.flags import Flags
-from kijabi.apiserver.http import Http
-from kijabi.cmd.apiserver import files_of
-from kijabi.store.embedded import EmbeddedStore
 
 PORT = 17956
 POLITE = 4
@@ -46,24 +44,8 @@ KINDS = ("gets", "lists", "creates")
 def serve(directory: Path, core: int, fair: bool, ready: Any) -> None:
     """The server's process."""
     os.sched_setaffinity(0, {core})
-    uvloop.run(_serve(directory, fair, ready))
-
-
-async def _serve(directory: Path, fair: bool, ready: Any) -> None:
-    keys = pki.Pki(directory / "pki")
-    ca = keys.ca.pair.cert
-    settings = Settings(port=PORT, flags=Flags(enable_priority_and_fairness=fair))
-    app = App(EmbeddedStore.open(directory / "store"), settings)
-    await app.load()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(app.run())
-        await app.start(secured(app.caches, settings, files_of(keys)))
-        http = Http(app.api)
-        context = pki.server_context(keys.apiserver(settings.service_ip), ca)
-        tasks.create_task(http.run("127.0.0.1", PORT, context))
-        await http.ready.wait()
-        tune_memory()
-        ready.set()
+    flags = Flags(enable_priority_and_fairness=fair)
+    uvloop.run(serve_app(directory, Settings(port=PORT, flags=flags), ready))
 
 
 def session(directory: Path, user: str, groups: tuple[str, ...] = ("tenants",)) -> aiohttp.ClientSession:

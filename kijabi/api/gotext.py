@@ -199,17 +199,7 @@ def precise_duration(seconds: float) -> str:
 
 def duration(seconds: float) -> str:
     """A duration as Go prints it with millisecond precision: `0s`, `153ms`, `1.25s`, `1m3.2s`."""
-    millis = round(seconds * 1000)
-    if millis == 0:
-        return "0s"
-    if millis < 1000:
-        return f"{millis}ms"
-    minutes, rest = divmod(millis, 60_000)
-    text = f"{rest / 1000:.3f}".rstrip("0").rstrip(".")
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes}m{text}s"
-    return f"{minutes}m{text}s" if minutes else f"{text}s"
+    return precise_duration(round(seconds * 1000) / 1000)
 
 
 def aggregate(texts: Iterable[str]) -> str:
