@@ -50,6 +50,12 @@ class Config:
     """The same for a node that never reported a status."""
     eviction_rate: float = 0.1
     """Nodes a second, at most, whose pods begin to be evicted for being unreachable, in each zone."""
+    slow_eviction_rate: float = 0.01
+    """The same in a large zone that is partially disrupted; a small one stops."""
+    large_zone: int = 50
+    """A zone of more nodes than this is large."""
+    unhealthy_zone: float = 0.55
+    """The share of nodes that are not ready from which a zone counts as partially disrupted."""
     terminated_pods: int = 12500
     """Ended pods that are kept; 0 keeps all."""
 

@@ -31,12 +31,15 @@ _TAINTS: Mapping[tuple[str, str], str] = {
 }
 _OWN = frozenset((*_TAINTS.values(), UNSCHEDULABLE))
 _JUDGED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
-LARGE_ZONE = 50
-"""A zone of more nodes than this goes on evicting, slowly, when most of it is down; a smaller one stops."""
-UNHEALTHY = 0.55
-"""The share of nodes that are not ready from which a zone counts as partially disrupted."""
-SLOW = 0.1
-"""What part of the usual rate a large, partially disrupted zone evicts at."""
+ZONE = ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone")
+REGION = ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region")
+OLD_LABELS: Mapping[str, str] = {
+    "kubernetes.io/os": "beta.kubernetes.io/os",
+    "kubernetes.io/arch": "beta.kubernetes.io/arch",
+}
+"""Labels that a node shows under an older name too."""
+FEW = 2
+"""So many nodes that are not ready disrupt no zone, whatever their share."""
 
 
 class Signs(NamedTuple):
@@ -139,6 +142,20 @@ def taints_of(node: Node, *, may_evict: bool, calm: bool, now: datetime) -> Tain
     return Taints(tuple(wanted), evicting)
 
 
+def zone_of(node: Node) -> str:
+    """What fails together: the node's region and zone in one key, the older labels before the newer; "" for neither."""
+    labels = node.metadata.labels
+    zone = labels.get(ZONE[0], labels.get(ZONE[1], ""))
+    region = labels.get(REGION[0], labels.get(REGION[1], ""))
+    return f"{region}:\0:{zone}" if region or zone else ""
+
+
+def old_labels(node: Node) -> dict[str, str]:
+    """The labels that are to be written so that the older names say what the newer do."""
+    labels = node.metadata.labels
+    return {old: labels[new] for new, old in OLD_LABELS.items() if new in labels and labels.get(old) != labels[new]}
+
+
 class Zone(Enum):
     """How a zone is: how fast pods may be evicted there follows from it."""
 
@@ -147,35 +164,73 @@ class Zone(Enum):
     FULL = "fully disrupted"
 
 
-def zone_state(ready: int, unready: int) -> Zone:
-    """By the numbers of its nodes."""
+class Limits(NamedTuple):
+    """How fast nodes may begin to be evicted: usually, and in a large zone of which a share is down."""
+
+    usual: float
+    slow: float
+    large: int
+    unhealthy: float
+
+
+def zone_state(ready: int, unready: int, unhealthy: float) -> Zone:
+    """By the numbers of its nodes; unhealthy: the share of those not ready from which it is partially disrupted."""
     if ready == 0 and unready > 0:
         return Zone.FULL
-    if unready > 2 and unready / (ready + unready) >= UNHEALTHY:
+    if unready > FEW and unready / (ready + unready) >= unhealthy:
         return Zone.PARTIAL
     return Zone.NORMAL
 
 
-def eviction_rate(state: Zone, nodes: int, usual: float) -> float:
-    """Nodes a second that may begin to be evicted in a zone; 0 stops it.
+def eviction_rate(ready: int, unready: int, limits: Limits) -> float:
+    """Nodes a second that may begin to be evicted in a zone of so many nodes; 0 stops it.
 
-    A zone that is down as a whole goes on at the usual rate, for the other zones can take its pods.
+    A zone that is down as a whole goes on at the usual rate, for the other zones can take its pods. When most of a
+    zone is down the fault may be ours: a large one is evicted slowly, a small one not at all.
     """
-    if state is not Zone.PARTIAL:
-        return usual
-    return usual * SLOW if nodes > LARGE_ZONE else 0.0
+    if zone_state(ready, unready, limits.unhealthy) is not Zone.PARTIAL:
+        return limits.usual
+    return limits.slow if ready + unready > limits.large else 0.0
 
 
-class Pace:
-    """Lets one node through, then makes the next wait: a rate limit of burst one."""
+class Line:
+    """The nodes of a zone that wait to be evicted, and the pace at which they may: one at a time, in order.
 
-    def __init__(self) -> None:
+    A new pace does not let anybody through sooner than it would after one who had just passed.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
         self._next = float("-inf")
+        self._waiting: dict[str, None] = {}
 
-    def wait(self, rate: float, now: float) -> float | None:
-        """Seconds until the next may pass, 0 if it may now; None if none may at this rate."""
-        return max(0.0, self._next - now) if rate > 0 else None
+    def set_rate(self, rate: float, now: float) -> bool:
+        """Go on at another pace; whether it is another."""
+        if rate == self._rate:
+            return False
+        held = self._rate <= 0 or now < self._next
+        self._rate = rate
+        self._next = now + 1 / rate if held and rate > 0 else float("-inf")
+        return True
 
-    def passed(self, rate: float, now: float) -> None:
-        """One went through."""
-        self._next = now + 1 / rate
+    def join(self, name: str) -> None:
+        """Stand at the end, unless one stands there already."""
+        self._waiting.setdefault(name)
+
+    def leave(self, name: str) -> bool:
+        """Wait no more; whether somebody else is first by that."""
+        was_first = self.first() == name
+        self._waiting.pop(name, None)
+        return was_first and bool(self._waiting)
+
+    def first(self) -> str | None:
+        """Whose turn is next."""
+        return next(iter(self._waiting), None)
+
+    def wait(self, name: str, now: float) -> float | None:
+        """Seconds until one may pass, 0 if it may now; None if others are before it, or nobody passes at this pace."""
+        return max(0.0, self._next - now) if self._rate > 0 and self.first() == name else None
+
+    def passed(self, now: float) -> None:
+        """The first went through."""
+        self._next = now + 1 / self._rate if self._rate > 0 else float("inf")

@@ -2,12 +2,15 @@
 
 Receives nodes, their leases and pods; writes node conditions and taints and the readiness of pods on nodes that are
 not ready. `nodehealth.py` decides; `tainteviction.py` then evicts by the taints written here
-(k8s.io/kubernetes `pkg/controller/nodelifecycle`, without its polling: a timer runs for each node).
+(k8s.io/kubernetes `pkg/controller/nodelifecycle`, without its polling: a timer runs for each node). Evictions begin one
+node at a time in each zone, so that a cut network does not empty a whole zone at once; those who wait stand in a line,
+of which only the first has a timer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -20,9 +23,8 @@ from kijabi.base.errors import Conflict, NotFound
 from kijabi.client.cache import key_of
 from kijabi.controllers import nodehealth, removal
 from kijabi.controllers import pods as podlib
-from kijabi.controllers.backends import ZONE
-from kijabi.controllers.nodehealth import Pace, Signs, Zone
-from kijabi.controllers.runtime import WORKERS, Context, Source
+from kijabi.controllers.nodehealth import Limits, Line, Signs
+from kijabi.controllers.runtime import WORKERS, Bell, Context, Source
 from kijabi.controllers.sources import NODE, pods
 
 LEASES = "kube-node-lease"
@@ -34,7 +36,7 @@ def _health(node: Node) -> tuple[str, ...]:
     """Index: `zone/True` or `zone/False`, by whether the node is ready."""
     if EXEMPT in node.metadata.labels:
         return ()
-    return (f"{node.metadata.labels.get(ZONE, '')}/{nodehealth.ready_status(node) == 'True'}",)
+    return (f"{nodehealth.zone_of(node)}/{nodehealth.ready_status(node) == 'True'}",)
 
 
 class NodeLifecycle:
@@ -44,16 +46,20 @@ class NodeLifecycle:
     workers = WORKERS
 
     def __init__(self, context: Context) -> None:
-        self.config = context.config
+        self.config = config = context.config
+        self.limits = Limits(
+            config.eviction_rate, config.slow_eviction_rate, config.large_zone, config.unhealthy_zone
+        )  # fmt: skip
         self.client = context.client
         self.recorder = context.recorder("node-controller")
         self.nodes = context.informers.of(Node, indexes={HEALTH: _health})
         self.leases = context.informers.of(Lease, namespace=LEASES)
         self.pods = pods(context.informers)
+        self.turns = Bell()
         self._signs: dict[str, Signs] = {}
-        self._paces: dict[str, Pace] = {}
         self._marked: set[str] = set()  # nodes whose pods were told that they are not ready
-        self._zones: dict[str, Zone] = {}
+        self._lines: dict[str, Line] = {}  # by zone
+        self._waiting: dict[str, str] = {}  # node: the zone in whose line it stands
         self._calm = False
 
     def sources(self) -> Sequence[Source]:
@@ -61,35 +67,44 @@ class NodeLifecycle:
             Source(self.nodes, self._keys_of_node),
             Source(self.leases, lambda old, new: (new.metadata.name,) if new is not None else ()),
             Source(self.pods, self._keys_of_pod),
+            Source(self.turns, lambda old, new: (new,)),
         )
 
     def _keys_of_node(self, old: Node | None, new: Node | None) -> Iterable[str]:
-        """The node; and all that are not ready, when the cluster as a whole loses or regains its last ready node."""
+        """The node; who is next in a zone whose pace changes; and all that are not ready, when the cluster as a whole
+        loses or regains its last ready node.
+        """
         one = new if new is not None else old
         keys = {one.metadata.name} if one is not None else set()
         if old is None and new is not None:
             self._tell(new, "RegisteredNode", f"Registered Node {new.metadata.name} in Controller")
         elif old is not None and new is None:
             self._tell(old, "RemovingNode", f"Removing Node {old.metadata.name} from Controller")
-        for zone in {n.metadata.labels.get(ZONE, "") for n in (old, new) if n is not None}:
-            state = self._state(zone)
-            if self._zones.get(zone) != state:  # The pace changed: who waits for a turn asks again.
-                self._zones[zone] = state
-                keys.update(self._unready())
+        now = clock.monotonic()
         calm = not any(value.endswith("/True") for value in self.nodes.index_values(HEALTH))
         if calm != self._calm:
             self._calm = calm
-            now = clock.monotonic()
             if not calm:  # Who is still silent gets its whole grace anew: it may have been us who were cut off.
                 self._signs = {name: signs._replace(since=now) for name, signs in self._signs.items()}
             keys.update(self._unready())
+            zones = set(self._lines)
+        else:
+            zones = {nodehealth.zone_of(n) for n in (old, new) if n is not None}
+        for zone in zones:
+            line = self._line(zone)
+            if line.set_rate(self._rate(zone), now) and (first := line.first()) is not None:
+                keys.add(first)
         return keys
 
     def _unready(self) -> Iterable[str]:
         return [n.metadata.name for n in self.nodes.items() if nodehealth.ready_status(n) != "True"]
 
-    def _state(self, zone: str) -> Zone:
-        return nodehealth.zone_state(*(len(self.nodes.index(HEALTH, f"{zone}/{ready}")) for ready in (True, False)))
+    def _line(self, zone: str) -> Line:
+        return self._lines.setdefault(zone, Line(self.limits.usual))
+
+    def _rate(self, zone: str) -> float:
+        ready, unready = (len(self.nodes.index(HEALTH, f"{zone}/{ready}")) for ready in (True, False))
+        return 0.0 if self._calm else nodehealth.eviction_rate(ready, unready, self.limits)
 
     def _tell(self, node: Node, reason: str, text: str) -> None:
         self.recorder.event(node, "Normal", reason, f"Node {node.metadata.name} event: {text}")
@@ -108,6 +123,7 @@ class NodeLifecycle:
         if node is None:
             self._signs.pop(key, None)
             self._marked.discard(key)
+            self._leave(key)
             return None
         lease = self.leases.get(f"{LEASES}/{key}")
         now = clock.monotonic()
@@ -147,22 +163,36 @@ class NodeLifecycle:
         return node
 
     async def _taint(self, node: Node) -> float | None:
-        """Bring the taints in line; seconds until it may begin to evict, if it must wait for its turn."""
-        zone = node.metadata.labels.get(ZONE, "")
-        size = sum(len(self.nodes.index(HEALTH, f"{zone}/{ready}")) for ready in (True, False))
-        rate = nodehealth.eviction_rate(self._state(zone), size, self.config.eviction_rate)
-        pace = self._paces.setdefault(zone, Pace())
-        now = clock.monotonic()
-        turn = pace.wait(rate, now)
-        taints = nodehealth.taints_of(node, may_evict=turn == 0, calm=self._calm, now=clock.now())
+        """Bring taints and labels in line; seconds until it may begin to evict, if it is the next in its zone."""
+        name, zone = node.metadata.name, nodehealth.zone_of(node)
+        taints = nodehealth.taints_of(node, may_evict=True, calm=self._calm, now=clock.now())
+        if not taints.evicting or self._waiting.get(name, zone) != zone:
+            self._leave(name)
+        turn: float | None = None
+        if taints.evicting:
+            self._waiting[name] = zone
+            self._line(zone).join(name)
+            turn = self._line(zone).wait(name, clock.monotonic())
+            if turn != 0:
+                taints = nodehealth.taints_of(node, may_evict=False, calm=self._calm, now=clock.now())
+        patch: dict[str, Any] = {}
         if taints.wanted != node.spec.taints:
-            wanted = [codec.to_builtins(taint) for taint in taints.wanted]
-            patch = {"metadata": {"resourceVersion": node.metadata.resourceVersion}, "spec": {"taints": wanted}}
-            await self.client.patch(Node, node.metadata.name, patch)
-            if taints.evicting:
-                pace.passed(rate, now)
-        waiting = not self._calm and nodehealth.ready_status(node) != "True" and not taints.evicting
-        return turn if waiting else None
+            patch["spec"] = {"taints": [codec.to_builtins(taint) for taint in taints.wanted]}
+        if labels := nodehealth.old_labels(node):
+            patch["metadata"] = {"labels": labels}
+        if patch:
+            patch.setdefault("metadata", {})["resourceVersion"] = node.metadata.resourceVersion
+            await self.client.patch(Node, name, patch)
+        if turn == 0:
+            self._line(zone).passed(clock.monotonic())
+            self._leave(name)
+        return turn or None
+
+    def _leave(self, name: str) -> None:
+        """Wait no more for a turn; who is next by that is told."""
+        zone = self._waiting.pop(name, None)
+        if zone is not None and self._lines[zone].leave(name) and (first := self._lines[zone].first()) is not None:
+            self.turns.ring(first)
 
     async def _mark_pods(self, node: Node) -> None:
         """Once, when a node stops being ready: its pods are not ready either, so that services pass them by."""

@@ -51,6 +51,24 @@ class Source(NamedTuple):
     keys: Callable[[Any, Any], Iterable[str]]
 
 
+class Bell:
+    """A source that a controller rings itself, for a key that something else than a change of an object wakes."""
+
+    def __init__(self) -> None:
+        self._handlers: list[Callable[[Any, Any], None]] = []
+
+    def add_handler(self, handler: Callable[[Any, Any], None], /) -> None:
+        self._handlers.append(handler)
+
+    async def wait_synced(self) -> None:
+        return
+
+    def ring(self, key: str) -> None:
+        """There is work for a key."""
+        for handler in self._handlers:
+            handler(None, key)
+
+
 class Controller(Protocol):
     """A loop that makes what is into what should be, one key at a time.
 

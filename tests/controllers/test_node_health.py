@@ -14,13 +14,16 @@ from kijabi.controllers.nodehealth import (
     NOT_READY,
     UNREACHABLE,
     UNSCHEDULABLE,
-    Pace,
+    Limits,
+    Line,
     Zone,
     eviction_rate,
     observe,
+    old_labels,
     overdue_in,
     taints_of,
     unknown,
+    zone_of,
     zone_state,
 )
 from tests.controllers.things import NOW, ago, node
@@ -148,19 +151,63 @@ def test_conditions_and_cordons_taint() -> None:
     [(0, 0, Zone.NORMAL), (3, 2, Zone.NORMAL), (1, 2, Zone.NORMAL), (0, 1, Zone.FULL), (2, 3, Zone.PARTIAL)],
 )
 def test_zones(ready: int, unready: int, state: Zone) -> None:
-    assert zone_state(ready, unready) is state
+    assert zone_state(ready, unready, 0.55) is state
+
+
+def test_a_zone_is_a_region_s_and_older_labels_count_first() -> None:
+    def labelled(**labels: str) -> Node:
+        one = node("n1")
+        names = {"zone": "topology.kubernetes.io/zone", "region": "topology.kubernetes.io/region",
+                 "old": "failure-domain.beta.kubernetes.io/zone"}  # fmt: skip
+        one.metadata.labels = {names[name]: value for name, value in labels.items()}
+        return one
+
+    assert zone_of(labelled()) == ""
+    assert zone_of(labelled(zone="a")) != zone_of(labelled(zone="a", region="b"))
+    assert zone_of(labelled(zone="a", old="z")) == zone_of(labelled(zone="z"))
+
+
+def test_the_older_names_of_labels_follow_the_newer() -> None:
+    one = node("n1")
+    assert old_labels(one) == {}
+    one.metadata.labels = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64", "beta.kubernetes.io/os": "x"}
+    assert old_labels(one) == {"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "arm64"}
+    one.metadata.labels |= old_labels(one)
+    assert old_labels(one) == {}
 
 
 def test_eviction_rates() -> None:
-    assert eviction_rate(Zone.NORMAL, 5, 0.1) == eviction_rate(Zone.FULL, 5, 0.1) == 0.1
-    assert eviction_rate(Zone.PARTIAL, 50, 0.1) == 0
-    assert eviction_rate(Zone.PARTIAL, 51, 0.1) == pytest.approx(0.01)
+    limits = Limits(0.1, 0.01, large=50, unhealthy=0.55)
+    assert eviction_rate(5, 1, limits) == eviction_rate(0, 5, limits) == 0.1
+    assert eviction_rate(20, 30, limits) == 0, "a small zone that is partially down"
+    assert eviction_rate(20, 31, limits) == 0.01, "a large one"
 
 
 def test_one_node_at_a_time() -> None:
-    pace = Pace()
-    assert pace.wait(0.1, 0.0) == 0
-    pace.passed(0.1, 0.0)
-    assert pace.wait(0.1, 4.0) == 6
-    assert pace.wait(0.0, 4.0) is None
-    assert pace.wait(0.1, 10.0) == 0
+    line = Line(0.1)
+    for name in ("a", "b", "a"):
+        line.join(name)
+    assert line.wait("a", 0.0) == 0
+    assert line.wait("b", 0.0) is None
+    line.passed(0.0)
+    assert line.leave("a"), "now another is first"
+    assert line.wait("b", 4.0) == 6
+    assert not line.leave("c")
+    assert not line.leave("b"), "nobody is left"
+    line.join("a")
+    assert line.wait("a", 10.0) == 0
+
+
+def test_a_new_pace_lets_nobody_through_sooner() -> None:
+    line = Line(0.1)
+    line.join("a")
+    assert not line.set_rate(0.1, 0.0)
+    assert line.set_rate(0.01, 0.0)
+    assert line.wait("a", 0.0) == 0, "nobody had passed"
+    line.passed(0.0)
+    assert line.set_rate(0.1, 50.0)
+    assert line.wait("a", 50.0) == 10
+    assert line.set_rate(0.0, 51.0)
+    assert line.wait("a", 1000.0) is None
+    assert line.set_rate(0.1, 1000.0)
+    assert line.wait("a", 1000.0) == 10
