@@ -223,8 +223,9 @@ class Starter:
         mounts, message = self._volumes.mounts(pod, container, attempt, env, hosts)
         target = self._target(pod, start)
         return configs.container_config(
-            pod, container, attempt, image, env, mounts, node, message_file=message, target=target
-        )
+            pod, container, attempt, image, env, mounts, node,
+            devices=self._volumes.devices(pod, container), message_file=message, target=target,
+        )  # fmt: skip
 
     def _attempt(self, pod: Pod, container: Container, previous: PodStatus) -> int:
         """One more than the last; where the runtime forgot that, the status still knows."""

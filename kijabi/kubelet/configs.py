@@ -14,7 +14,15 @@ from kijabi.api.core.pod import Pod
 from kijabi.kubelet import dns, podspec, resources, security, view
 from kijabi.kubelet.env import expand
 from kijabi.kubelet.problems import ConfigProblem
-from kijabi.kubelet.runtime.interface import ContainerConfig, Image, Mount, PortMapping, Resources, SandboxConfig
+from kijabi.kubelet.runtime.interface import (
+    ContainerConfig,
+    Device,
+    Image,
+    Mount,
+    PortMapping,
+    Resources,
+    SandboxConfig,
+)
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +103,7 @@ def container_config(
     mounts: tuple[Mount, ...],
     facts: NodeFacts,
     *,
+    devices: tuple[Device, ...] = (),
     message_file: str = "",
     target: str = "",
 ) -> ContainerConfig:
@@ -116,6 +125,7 @@ def container_config(
         working_dir=container.workingDir,
         env=tuple(env.items()),
         mounts=mounts,
+        devices=devices,
         labels=view.container_labels(pod, container),
         annotations=view.container_annotations(pod, container, attempt, message_file),
         log_path=f"{container.name}/{attempt}.log",

@@ -3,7 +3,7 @@
     informer (pods of this node) ─┐
     runtime events (cache.py) ────┤
     probe results (probes.py) ────┼──▶ PodWorker.wake() ──▶ look, decide, act, tell
-    ConfigMaps, Secrets ──────────┘
+    ConfigMaps, Secrets, claims ──┘
 
 Made by `app.py` with a real runtime, by a simulation with a fake one. Nothing here blocks, and nothing polls.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from kijabi.api.certificates.podcertificaterequest import PodCertificateRequest
 from kijabi.api.core.node import Node
@@ -52,6 +52,7 @@ from kijabi.kubelet.statuses import Statuses
 from kijabi.kubelet.volumes.certificates import Certificates
 from kijabi.kubelet.volumes.files import Files
 from kijabi.kubelet.volumes.manager import Volumes
+from kijabi.kubelet.volumes.persistent import Persistent
 from kijabi.kubelet.volumes.tokens import Tokens
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,10 @@ class Kubelet:
         references = References(client, self._refs_changed)
         requests = Informer(client, PodCertificateRequest, fields=f"spec.nodeName={config.node}")
         self.certificates = Certificates(client, requests, config.node, self._uid, reports, self._refs_changed)
-        volumes = Volumes(files, references, Tokens(client), self.certificates, runtime.views, config.pods_root)
+        persistent = Persistent(files, references, reports, self._labels, config.pods_root)
+        volumes = Volumes(
+            files, references, Tokens(client), self.certificates, runtime.views, persistent, config.pods_root
+        )
         probes = Probes(runtime, dialer, reports, cache.view, self._wake)
         hooks = Hooks(runtime, dialer)
         killing = Killing(runtime, cache, hooks, reports)
@@ -238,6 +242,11 @@ class Kubelet:
         """This node's, "" until it is known."""
         node = self.nodes.get(self.config.node) or self.agent.node
         return node.metadata.uid if node is not None else ""
+
+    def _labels(self) -> Mapping[str, str]:
+        """This node's."""
+        node = self.nodes.get(self.config.node) or self.agent.node
+        return node.metadata.labels if node is not None else {}
 
     def _refs_changed(self, uid: str) -> None:
         worker = self.workers.get(uid)

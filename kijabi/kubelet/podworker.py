@@ -128,7 +128,7 @@ class PodWorker:
                 self._woken.clear()
                 following = self._following()
                 if following is None:
-                    parts.references.use(self.uid, references.of_pod(self.pod))
+                    parts.references.use(self.uid, references.of_pod(self.pod, claims=not self._volumes_done))
                     parts.probes.add(self.pod, parts.host_ips)
                     following = self._step()
                 if following is not None:
@@ -261,8 +261,7 @@ class PodWorker:
             await self.parts.volumes.setup(self.pod, self.parts.starter.facts(self.pod))
         except VolumeProblem as problem:
             self._volumes_stale = True
-            text = f'MountVolume.SetUp failed for volume "{problem.volume}" : {problem.message}'
-            self.parts.reports.pod(self.pod, "Warning", "FailedMount", text)
+            self.parts.reports.pod(self.pod, "Warning", "FailedMount", problem.said)
             raise
         self._volumes_done = True
 

@@ -2,7 +2,8 @@
 
 Node authorisation lets a kubelet see only the objects that its pods name, so each is watched alone
 (`metadata.name=…`) for as long as any pod here uses it; only ClusterTrustBundles, which are nobody's secret, are
-watched all together. Environment, volumes and image pulls read from here; a change wakes the pods that use the object.
+watched all together. Claims are watched until they are bound and mounted, and their volumes are looked at once.
+Environment, volumes and image pulls read from here; a change wakes the pods that use the object.
 """
 
 from __future__ import annotations
@@ -13,21 +14,31 @@ from typing import Any, Literal, NamedTuple
 
 from kijabi.api.certificates.clustertrustbundle import ClusterTrustBundle
 from kijabi.api.core.configmap import ConfigMap
+from kijabi.api.core.persistentvolume import PersistentVolume
+from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.secret import Secret
+from kijabi.api.core.volume import Volume
 from kijabi.base.errors import NotFound
 from kijabi.client.client import Client
 from kijabi.client.informer import Informer
 from kijabi.kubelet import podspec
 from kijabi.kubelet.together import together
 
-KINDS: dict[str, type[Any]] = {"configmap": ConfigMap, "secret": Secret, "trustbundles": ClusterTrustBundle}
+Kind = Literal["configmap", "secret", "trustbundles", "claim", "volume"]
+KINDS: dict[Kind, type[Any]] = {
+    "configmap": ConfigMap,
+    "secret": Secret,
+    "trustbundles": ClusterTrustBundle,
+    "claim": PersistentVolumeClaim,
+    "volume": PersistentVolume,
+}
 
 
 class Ref(NamedTuple):
     """One object that a pod refers to, or (without a name) all of a kind, as a tuple."""
 
-    kind: Literal["configmap", "secret", "trustbundles"]
+    kind: Kind
     namespace: str
     name: str
 
@@ -127,13 +138,26 @@ class References:
             self._changed(uid)
 
 
-def of_pod(pod: Pod) -> frozenset[Ref]:
-    """Every ConfigMap and Secret that a pod names: in environments, volumes and image pull secrets."""
+def of_pod(pod: Pod, *, claims: bool = False) -> frozenset[Ref]:
+    """Every ConfigMap and Secret that a pod names: in environments, volumes and image pull secrets.
+
+    claims: and every claim.
+    """
     namespace = pod.metadata.namespace
     refs = {Ref("secret", namespace, each.name) for each in pod.spec.imagePullSecrets if each.name}
     for _, container in podspec.containers(pod.spec):
         refs |= set(of_container(namespace, container))
+    if claims:
+        names = (claim_of(pod, volume) for volume in pod.spec.volumes)
+        refs |= {Ref("claim", namespace, name) for name in names if name}
     return frozenset(refs | set(of_volumes(pod)))
+
+
+def claim_of(pod: Pod, volume: Volume) -> str:
+    """The name of the claim that a volume of the pod is; "" if it is none."""
+    if volume.persistentVolumeClaim is not None:
+        return volume.persistentVolumeClaim.claimName
+    return f"{pod.metadata.name}-{volume.name}" if volume.ephemeral is not None else ""
 
 
 def of_container(namespace: str, container: Any) -> Iterator[Ref]:

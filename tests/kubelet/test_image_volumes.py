@@ -13,6 +13,7 @@ from kijabi.kubelet.problems import VolumeProblem
 from kijabi.kubelet.runtime.interface import Image, RuntimeFailure
 from kijabi.kubelet.volumes.files import LocalFiles
 from kijabi.kubelet.volumes.manager import Volumes
+from kijabi.kubelet.volumes.persistent import Persistent
 from tests.kubelet.things import c, pod
 
 VOLUME = Volume(name="v", image=ImageVolumeSource(reference="data:1"))
@@ -37,7 +38,8 @@ class Views:
 
 def volumes(views: Views, root: Path) -> Volumes:
     kept = SimpleNamespace(drop=lambda uid: None)
-    return Volumes(LocalFiles(), None, kept, kept, views, str(root))  # type: ignore[arg-type]
+    persistent = Persistent(LocalFiles(), None, None, dict, str(root))  # type: ignore[arg-type]
+    return Volumes(LocalFiles(), None, kept, kept, views, persistent, str(root))  # type: ignore[arg-type]
 
 
 async def test_from_show_to_release(tmp_path: Path) -> None:

@@ -284,6 +284,9 @@ class NodeAuthorizer:
                 if info.verb not in ("update", "patch"):
                     return Decision(False, "can only get/update/patch this type")
                 return self._used(node, info)
+            case ("", "persistentvolumeclaims") if info.name and info.verb in ("list", "watch"):
+                # Upstream's kubelet asks for a claim again and again until it is bound; ours watches it, by its name.
+                return self._read_used(node, info)
             case kind if kind in _ONE_GET:
                 return self._get_used(node, info)
             case ("", "serviceaccounts"):

@@ -7,7 +7,7 @@ volume manager above runs there unchanged, without threads and without a disk.
 from __future__ import annotations
 
 import asyncio
-import ctypes
+import contextlib
 import logging
 import os
 import shutil
@@ -16,15 +16,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from kijabi.base.process import CommandFailed, run
 from kijabi.kubelet.problems import VolumeProblem
+from kijabi.kubelet.runtime import linux
 from kijabi.kubelet.volumes import atomic
 from kijabi.kubelet.volumes.payload import File
 
 log = logging.getLogger(__name__)
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-MNT_DETACH = 2
 MESSAGE_LIMIT = 4096
+# What the root of a volume must let its group do: all, and hand itself down.
+ROOT_BITS = 0o2770
 
 
 class Files(Protocol):
@@ -69,6 +71,22 @@ class Files(Protocol):
         """Unmount what is mounted below a path, then delete it; nothing if it is gone."""
         ...
 
+    async def mount(self, source: str, target: str, kind: str, options: tuple[str, ...]) -> bool:
+        """Make the directory and mount there, by mount(8), what outlives the pod; False if it was mounted already."""
+        ...
+
+    async def unmount(self, target: str) -> None:
+        """Unmount what `mount` did and remove the directory, which must be empty then; nothing if it is gone."""
+        ...
+
+    async def own(self, path: str, group: int, on_mismatch_only: bool) -> None:
+        """Give a volume to fsGroup; if wanted, only when the volume's root is not its own yet."""
+        ...
+
+    def group_of(self, path: str) -> int:
+        """The group that a file or directory belongs to."""
+        ...
+
 
 class LocalFiles:
     """File system effects on this machine. What may take long runs in a thread."""
@@ -76,7 +94,7 @@ class LocalFiles:
     async def make_directory(self, path: str, mode: int, group: int | None, on_mismatch_only: bool) -> None:
         """See Files."""
         fresh = self._make(path, mode)
-        if group is None or (on_mismatch_only and not fresh and self._group(path) == group):
+        if group is None or (on_mismatch_only and not fresh and self.group_of(path) == group):
             return
         if fresh:
             atomic.own_by_group(Path(path), group, read_only=False)
@@ -89,7 +107,7 @@ class LocalFiles:
         if self._is_mount(path):
             return
         options = [f"mode={mode:o}"] + ([f"size={size}"] if size else [])
-        _mount("tmpfs", path, "tmpfs", ",".join(options))
+        linux.mount("tmpfs", path, 0, "tmpfs", ",".join(options))
         if group is not None:
             atomic.own_by_group(Path(path), group, read_only=False)
 
@@ -106,9 +124,35 @@ class LocalFiles:
     def _is_mount(path: str) -> bool:
         return os.path.ismount(path)
 
-    @staticmethod
-    def _group(path: str) -> int:
+    def group_of(self, path: str) -> int:
+        """See Files."""
         return os.stat(path).st_gid
+
+    async def own(self, path: str, group: int, on_mismatch_only: bool) -> None:
+        """See Files."""
+        root = os.stat(path)
+        if not (on_mismatch_only and root.st_gid == group and root.st_mode & ROOT_BITS == ROOT_BITS):
+            await asyncio.to_thread(atomic.own_by_group, Path(path), group, read_only=False)
+
+    async def mount(self, source: str, target: str, kind: str, options: tuple[str, ...]) -> bool:
+        """See Files."""
+        if target in _mounted_below(target):
+            return False
+        os.makedirs(target, mode=0o750, exist_ok=True)
+        how = [*(("-t", kind) if kind else ()), *(("-o", ",".join(dict.fromkeys(options))) if options else ())]
+        try:
+            await run("mount", *how, "--", source, target)
+        except CommandFailed as problem:
+            await self.unmount(target)
+            raise OSError(str(problem)) from problem
+        return True
+
+    async def unmount(self, target: str) -> None:
+        """See Files. The directory goes only by rmdir: whatever is in it is not ours to delete."""
+        for mounted in _mounted_below(target):
+            linux.unmount(mounted)
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(target)
 
     def write_payload(self, path: str, payload: Mapping[str, File], group: int | None) -> bool:
         """See Files."""
@@ -171,9 +215,10 @@ class LocalFiles:
     async def remove_tree(self, path: str) -> None:
         """See Files."""
         for mounted in _mounted_below(path):
-            if _LIBC.umount2(os.fsencode(mounted), MNT_DETACH) != 0:
-                problem = os.strerror(ctypes.get_errno())
-                log.warning("cannot unmount", extra={"path": mounted, "reason": problem})
+            try:
+                linux.unmount(mounted)
+            except OSError as problem:
+                log.warning("cannot unmount", extra={"path": mounted, "reason": str(problem)})
         left = _mounted_below(path)
         if left:
             raise OSError(f"{left[0]} is still mounted")
@@ -207,22 +252,10 @@ def _unless_gone(function: object, path: str, info: tuple[type[BaseException], B
         raise info[1]
 
 
-def _mount(source: str, target: str, kind: str, options: str) -> None:
-    result = _LIBC.mount(source.encode(), os.fsencode(target), kind.encode(), 0, options.encode())
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"cannot mount {kind} at {target}: {os.strerror(number)}")
-
-
 def _mounted_below(path: str) -> list[str]:
-    """Mount points at or below a path, deepest first."""
-    found = []
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-        for line in table:
-            point = line.split()[4].replace("\\040", " ")
-            if point == path or point.startswith(path + "/"):
-                found.append(point)
-    return sorted(found, key=len, reverse=True)
+    """Mount points at or below a path, the last mounted first."""
+    points = [mount.path for mount in linux.mounts()]
+    return [point for point in reversed(points) if point == path or point.startswith(path + "/")]
 
 
 class NullFiles:
@@ -261,3 +294,17 @@ class NullFiles:
 
     async def remove_tree(self, path: str) -> None:
         """See Files."""
+
+    async def mount(self, source: str, target: str, kind: str, options: tuple[str, ...]) -> bool:
+        """See Files."""
+        return True
+
+    async def unmount(self, target: str) -> None:
+        """See Files."""
+
+    async def own(self, path: str, group: int, on_mismatch_only: bool) -> None:
+        """See Files."""
+
+    def group_of(self, path: str) -> int:
+        """See Files."""
+        return 0

@@ -2,9 +2,9 @@
 
 `podworker.py` calls `setup` (again after every change of what the pod refers to), `actions.py` asks for a container's
 mounts, `gc.py` for leftovers. Hands on to `payload.py` (what), `files.py` (the file system), `tokens.py`,
-`certificates.py`, `references.py` and the runtime (the files of images). On disk:
+`certificates.py`, `references.py`, `persistent.py` (claims) and the runtime (the files of images). On disk:
 
-    ROOT/<pod uid>/volumes/kubernetes.io~<kind>/<volume>   the volumes
+    ROOT/<pod uid>/volumes/kubernetes.io~<kind>/<volume>   the volumes; those that outlive the pod: `persistent.py`
     ROOT/<pod uid>/etc-hosts                               the managed hosts file
     ROOT/<pod uid>/containers/<container>/<attempt>        the termination message
 """
@@ -23,11 +23,12 @@ from kijabi.kubelet.downward import Facts
 from kijabi.kubelet.env import expand
 from kijabi.kubelet.problems import ConfigProblem, VolumeProblem
 from kijabi.kubelet.references import References
-from kijabi.kubelet.runtime.interface import Image, ImageViews, Mount, RuntimeFailure
+from kijabi.kubelet.runtime.interface import Device, Image, ImageViews, Mount, RuntimeFailure
 from kijabi.kubelet.together import first, together
 from kijabi.kubelet.volumes.certificates import Certificates
 from kijabi.kubelet.volumes.files import Files
 from kijabi.kubelet.volumes.payload import Sources, TokenWanted, is_payload, payload, tokens_of
+from kijabi.kubelet.volumes.persistent import Persistent
 from kijabi.kubelet.volumes.tokens import Tokens
 
 IMAGE = "image"
@@ -45,6 +46,7 @@ class Volumes:
         tokens: Tokens,
         certificates: Certificates,
         views: ImageViews,
+        persistent: Persistent,
         root: str,
     ) -> None:
         self._files = files
@@ -52,6 +54,7 @@ class Volumes:
         self._tokens = tokens
         self._certificates = certificates
         self._views = views
+        self._persistent = persistent
         self._root = root
 
     async def setup(self, pod: Pod, facts: Facts) -> None:
@@ -86,6 +89,17 @@ class Volumes:
             made.append(Mount(container_path=container.terminationMessagePath, host_path=message))
         return tuple(made), message
 
+    def devices(self, pod: Pod, container: Container) -> tuple[Device, ...]:
+        """The block devices that a container is given. Raises VolumeProblem."""
+        made = []
+        for device in container.volumeDevices:
+            place = self._persistent.place(pod.metadata.uid, device.name)
+            if place is None:
+                raise VolumeProblem(device.name, "the volume is not there yet")
+            rights = "r" if place.read_only else "mrw"
+            made.append(Device(container_path=device.devicePath, host_path=place.path, permissions=rights))
+        return tuple(made)
+
     async def show_image(self, pod: Pod, volume: Volume, image: Image) -> None:
         """Make an `image` volume, once. Raises VolumeProblem."""
         path = self._path(pod, volume)
@@ -108,6 +122,7 @@ class Volumes:
                 await self._views.release(uid)
             except (RuntimeFailure, ConnectionLost) as problem:
                 raise OSError(str(problem)) from problem
+        await self._persistent.release(uid)
         await self._files.remove_tree(f"{self._root}/{uid}")
 
     async def _gather(self, pod: Pod, facts: Facts) -> Sources:
@@ -145,6 +160,10 @@ class Volumes:
                     await self._files.make_directory(path, mode, group, lazy)
             elif volume.hostPath is not None:
                 self._files.check_host_path(volume.name, volume.hostPath.path, volume.hostPath.type or "")
+            elif references.claim_of(pod, volume):
+                await self._persistent.setup(pod, volume)
+            elif volume.nfs is not None:
+                await self._persistent.setup_nfs(pod, volume)
             elif volume.image is not None:
                 return  # comes with its image, before the first container that mounts it
             elif is_payload(volume):
@@ -172,15 +191,19 @@ class Volumes:
         volume = next((v for v in pod.spec.volumes if v.name == mount.name), None)
         if volume is None:
             raise ConfigProblem(f'cannot find volume "{mount.name}" to mount into container')
-        path = self._path(pod, volume)
+        place = self._persistent.place(pod.metadata.uid, volume.name)
+        if place is None and (references.claim_of(pod, volume) or volume.nfs is not None):
+            raise VolumeProblem(volume.name, "the volume is not there yet")
+        path = place.path if place is not None else self._path(pod, volume)
         sub = self._sub_path(mount, env)
         if sub:
             path = self._files.sub_path(path, sub)
         target = mount.mountPath if mount.mountPath.startswith("/") else f"/{mount.mountPath}"
+        fixed = is_payload(volume) or volume.image is not None
         return Mount(
             container_path=target,
             host_path=path,
-            read_only=mount.readOnly or is_payload(volume) or volume.image is not None,
+            read_only=mount.readOnly or fixed or (place is not None and place.read_only),
             propagation=PROPAGATION.get(mount.mountPropagation or "", "private"),  # type: ignore[arg-type]
         )
 

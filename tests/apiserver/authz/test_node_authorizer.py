@@ -66,6 +66,11 @@ async def test_references_of_pods() -> None:
         assert (await ask(node, "watch", "secrets", name)).allowed, name
     assert (await ask(node, "get", "configmaps", "settings")).allowed
     assert (await ask(node, "get", "persistentvolumeclaims", "data")).allowed
+    assert (await ask(node, "watch", "persistentvolumeclaims", "data")).allowed
+    unnamed = await ask(node, "watch", "persistentvolumeclaims")
+    assert unnamed == Decision(False, "can only get individual resources of this type")
+    assert not (await ask(node, "watch", "persistentvolumeclaims", "other")).allowed
+    assert not (await ask(node, "watch", "persistentvolumes", "pv", namespace="")).allowed
     assert (await ask(node, "get", "persistentvolumes", "pv", namespace="")).allowed
     assert (await ask(node, "create", "serviceaccounts", "sa", sub="token")).allowed
     assert (await ask(node, "get", "pods", "p")).allowed
