@@ -120,7 +120,7 @@ def deletion_order(pods: Sequence[Pod], colocated: Sequence[Pod], now: datetime)
             coarse,
             ready(pod),
             ready_since(pod),
-            _restarts(pod),
+            restarts(pod),
             created.timestamp() if created else None,
             pod.metadata.uid,
         )
@@ -160,7 +160,7 @@ def _magnitude(seconds: float) -> int:
     return int(math.log2(seconds * 1e9)) if seconds > 0 else -1
 
 
-def _restarts(pod: Pod) -> tuple[int, int]:
+def restarts(pod: Pod) -> tuple[int, int]:
     """The highest restart count of its containers, then of its sidecars (init containers that always
     restart).
     """

@@ -11,14 +11,16 @@ from msgspec.structs import replace
 
 from kijabi.api import codec
 from kijabi.api.batch.job import Job, JobSpec, JobStatus, PodFailurePolicy, SuccessPolicy, UncountedTerminatedPods
+from kijabi.api.core.container import Container
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.podstatus import ContainerState, ContainerStateTerminated, ContainerStatus, PodCondition
 from kijabi.api.meta import ObjectMeta, Time
 from kijabi.controllers.job import pod as jobpod
-from kijabi.controllers.job.history import Record
+from kijabi.controllers.job.history import Record, ended_at
 from kijabi.controllers.job.indexes import Indexes
-from kijabi.controllers.job.plan import Plan, View, finished, plan
+from kijabi.controllers.job.plan import Plan, Undone, View, finished, plan
 from kijabi.controllers.job.policy import enough, judge
+from kijabi.controllers.job.surplus import by_value
 from tests.controllers.things import NOW, ago, owner, template
 
 
@@ -324,3 +326,43 @@ def test_an_indexed_pod_knows_its_index() -> None:
     assert made.metadata.labels["batch.kubernetes.io/job-completion-index"] == "3"
     assert [one.name for one in made.spec.containers[0].env] == ["JOB_COMPLETION_INDEX"]
     assert made.metadata.generateName == "sum-3-"
+
+
+# What could not be done
+
+
+def test_the_status_tells_what_was_done_and_not_what_was_meant() -> None:
+    one = job()
+    short = plan(View(one, (), NOW, undone=Undone(unmade=2)))
+    assert (short.create, short.status.active) == ((None, None), 0)
+    going = job(parallelism=0)
+    pods = (pod(going, "a"), pod(going, "b"))
+    kept = plan(View(going, pods, NOW, undone=Undone(kept=frozenset({"uid-a"}))))
+    assert (kept.status.active, kept.status.terminating, kept.status.ready) == (1, 1, 1)
+
+
+def test_the_least_valuable_go_first() -> None:
+    one = job(parallelism=1)
+    old, young, restarted = pod(one, "old"), pod(one, "young"), pod(one, "restarted")
+    young.metadata.creationTimestamp = ago(10)
+    old.metadata.annotations = {"controller.kubernetes.io/pod-deletion-cost": "-5"}  # of ReplicaSets only
+    restarted.status.containerStatuses = (ContainerStatus(name="main", restartCount=2),)
+    unready = pod(one, "unready")
+    unready.status.conditions = ()
+    assigned = replace(unready.spec, nodeName="n1")
+    for each in (old, young, restarted, unready):
+        each.spec = assigned
+    waiting = pod(one, "waiting", "Pending")
+    order = by_value([old, young, restarted, unready, waiting])
+    assert [each.metadata.name for each in order] == ["waiting", "unready", "restarted", "young", "old"]
+
+
+def test_a_sidecar_says_when_the_pod_ended() -> None:
+    one = job()
+    late = pod(one, "a", "Failed", ended=30)
+    late.spec.initContainers = (Container(name="side", restartPolicy="Always"), Container(name="once"))
+    over = ContainerState(terminated=ContainerStateTerminated(exitCode=0, finishedAt=ago(20)))
+    late.status.initContainerStatuses = (ContainerStatus(name="side", state=over),)
+    assert ended_at(late) == NOW.timestamp() - 20
+    late.status.initContainerStatuses = (ContainerStatus(name="once", state=over),)
+    assert ended_at(late) == NOW.timestamp() - 30

@@ -1,4 +1,4 @@
-"""The Job controller: claims pods, writes the status, lets pods go, makes and deletes them.
+"""The Job controller: claims pods, makes and deletes them, writes the status, lets pods go.
 
 Receives Jobs and pods from the informers. All decisions are in `plan.py`. A key is a job's `namespace/name`, or
 `pod:namespace/name` for a pod that waits to be let go though its job is gone.
@@ -19,7 +19,7 @@ from kijabi.base.errors import ApiError, Conflict, ConnectionLost, Invalid, Kija
 from kijabi.client.cache import key_of
 from kijabi.controllers.creation import generated, growing, together
 from kijabi.controllers.job.history import Record
-from kijabi.controllers.job.plan import Plan, View, finished, plan
+from kijabi.controllers.job.plan import Plan, Undone, View, finished, plan
 from kijabi.controllers.job.pod import TRACKING, base_name, make_pod, tracked
 from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, living, orphans, settle
 from kijabi.controllers.ownwrites import AGAIN, OwnWrites
@@ -89,10 +89,14 @@ class Jobs:
             return AGAIN
         ref = controller_ref(job, API_VERSION, KIND)
         owned = await self._claim(job, ref)
-        record = self.records.get(job.metadata.uid, Record())
-        todo = plan(View(job, owned, clock.now(), record))
+        view = View(job, owned, clock.now(), self.records.get(job.metadata.uid, Record()))
+        todo = plan(view)
+        undone, failure = await self._move(job, ref, todo)
+        if failure is not None:
+            todo = plan(view._replace(undone=undone))
         await self._write_status(job, todo)
-        failure = await self._carry_out(job, ref, todo)
+        failure = failure or await together(self.writes.delete(job, pod) for pod in todo.delete)
+        failure = await together(self._release(job, pod) for pod in todo.release) or failure
         if failure is not None:
             raise failure
         return todo.again
@@ -118,28 +122,41 @@ class Jobs:
             except ConnectionLost:
                 self.own_status.lost(key_of(job))
                 raise
-        self.records[job.metadata.uid] = todo.record
+            self.records[job.metadata.uid] = todo.record
         for kind, reason, text in todo.events:
             self.recorder.event(job, kind, reason, text)
 
-    async def _carry_out(self, job: Job, ref: OwnerReference, todo: Plan) -> KijabiError | None:
-        released = await together(self._release(job, pod) for pod in (*todo.release, *todo.drop))
-        if released is not None:
-            return released
-        deleted = await together(self.writes.delete(job, pod) for pod in (*todo.drop, *todo.delete))
-        wanted = [
-            make_pod(
-                job, ref, generated(base_name(job, index)), index, None if index is None else todo.replaced.get(index)
-            )
-            for index in todo.create
-        ]
-        created = await growing([partial(self.writes.create, job, pod) for pod in wanted])
-        return deleted or created
+    async def _move(self, job: Job, ref: OwnerReference, todo: Plan) -> tuple[Undone, KijabiError | None]:
+        """Give up and make pods; what could not be done, and why."""
+        kept: set[str] = set()
+        made: list[str] = []
 
-    async def _release(self, job: Job, pod: Pod) -> KijabiError | None:
-        """Take the tracking finalizer off a pod that is counted, or need not be."""
+        async def drop(pod: Pod) -> KijabiError | None:
+            failure = await self._release(job, pod, unchanged=True) if tracked(pod) else None
+            failure = failure or await self.writes.delete(job, pod)
+            if failure is not None:
+                kept.add(pod.metadata.uid)
+            return failure
+
+        async def create(index: int | None) -> KijabiError | None:
+            before = None if index is None else todo.replaced.get(index)
+            pod = make_pod(job, ref, generated(base_name(job, index)), index, before)
+            failure = await self.writes.create(job, pod)
+            if failure is None:
+                made.append(pod.metadata.name)
+            return failure
+
+        dropped = await together(drop(pod) for pod in todo.drop)
+        created = await growing([partial(create, index) for index in todo.create])
+        return Undone(frozenset(kept), len(todo.create) - len(made)), dropped or created
+
+    async def _release(self, job: Job, pod: Pod, unchanged: bool = False) -> KijabiError | None:
+        """Take the tracking finalizer off a pod that is counted, or need not be.
+
+        unchanged: only if the pod is as it was; one that has ended meanwhile is to be counted.
+        """
         try:
-            changed = await self._untrack(pod)
+            changed = await self._untrack(pod, unchanged)
         except ConnectionLost as error:
             self.own.lost(key_of(job))
             return error
@@ -150,13 +167,17 @@ class Jobs:
         return None
 
     async def _untrack(self, pod: Pod, unchanged: bool = False) -> Pod | None:
-        """Take the finalizer off; None if the pod is gone, or is not as it was though it should be `unchanged`."""
+        """Take the finalizer off; None if the pod is gone. Raises Conflict if it changed and must not have."""
         own = pod.metadata
         version = {"resourceVersion": own.resourceVersion} if unchanged else {}
         patch = {"metadata": {"uid": own.uid, **version, "$deleteFromPrimitiveList/finalizers": [TRACKING]}}
         try:
             return await self.client.patch(Pod, own.name, patch, namespace=own.namespace, type="strategic")
-        except (NotFound, Invalid, Conflict):  # Gone, or replaced by another of its name.
+        except (NotFound, Invalid):
+            return None
+        except Conflict:  # Replaced by another of its name, unless it was to be unchanged.
+            if unchanged:
+                raise
             return None
 
     async def _orphan(self, key: str) -> None:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from kijabi.api.core.pod import Pod
@@ -47,8 +47,8 @@ def wait(failures: int, last: float, now: float) -> float:
 def ended_at(pod: Pod) -> float:
     """When a pod ended: by its containers, else by its readiness, else by its deletion (seconds since the epoch)."""
     sidecars = {one.name for one in pod.spec.initContainers if one.restartPolicy == "Always"}
-    running = [*pod.status.containerStatuses, *(s for s in pod.status.initContainerStatuses if s.name in sidecars)]
-    found = _latest(running)
+    main = _latest(pod.status.containerStatuses, None)
+    found = _latest([one for one in pod.status.initContainerStatuses if one.name in sidecars], main)
     if found is not None:
         return found
     ready = podlib.condition(pod, "Ready")
@@ -60,9 +60,9 @@ def ended_at(pod: Pod) -> float:
     return own.creationTimestamp.timestamp() if own.creationTimestamp else 0.0
 
 
-def _latest(statuses: Sequence[ContainerStatus]) -> float | None:
-    """When the last container ended; None unless all have."""
-    times = []
+def _latest(statuses: Iterable[ContainerStatus], before: float | None) -> float | None:
+    """When the last of them ended, or of what ended `before`; None unless all have."""
+    times = [] if before is None else [before]
     for status in statuses:
         ended = status.state.terminated if status.state is not None else None
         if ended is None or not ended.finishedAt:

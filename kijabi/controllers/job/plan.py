@@ -2,8 +2,10 @@
 
 Counting is exact through crashes (KEP-2307): a pod that ended keeps the tracking finalizer until its uid is written
 into `status.uncountedTerminatedPods`; only then it is let go; only when it is seen to be let go, its uid leaves the
-list and the count goes up, in one write. `controller.py` writes the status first and acts after. Indexed successes
-need no uids: `completedIndexes` is the count. Source: batch/v1 Job; k8s.io/kubernetes `pkg/controller/job`.
+list and the count goes up, in one write. `controller.py` makes pods and gives surplus ones up, then writes the status,
+then lets pods go; where it could not do all, it plans again knowing that, so that the status tells what is. That a job
+is over is written before its pods are deleted: their end must not be taken for more failures after a crash. Indexed
+successes need no uids: `completedIndexes` is the count. Source: batch/v1 Job; k8s.io/kubernetes `pkg/controller/job`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from kijabi.controllers.job.history import Record, ended_at, wait
 from kijabi.controllers.job.indexes import Indexes, index_of
 from kijabi.controllers.job.pod import FAILURES, count_in, failures_of, tracked
 from kijabi.controllers.job.policy import enough, judge
+from kijabi.controllers.job.surplus import surplus
 
 BURST = 500
 """Pods made or deleted in one step at most, and uids that wait to be counted."""
@@ -30,29 +33,37 @@ TARGET, MET = "FailureTarget", "SuccessCriteriaMet"  # decided, while pods still
 SUSPENDED = "Suspended"
 
 
+class Undone(NamedTuple):
+    """What of a plan could not be carried out: uids of pods that could not be given up, and how many were not made."""
+
+    kept: frozenset[str] = frozenset()
+    unmade: int = 0
+
+
 class View(NamedTuple):
-    """What a job is planned from: its pods, and the record of failures as of its last write."""
+    """What a job is planned from: its pods, the record of failures as of its last write, and what was tried in vain."""
 
     job: Job
     pods: Sequence[Pod]
     now: datetime
     record: Record = Record()
+    undone: Undone = Undone()
 
 
 class Plan(NamedTuple):
     """What to do, in this order.
 
-    status is written; `release` pods lose the tracking finalizer; `drop` pods too, and are then deleted without being
-    counted; `delete` pods are deleted and counted; a pod is made for each of `create` (its index, or None). replaced:
-    the failed pods that new ones come after, by index. events: (type, reason, text). record: the failures to remember
-    once the status is written. again: seconds until it is worth looking again.
+    `drop` pods lose the tracking finalizer and are deleted without being counted; a pod is made for each of `create`
+    (its index, or None); the status is written; `delete` pods, for the job is over, are deleted; `release` pods lose
+    the finalizer. replaced: the failed pods that new ones come after, by index. events: (type, reason, text). record:
+    the failures to remember once the status is written. again: seconds until it is worth looking again.
     """
 
     status: JobStatus
-    release: tuple[Pod, ...] = ()
     drop: tuple[Pod, ...] = ()
-    delete: tuple[Pod, ...] = ()
     create: tuple[int | None, ...] = ()
+    delete: tuple[Pod, ...] = ()
+    release: tuple[Pod, ...] = ()
     replaced: Mapping[int, Pod] = {}
     events: tuple[tuple[str, str, str], ...] = ()
     record: Record = Record()
@@ -236,9 +247,9 @@ class _Step:
                 verdict = self._condition(MET, "CompletionsReached", text)
             elif self.job.metadata.deletionTimestamp is None:
                 self._note_suspension()
-        gone = {pod.metadata.uid for pod in (*todo.delete, *todo.drop)}
+        gone = {pod.metadata.uid for pod in (*todo.delete, *todo.drop)} - self.view.undone.kept
         staying = [pod for pod in self.active if pod.metadata.uid not in gone]
-        release = self._count(verdict, gone)
+        release = self._count(verdict)
         self.status.active = active
         self.status.ready = sum(podlib.ready(pod) for pod in staying)
         self.status.terminating = self.terminating + len(gone)
@@ -273,32 +284,15 @@ class _Step:
     def _manage(self, todo: Plan) -> tuple[Plan, int]:
         """Drop pods that are too many, or make those that are missing; how many are active then."""
         wanted, active = self._wanted(), len(self.active)
-        surplus = self._surplus(max(0, active - wanted))[:BURST]
-        if surplus:
-            return todo._replace(drop=tuple(surplus)), active - len(surplus)
+        drop = surplus(self.active, max(0, active - wanted), (self.completions or 0) if self.indexed else None)[:BURST]
+        if drop:
+            return todo._replace(drop=tuple(drop)), active - len(drop) + len(self.view.undone.kept)
         waiting = self.terminating if self.job.spec.podReplacementPolicy == "Failed" else 0
         missing = min(BURST, wanted - waiting - active)
         if missing <= 0 or self.job.spec.suspend:
             return todo, active
         create = self._places(missing)
-        return todo._replace(create=create, replaced=self.waiting), active + len(create)
-
-    def _surplus(self, least: int) -> list[Pod]:
-        """Pods to give up: indexes twice or beyond, and then as many as must go, the least valuable first."""
-        left = list(self.active)
-        extra: list[Pod] = []
-        if self.indexed:
-            kept: dict[int, Pod] = {}
-            for pod in reversed(podlib.deletion_order(left, (), self.now)):
-                index = self._index(pod)
-                if index is None or index in kept:
-                    extra.append(pod)
-                else:
-                    kept[index] = pod
-            left = list(kept.values())
-        if len(extra) < least:
-            extra += podlib.deletion_order(left, (), self.now)[: least - len(extra)]
-        return extra
+        return todo._replace(create=create, replaced=self.waiting), active + len(create) - self.view.undone.unmade
 
     def _places(self, missing: int) -> tuple[int | None, ...]:
         """For which indexes (or None) pods are made now, those that failed lately later."""
@@ -330,7 +324,7 @@ class _Step:
 
     # Counting
 
-    def _count(self, verdict: JobCondition | None, gone: set[str]) -> tuple[Pod, ...]:
+    def _count(self, verdict: JobCondition | None) -> tuple[Pod, ...]:
         """List the pods that ended; those to let go once the list is written."""
         listed = self.status.uncountedTerminatedPods or UncountedTerminatedPods()
         succeeded, lost = list(listed.succeeded), list(listed.failed)
@@ -391,4 +385,3 @@ class _Step:
             self.events.append(("Normal", "Completed", "Job completed"))
         else:
             self.events.append(("Warning", verdict.reason, verdict.message))
-
