@@ -22,6 +22,7 @@ from kijabi.controllers.job.controller import Jobs
 from kijabi.controllers.namespace import Namespaces
 from kijabi.controllers.nodeipam import NodeRanges
 from kijabi.controllers.nodelifecycle import NodeLifecycle
+from kijabi.controllers.persistentvolume.controller import VolumeBinder
 from kijabi.controllers.podgc import PodCollector
 from kijabi.controllers.replicaset import ReplicaSets
 from kijabi.controllers.replicationcontroller import ReplicationControllers
@@ -64,6 +65,7 @@ CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     MirroredSlices,
     Namespaces,
     ResourceQuotas,
+    VolumeBinder,
     ClaimProtection,
     VolumeProtection,
     AttributesProtection,

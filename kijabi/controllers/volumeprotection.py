@@ -19,23 +19,13 @@ from kijabi.base.errors import NotFound
 from kijabi.client.cache import key_of
 from kijabi.client.client import Client
 from kijabi.controllers.owners import controller_of
+from kijabi.controllers.podclaims import claims_of
 from kijabi.controllers.runtime import Context, Source
 from kijabi.controllers.sources import claims, pods
 
 CLAIM = "kubernetes.io/pvc-protection"
 VOLUME = "kubernetes.io/pv-protection"
 ATTRIBUTES = "kubernetes.io/vac-protection"
-
-
-def claims_of(pod: Pod) -> list[str]:
-    """The names of the claims that a pod's volumes are of."""
-    names = []
-    for volume in pod.spec.volumes:
-        if volume.persistentVolumeClaim is not None:
-            names.append(volume.persistentVolumeClaim.claimName)
-        elif volume.ephemeral is not None:
-            names.append(f"{pod.metadata.name}-{volume.name}")
-    return names
 
 
 def uses(pod: Pod, claim: PersistentVolumeClaim) -> bool:

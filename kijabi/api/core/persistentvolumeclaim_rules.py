@@ -123,11 +123,14 @@ def validate(obj: PersistentVolumeClaim) -> Sequence[FieldError]:
 def validate_update(new: PersistentVolumeClaim, old: PersistentVolumeClaim) -> Sequence[FieldError]:
     """A claim is given for good but for its volume, once, and its size and class while it is bound."""
     errors: list[FieldError] = []
+    classed = _classed(new, old)
     before, after = old.metadata.annotations.get(OLD_CLASS), new.metadata.annotations.get(OLD_CLASS)
-    if before != after:
+    if before != after and not (classed and before is not None and after is None):
         detail = "annotation is immutable"
         errors.append(invalid(f"metadata.annotations[{OLD_CLASS}]", after or "", detail))
     kept, known = _comparable(new, old)
+    if classed:
+        kept = structs.replace(kept, storageClassName=old.spec.storageClassName)
     if kept != known:
         errors.append(forbidden("spec", f"{_KEPT}\n{difference(known, kept)}"))
     size, was = (obj.spec.resources.requests.get("storage", Quantity()) for obj in (new, old))
@@ -141,6 +144,13 @@ def validate_update(new: PersistentVolumeClaim, old: PersistentVolumeClaim) -> S
         detail = f"update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil"
         errors.append(forbidden(path, detail))
     return errors
+
+
+def _classed(new: PersistentVolumeClaim, old: PersistentVolumeClaim) -> bool:
+    """A claim that had no class in its field has one now: any (KEP-3333), or the one that an annotation named."""
+    after = new.spec.storageClassName
+    fits = old.metadata.annotations.get(OLD_CLASS, after) == after
+    return old.spec.storageClassName is None and after is not None and fits
 
 
 def _comparable(

@@ -123,6 +123,14 @@ def possible(claim: PersistentVolumeClaim, volume: PersistentVolume) -> bool:
     )
 
 
+def suits(claim: PersistentVolumeClaim, volume: PersistentVolume) -> bool:
+    """What must hold besides of a volume that nobody has reserved."""
+    if volume.status.phase != "Available" or volume_class(volume) != class_of(claim):
+        return False
+    wanted = claim.spec.selector
+    return wanted is None or from_label_selector(wanted).matches(volume.metadata.labels)
+
+
 def find_matching(
     claim: PersistentVolumeClaim,
     volumes: Iterable[PersistentVolume],
@@ -137,18 +145,13 @@ def find_matching(
     with the access modes only). excluded: names of volumes that are promised already. delay: only a reserved one, for
     the scheduler is to choose; without meaning where labels are given.
     """
-    selector = from_label_selector(claim.spec.selector) if claim.spec.selector is not None else None
-    wanted, best = class_of(claim), None
+    best = None
     for volume in volumes:
         if volume.metadata.name in excluded or not possible(claim, volume):
             continue
         if volume.spec.claimRef is not None:
             return volume if labels is None or node_matches(volume, labels) else None
-        if labels is None and delay:
-            continue
-        if volume.status.phase != "Available" or volume_class(volume) != wanted:
-            continue
-        if selector is not None and not selector.matches(volume.metadata.labels):
+        if (labels is None and delay) or not suits(claim, volume):
             continue
         if best is not None and capacity(best).cmp(capacity(volume)) <= 0:
             continue

@@ -6,20 +6,13 @@ Source of the rules: k8s.io/kubernetes `plugin/pkg/admission/storage/storageclas
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
-
-from kijabi.api.meta import Object
+from kijabi.api.defaultclass import INGRESS, STORAGE, default_of
 from kijabi.api.networking.ingressclass import IngressClass
 from kijabi.api.resource import Resource
 from kijabi.api.storage.storageclass import StorageClass
 from kijabi.apiserver.admission.plugin import Plugin, is_kind
 from kijabi.apiserver.attributes import Attributes, Operation, Reader
 
-T = TypeVar("T", bound=Object)
-
-STORAGE = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
-INGRESS = ("ingressclass.kubernetes.io/is-default-class",)
 CLAIM_CLASS = "volume.beta.kubernetes.io/storage-class"
 INGRESS_CLASS = "kubernetes.io/ingress.class"
 
@@ -60,15 +53,3 @@ class DefaultIngressClass(Plugin):
         ingress = attrs.object
         if ingress.spec.ingressClassName is None and INGRESS_CLASS not in ingress.metadata.annotations:
             ingress.spec.ingressClassName = default_of(self._reader.items(IngressClass), INGRESS)
-
-
-def default_of(classes: Iterable[T], marks: tuple[str, ...]) -> str | None:
-    """The name of the newest class that is marked as the default; of equally old ones the first by name."""
-    marked = [each for each in classes if any(each.metadata.annotations.get(mark) == "true" for mark in marks)]
-    found = min(marked, key=lambda each: (-_born(each), each.metadata.name), default=None)
-    return found.metadata.name if found is not None else None
-
-
-def _born(obj: Object) -> float:
-    created = obj.metadata.creationTimestamp
-    return created.timestamp() if created is not None else 0.0
