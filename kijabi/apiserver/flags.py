@@ -6,22 +6,12 @@ parses them and gives `Flags` to the parts. A new flag is one line in `Flags`: i
 
 from __future__ import annotations
 
-import types
-import typing
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NewType
 
 import msgspec
 
-from kijabi.api import duration
-from kijabi.base.errors import ConfigError
-
-Seconds = NewType("Seconds", float)  # written as Go writes durations: 1h30m
-Whole = NewType("Whole", str)  # a text in which commas mean nothing
-MAX_ARGUMENTS = 200
-STANDARD = "-"  # in place of a path: standard output
+from kijabi.api.flags import Reader, Seconds, Whole
 
 
 class Flags(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,73 +95,14 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
     event_ttl: Seconds = Seconds(3600.0)  # that an Event is kept after its last write
 
 
+READER = Reader(Flags, "--apiserver-arg", "the API server")
+
+
 def parse(arguments: Sequence[str]) -> Flags:
-    """`name=value` texts, with or without leading dashes, a bare name for true. Raises ConfigError in words."""
-    if len(arguments) > MAX_ARGUMENTS:
-        raise ConfigError(f"more than {MAX_ARGUMENTS} API server arguments")
-    readers = _readers()
-    found: dict[str, Any] = {}
-    for argument in arguments:
-        name, given, text = _split(argument)
-        reader = readers.get(name)
-        if reader is None:
-            raise ConfigError(f"--apiserver-arg {argument!r}: the API server has no flag {name.replace('_', '-')!r}")
-        try:
-            value = reader(text if given else "true")
-        except ValueError as problem:
-            raise ConfigError(f"--apiserver-arg {argument!r}: {problem}") from None
-        found[name] = (*found.get(name, ()), *value) if isinstance(value, tuple) else value
-    return Flags(**found)
+    """The settings that these arguments ask for. Raises ConfigError in words."""
+    return READER.parse(arguments)
 
 
 def absolute(arguments: Sequence[str], base: Path) -> tuple[str, ...]:
     """The same arguments, with relative paths made absolute, for a process that starts elsewhere."""
-    readers = _readers()
-    made = []
-    for argument in arguments:
-        name, given, text = _split(argument)
-        path = given and text not in ("", STANDARD) and readers.get(name) in (Path, _file)
-        made.append(f"{name.replace('_', '-')}={base / text}" if path else argument)
-    return tuple(made)
-
-
-def _split(argument: str) -> tuple[str, bool, str]:
-    name, given, text = argument.partition("=")
-    return name.lstrip("-").replace("-", "_"), bool(given), text
-
-
-@cache
-def _readers() -> dict[str, Callable[[str], Any]]:
-    hints = typing.get_type_hints(Flags)
-    return {name: _reader(hints[name]) for name in Flags.__struct_fields__}
-
-
-def _reader(kind: Any) -> Callable[[str], Any]:
-    """What reads a flag of this type from its text, raising ValueError."""
-    if typing.get_origin(kind) in (types.UnionType, typing.Union):
-        kind = next(option for option in typing.get_args(kind) if option is not type(None))
-    if typing.get_origin(kind) is tuple:
-        several: dict[Any, Callable[[str], Any]] = {str: _listed, Whole: _single, Path: _file}
-        return several[typing.get_args(kind)[0]]
-    readers: dict[Any, Callable[[str], Any]] = {
-        str: str, int: int, float: float, bool: _switch, Seconds: duration.parse, Path: Path,
-    }  # fmt: skip
-    return readers[kind]
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part for part in text.split(",") if part)
-
-
-def _single(text: str) -> tuple[str, ...]:
-    return (text,)
-
-
-def _file(text: str) -> tuple[Path, ...]:
-    return (Path(text),)
-
-
-def _switch(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise ValueError(f"{text!r} is neither true nor false")
-    return text == "true"
+    return READER.absolute(arguments, base)

@@ -31,7 +31,9 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One cluster. dir: its data directory. slot: which address ranges are its own on this machine.
 
     nodes: how many; runtime: `cri` (containerd) or `fake` (nothing runs, for trying controllers out). apiserver_args:
-    settings of the API server (`apiserver/flags.py`).
+    settings of the API server (`apiserver/flags.py`); controller_args: of the controllers (`controllers/flags.py`).
+    cloud_provider: who gives load balancers (`controllers/cloud`); cloud_config: the file of its own settings.
+    load_balancer_pool: ranges for the provider `bare`, () for a default.
     """
 
     dir: str
@@ -42,6 +44,10 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     address: str = "127.0.0.1"
     dns_domain: str = "cluster.local"
     apiserver_args: tuple[str, ...] = ()
+    controller_args: tuple[str, ...] = ()
+    cloud_provider: str = "bare"
+    cloud_config: str = ""
+    load_balancer_pool: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -69,6 +75,19 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     def node_cidr(self) -> str:
         """The network between the nodes of a cluster with several."""
         return f"172.30.{self.slot}.0/24"
+
+    @property
+    def balancer_cidr(self) -> str:
+        """The upper half of the network between the nodes, where no node is: load balancers, unless told otherwise."""
+        return str(list(ipaddress.ip_network(self.node_cidr).subnets())[1])
+
+    @property
+    def balancer_pool(self) -> tuple[str, ...]:
+        """The addresses of load balancers."""
+        if self.load_balancer_pool:
+            return self.load_balancer_pool
+        network = ipaddress.ip_network(self.balancer_cidr)
+        return (f"{network[0]}-{network[-2]}",)
 
     @property
     def service_ip(self) -> str:

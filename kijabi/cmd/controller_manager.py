@@ -14,7 +14,7 @@ from kijabi.base.errors import ConfigError
 from kijabi.client.informer import Informers
 from kijabi.cmd import component
 from kijabi.cmd.lifeline import Lifeline
-from kijabi.controllers import app
+from kijabi.controllers import app, flags
 from kijabi.controllers.config import Config
 
 
@@ -30,6 +30,7 @@ def options() -> list[click.Parameter]:
         option("--cluster-signing-cert-file", "Signs requests for certificates.  [default: the data directory's]"),
         option("--cluster-signing-key-file", "Its key."),
         option("--cluster-signing-duration", "How long what is signed is good for, at most.", default="8760h"),
+        option("--controller-arg", "A flag of kube-controller-manager, as NAME=VALUE.", multiple=True),
         option("--leader-elect", "Work only while holding the lease; for several of them.", is_flag=True),
     ]
 
@@ -44,6 +45,7 @@ def main(
     cluster_signing_cert_file: str | None,
     cluster_signing_key_file: str | None,
     cluster_signing_duration: str,
+    controller_arg: tuple[str, ...],
     leader_elect: bool,
 ) -> None:
     place = component.place(directory, kubeconfig, "controller-manager")
@@ -52,6 +54,7 @@ def main(
     settings = dataclasses.replace(
         settings,
         leader_elect=leader_elect,
+        flags=flags.parse((*(cluster.controller_args if cluster is not None else ()), *controller_arg)),
         host=socket.gethostname(),
         signing_cert=cluster_signing_cert_file or settings.signing_cert,
         signing_key=cluster_signing_key_file or settings.signing_key,

@@ -75,6 +75,29 @@ def main() -> None:
     help="A flag of kube-apiserver, such as audit-policy-file=FILE; may be repeated. All together take the place of "
     "those before; --apiserver-arg= removes them.",
 )
+@click.option(
+    "--controller-arg",
+    "controller_args",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A flag of kube-controller-manager, such as controllers=*,bootstrapsigner; may be repeated. All together take "
+    "the place of those before; --controller-arg= removes them.",
+)
+@click.option(
+    "--cloud-provider",
+    metavar="NAME",
+    help="Who gives load balancers to Services: bare (from a pool of addresses), none, or the provider of an installed "
+    "package.  [default: bare]",
+)
+@click.option("--cloud-config", type=click.Path(path_type=Path), help="The cloud provider's own file of settings.")
+@click.option(
+    "--load-balancer-pool",
+    "pool",
+    multiple=True,
+    metavar="RANGE",
+    help="For bare: addresses such as 192.168.1.240-192.168.1.250 or 192.168.1.240/28; may be repeated. All together "
+    "take the place of those before; --load-balancer-pool= is the default again.  [default: half of the nodes' network]",
+)
 @click.option("--foreground", is_flag=True, help="Stay in the foreground; Ctrl-C stops the cluster.")
 @_plainly
 def up(
@@ -83,6 +106,10 @@ def up(
     nodes: int | None,
     runtime: str | None,
     apiserver_args: tuple[str, ...],
+    controller_args: tuple[str, ...],
+    cloud_provider: str | None,
+    cloud_config: Path | None,
+    pool: tuple[str, ...],
     foreground: bool,
 ) -> None:
     """Start a cluster in the background and wait until its nodes are Ready.
@@ -92,7 +119,17 @@ def up(
     from kijabi.cmd.up import Wishes, hold, up
 
     given = _apiserver_args(apiserver_args) if apiserver_args else None
-    wishes = Wishes(directory=directory, port=port, nodes=nodes, runtime=runtime, apiserver_args=given)
+    wishes = Wishes(
+        directory=directory,
+        port=port,
+        nodes=nodes,
+        runtime=runtime,
+        apiserver_args=given,
+        controller_args=_controller_args(controller_args) if controller_args else None,
+        cloud_provider=cloud_provider,
+        cloud_config=str(cloud_config.absolute()) if cloud_config is not None else None,
+        load_balancer_pool=tuple(one for one in pool if one) if pool else None,
+    )
     config = up(wishes, click.echo, foreground=foreground)
     click.echo(
         f"\nThe cluster is ready: {config.server}\n\n"
@@ -117,6 +154,15 @@ def _apiserver_args(given: tuple[str, ...]) -> tuple[str, ...]:
     arguments = [argument for argument in given if argument]
     flags.parse(arguments)
     return flags.absolute(arguments, Path.cwd())
+
+
+def _controller_args(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The controllers' flags as they are kept: read once to find mistakes."""
+    from kijabi.controllers import catalog, flags
+
+    arguments = tuple(argument for argument in given if argument)
+    flags.check_names(flags.parse(arguments), catalog.names())
+    return arguments
 
 
 @main.command()

@@ -25,14 +25,17 @@ from kijabi.cmd.config import ClusterConfig
 Say = Callable[[str], None]
 
 PATIENCE = 60.0  # seconds until the cluster must be ready
-_SETTINGS = ("port", "nodes", "runtime", "apiserver_args")
+_SETTINGS = (
+    "port", "nodes", "runtime", "apiserver_args", "controller_args",
+    "cloud_provider", "cloud_config", "load_balancer_pool",
+)  # fmt: skip
 FOR_FAKE = ("root",)  # checks that the fake runtime does without
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asks for; None keeps what the cluster has, or the default for a new one.
 
-    apiserver_args: all of them; they take the place of those before.
+    apiserver_args, controller_args, load_balancer_pool: all of them; they take the place of those before.
     """
 
     directory: Path
@@ -40,6 +43,10 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int | None = None
     runtime: str | None = None
     apiserver_args: tuple[str, ...] | None = None
+    controller_args: tuple[str, ...] | None = None
+    cloud_provider: str | None = None
+    cloud_config: str | None = None
+    load_balancer_pool: tuple[str, ...] | None = None
 
 
 def settle(wishes: Wishes) -> ClusterConfig:
@@ -77,7 +84,8 @@ def refuse_changes(old: ClusterConfig, wishes: Wishes) -> None:
     for name in _SETTINGS:
         asked, has = getattr(wishes, name), getattr(old, name)
         if asked not in (None, has):
-            shown = f"--{name} {has}" if name != "apiserver_args" else f"--apiserver-arg {' '.join(has) or 'none'}"
+            option = "--" + name.removesuffix("s" if name.endswith("_args") else "").replace("_", "-")
+            shown = f"{option} {(' '.join(has) if isinstance(has, tuple) else has) or 'none'}"
             raise ConfigError(f"the cluster in {old.dir} runs with {shown}: `kijabi down` comes before a change")
 
 

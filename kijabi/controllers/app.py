@@ -14,7 +14,8 @@ from kijabi.client.client import Client
 from kijabi.client.informer import Informers
 from kijabi.client.lease import Elector
 from kijabi.controllers import runtime
-from kijabi.controllers.catalog import CONTROLLERS
+from kijabi.controllers.catalog import chosen, cloud_controllers
+from kijabi.controllers.cloud import providers
 from kijabi.controllers.config import Config
 from kijabi.controllers.discovery import discover
 from kijabi.controllers.runtime import Context
@@ -47,12 +48,16 @@ async def work(
 ) -> None:
     """Build the controllers and run them, with what runs beside them."""
     context = Context(config, client, informers, await _resources(client))
-    controllers = [build(context) for build in CONTROLLERS]
+    flags = config.flags
+    controllers = [build(context) for build in chosen(flags)]
+    clouds = [build(context) for build in cloud_controllers(providers.make(context))]
+    controllers += [controller for controller in clouds if flags.runs(controller.name, by_default=True)]
     async with asyncio.TaskGroup() as tasks:
         for beside in context.background:
             tasks.create_task(beside())
         for controller in controllers:
-            tasks.create_task(runtime.run(controller), name=f"controller/{controller.name}")
+            workers = flags.workers(controller.name, controller.workers)
+            tasks.create_task(runtime.run(controller, workers), name=f"controller/{controller.name}")
         await informers.wait_synced()
         started()
 

@@ -1,13 +1,18 @@
-"""Every controller, one line each. A new one is a file beside this and a line here."""
+"""Every controller, one line each. A new one is a file beside this and a line here.
+
+`CONTROLLERS` run by default, `ON_REQUEST` only if the flag `controllers` names them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from kijabi.controllers.certificates.approving import CertificateApprover
 from kijabi.controllers.certificates.cleaning import CertificateRequestCleaner, PodCertificateRequestCleaner
 from kijabi.controllers.certificates.signing import CertificateSigner
 from kijabi.controllers.certificates.trustbundle import ServingTrustBundle
+from kijabi.controllers.cloud.interface import Provider
 from kijabi.controllers.clusterroleaggregation import ClusterRoleAggregation
 from kijabi.controllers.cronjob import CronJobs
 from kijabi.controllers.daemonset.controller import DaemonSets
@@ -16,6 +21,7 @@ from kijabi.controllers.disruption import Disruptions
 from kijabi.controllers.endpoints import EndpointsController
 from kijabi.controllers.endpointslice import EndpointSlices
 from kijabi.controllers.endpointslicemirroring import MirroredSlices
+from kijabi.controllers.flags import Flags
 from kijabi.controllers.garbage.collector import GarbageCollector
 from kijabi.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalers
 from kijabi.controllers.job.controller import Jobs
@@ -38,7 +44,21 @@ from kijabi.controllers.ttlafterfinished import FinishedJobs
 from kijabi.controllers.validatingadmissionpolicystatus import PolicyStatus
 from kijabi.controllers.volumeprotection import AttributesProtection, ClaimProtection, VolumeProtection
 
-CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
+CLOUD = ("service", "route", "cloud-node", "cloud-node-lifecycle")
+"""Names of controllers that ask a cloud."""
+
+
+class Kind(Protocol):
+    """A controller's class: its name is known before it is built."""
+
+    name: str
+
+    def __call__(self, context: Context, /) -> Controller:
+        """Build it."""
+        ...
+
+
+CONTROLLERS: tuple[Kind, ...] = (
     ServiceAccounts,
     ServiceAccountTokens,
     RootCertificates,
@@ -75,3 +95,28 @@ CONTROLLERS: tuple[Callable[[Context], Controller], ...] = (
     PolicyStatus,
     StorageVersionMigrator,
 )
+
+ON_REQUEST: tuple[Kind, ...] = ()
+
+
+def chosen(flags: Flags) -> list[Kind]:
+    """The controllers that are to run."""
+    by_default = [kind for kind in CONTROLLERS if flags.runs(kind.name, by_default=True)]
+    return [*by_default, *(kind for kind in ON_REQUEST if flags.runs(kind.name, by_default=False))]
+
+
+def names() -> list[str]:
+    """Of every controller that there may be, a cloud's too."""
+    return [*(kind.name for kind in (*CONTROLLERS, *ON_REQUEST)), *CLOUD]
+
+
+def cloud_controllers(cloud: Provider | None) -> Sequence[Callable[[Context], Controller]]:
+    """Those that ask the cloud, as far as it has what they ask for, and those that it brings itself."""
+    if cloud is None:
+        return ()
+    from kijabi.controllers.cloud.service import ServiceBalancers
+
+    found: list[Callable[[Context], Controller]] = []
+    if (balancers := cloud.load_balancers) is not None:
+        found.append(lambda context: ServiceBalancers(context, balancers))
+    return (*found, *cloud.controllers)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from kijabi.controllers.flags import Flags, parse
 
 
 class Cluster(Protocol):
@@ -17,8 +19,16 @@ class Cluster(Protocol):
     def service_cidr(self) -> str: ...
     @property
     def pki(self) -> Path: ...
+    @property
+    def controller_args(self) -> tuple[str, ...]: ...
     def node_names(self) -> tuple[str, ...]: ...
     def pod_cidr_of(self, index: int) -> str: ...
+    @property
+    def cloud_provider(self) -> str: ...
+    @property
+    def cloud_config(self) -> str: ...
+    @property
+    def balancer_pool(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +54,16 @@ class Config:
     host: str = ""
     """Names this process in events and in the lease."""
     leader_elect: bool = False
-    node_grace: float = 40.0
-    """A node that renewed neither lease nor status for so long is not reachable."""
-    node_startup_grace: float = 60.0
-    """The same for a node that never reported a status."""
-    eviction_rate: float = 0.1
-    """Nodes a second, at most, whose pods begin to be evicted for being unreachable, in each zone."""
-    slow_eviction_rate: float = 0.01
-    """The same in a large zone that is partially disrupted; a small one stops."""
-    large_zone: int = 50
-    """A zone of more nodes than this is large."""
-    unhealthy_zone: float = 0.55
-    """The share of nodes that are not ready from which a zone counts as partially disrupted."""
-    terminated_pods: int = 12500
-    """Ended pods that are kept; 0 keeps all."""
+    cluster_name: str = "kubernetes"
+    """Tells apart what belongs to several clusters in one cloud."""
+    cloud_provider: str = ""
+    """Who is asked for load balancers, facts about machines and routes (`cloud/providers.py`); empty: nobody."""
+    cloud_config: str = ""
+    """The file of the cloud provider's own settings."""
+    load_balancer_pool: tuple[str, ...] = ()
+    """Ranges of addresses that the provider `bare` gives to Services."""
+    flags: Flags = field(default_factory=Flags)
+    """What the administrator set; the defaults are kube-controller-manager's."""
 
     @classmethod
     def of(cls, cluster: Cluster) -> Config:
@@ -71,4 +77,8 @@ class Config:
             pod_cidrs=((cluster.pod_cidr, ipaddress.ip_network(cluster.pod_cidr_of(0)).prefixlen),),
             service_cidrs=(cluster.service_cidr,),
             reserved=reserved,
+            flags=parse(cluster.controller_args),
+            cloud_provider=cluster.cloud_provider,
+            cloud_config=cluster.cloud_config,
+            load_balancer_pool=cluster.balancer_pool,
         )

@@ -46,10 +46,13 @@ class NodeLifecycle:
     workers = WORKERS
 
     def __init__(self, context: Context) -> None:
-        self.config = config = context.config
+        self.flags = flags = context.config.flags
         self.limits = Limits(
-            config.eviction_rate, config.slow_eviction_rate, config.large_zone, config.unhealthy_zone
-        )  # fmt: skip
+            flags.node_eviction_rate,
+            flags.secondary_node_eviction_rate,
+            flags.large_cluster_size_threshold,
+            flags.unhealthy_zone_threshold,
+        )
         self.client = context.client
         self.recorder = context.recorder("node-controller")
         self.nodes = context.informers.of(Node, indexes={HEALTH: _health})
@@ -139,7 +142,8 @@ class NodeLifecycle:
         return min(waits, default=None)
 
     def _overdue_in(self, node: Node, signs: Signs, now: float) -> float:
-        return nodehealth.overdue_in(node, signs, self.config.node_grace, self.config.node_startup_grace, now)
+        usual, first = self.flags.node_monitor_grace_period, self.flags.node_startup_grace_period
+        return nodehealth.overdue_in(node, signs, usual, first, now)
 
     async def _silent(self, node: Node, signs: Signs) -> Node:
         """Believe it only if the server too knows of no newer sign; then say so in the node's conditions."""

@@ -59,7 +59,7 @@ class PodCollector:
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
-        self.most = context.config.terminated_pods
+        self.most = context.config.flags.terminated_pod_gc_threshold
         self.pods = pods(context.informers)
         self.nodes = nodes(context.informers)
         self._missing: dict[str, float] = {}  # since when a node that pods name is not there

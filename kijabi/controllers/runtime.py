@@ -122,8 +122,8 @@ def namespace_terminating(error: ApiError) -> bool:
     return any(cause.get("reason") == NAMESPACE_TERMINATING for cause in causes)
 
 
-async def run(controller: Controller) -> None:
-    """Run a controller until cancelled: wait for its informers, then work.
+async def run(controller: Controller, workers: int | None = None) -> None:
+    """Run a controller until cancelled: wait for its informers, then work. workers: how many, if not its own number.
 
     The informers must be running already, or be started by the caller meanwhile.
     """
@@ -133,9 +133,10 @@ async def run(controller: Controller) -> None:
         source.informer.add_handler(_enqueue(queue, source))
     for source in sources:
         await source.informer.wait_synced()
-    log.info("started", extra={"controller": controller.name, "workers": controller.workers})
+    workers = controller.workers if workers is None else workers
+    log.info("started", extra={"controller": controller.name, "workers": workers})
     async with asyncio.TaskGroup() as group:
-        for number in range(controller.workers):
+        for number in range(workers):
             group.create_task(work(controller, queue), name=f"{controller.name}/{number}")
 
 

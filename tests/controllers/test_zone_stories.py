@@ -8,6 +8,7 @@ from itertools import pairwise
 from kijabi.api.core.node import Node
 from kijabi.api.meta import time_now
 from kijabi.controllers.config import Config
+from kijabi.controllers.flags import Flags
 from tests.controllers.world import World, play
 
 ZONE = "topology.kubernetes.io/zone"
@@ -131,4 +132,4 @@ def test_most_of_a_small_zone_is_not_evicted_and_of_a_large_one_slowly() -> None
 
         await world.until(rest)
 
-    play(story, nodes=0, config=Config(root_ca="CERTIFICATE", host="test", large_zone=5))
+    play(story, nodes=0, config=Config(root_ca="CERTIFICATE", host="test", flags=Flags(large_cluster_size_threshold=5)))
