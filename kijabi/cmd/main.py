@@ -96,7 +96,7 @@ def main() -> None:
     multiple=True,
     metavar="RANGE",
     help="For bare: addresses such as 192.168.1.240-192.168.1.250 or 192.168.1.240/28; may be repeated. All together "
-    "take the place of those before; --load-balancer-pool= is the default again.  [default: half of the nodes' network]",
+    "take the place of those before; --load-balancer-pool= is the default again.  [default: half of the node network]",
 )
 @click.option("--foreground", is_flag=True, help="Stay in the foreground; Ctrl-C stops the cluster.")
 @_plainly

@@ -52,7 +52,9 @@ def settings(cluster: ClusterConfig, setup: NodeSetup) -> tuple[ProxyConfig, Nod
         node_cidr=cluster.node_cidr if cluster.nodes > 1 else "",
     )
     gateway = str(setup.network.gateway.ip)
-    return rules, NodeNetwork(node=setup.name, bridge=setup.network.bridge, address=gateway)
+    alone = cluster.nodes == 1 and not cluster.load_balancer_pool
+    routed = (cluster.balancer_cidr,) if alone else ()  # Several nodes have a network for it between them.
+    return rules, NodeNetwork(node=setup.name, bridge=setup.network.bridge, address=gateway, routed=routed)
 
 
 async def work(rules: ProxyConfig, network: NodeNetwork, place: component.Place, lifeline: Lifeline) -> None:

@@ -9,16 +9,21 @@ import msgspec
 
 from kijabi.client.informer import Informers
 from kijabi.proxy import nft
+from kijabi.proxy.announcer import Announcer
 from kijabi.proxy.loop import Proxy
 from kijabi.proxy.rules import ProxyConfig
 
 
 class NodeNetwork(msgspec.Struct, frozen=True, kw_only=True):
-    """A node's name, the bridge its pods hang on, and the bridge's address."""
+    """A node's name, the bridge its pods hang on, and the bridge's address.
+
+    routed: networks besides that of Services that no link has, and that must lead somewhere to be translated.
+    """
 
     node: str
     bridge: str
     address: str
+    routed: tuple[str, ...] = ()
 
 
 async def run(
@@ -26,9 +31,11 @@ async def run(
 ) -> None:
     """Proxy until cancelled. The caller runs the informers. The table stays when this ends: connections go on."""
     ipaddress.ip_network(config.service_cidr)
-    if network.bridge:
-        await nft.set_route(config.service_cidr, network.bridge, network.address)
+    for cidr in (config.service_cidr, *network.routed) if network.bridge else ():
+        await nft.set_route(cidr, network.bridge, network.address)
     proxy = Proxy(config, network.node, informers)
     if programmed is not None:
         proxy.programmed = programmed
-    await proxy.run()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(proxy.run(), name="rules")
+        tasks.create_task(Announcer(network.node, informers).run(), name="announcer")

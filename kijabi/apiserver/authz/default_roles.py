@@ -195,13 +195,15 @@ system:volume-scheduler
 view adds-to=edit sums=view
 """
 
-# What this project adds: its name server reads slices, and one process runs all controllers under one identity
-# (its rules, the union of all controllers', are computed).
+# What this project adds: its name server reads slices, a proxy its node's lease, load balancers claim addresses, and
+# one process runs all controllers under one identity (its rules, the union of all controllers', are computed).
 OWN_CLUSTER_ROLES = """
 system:kijabi:dns
   read core endpoints,namespaces,nodes,pods,services
   read discovery.k8s.io endpointslices
   events
+system:kijabi:load-balancers
+  create,delete,get,list,watch networking.k8s.io ipaddresses
 """
 
 NAMESPACE_ROLES = """
@@ -224,6 +226,8 @@ system:controller:cloud-provider in=kube-system
 system:controller:token-cleaner in=kube-system
   delete,get,list,watch core secrets
   events
+system:kijabi:proxy in=kube-node-lease
+  list,watch coordination.k8s.io leases
 system:kijabi:dns in=kube-system
   create,get,patch,update core services
   create,delete,get,patch,update discovery.k8s.io endpointslices
@@ -246,6 +250,7 @@ system:service-account-issuer-discovery = group:system:serviceaccounts
 system:volume-scheduler = user:system:kube-scheduler
 system:kijabi:controllers = user:system:kube-controller-manager
 system:kijabi:dns = user:system:kijabi-dns
+system:kijabi:load-balancers = user:system:kube-controller-manager
 """
 
 ROLE_BINDINGS = """
@@ -259,4 +264,5 @@ system:controller:bootstrap-signer in=kube-system = sa:kube-system/bootstrap-sig
 system:controller:cloud-provider in=kube-system = sa:kube-system/cloud-provider
 system:controller:token-cleaner in=kube-system = sa:kube-system/token-cleaner
 system:kijabi:dns in=kube-system = user:system:kijabi-dns
+system:kijabi:proxy in=kube-node-lease = user:system:kube-proxy
 """
