@@ -7,6 +7,7 @@ Pure functions. The builders of errors (`api/validation.py`, `api/status.py`, `a
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from difflib import unified_diff
@@ -151,6 +152,14 @@ def _in_order(cls: type[msgspec.Struct]) -> list[str]:
     own = [name for name in names if name in cls.__annotations__]
     before = own[: max(vars(cls).get("INLINE", 0) - 1, 0)]
     return before + [name for name in names if name not in before]
+
+
+def read_int(text: str | None, bits: int = 64) -> int | None:
+    """The number as Go's ParseInt(text, 10, bits) reads it, None if it is none."""
+    if text is None or not re.fullmatch(r"[+-]?[0-9]{1,40}", text, re.ASCII):
+        return None
+    found = int(text)
+    return found if -(2 ** (bits - 1)) <= found < 2 ** (bits - 1) else None
 
 
 def difference(old: Any, new: Any) -> str:

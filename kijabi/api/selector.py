@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from kijabi.api.formats import label_value, qualified_name
-from kijabi.api.gotext import quote
+from kijabi.api.gotext import quote, read_int
 from kijabi.api.resource import FieldError, Resource
 from kijabi.api.validation import aggregate, invalid
 from kijabi.base.errors import BadRequest
@@ -62,7 +62,7 @@ class Requirement(msgspec.Struct, frozen=True):
             case "!":
                 return value is None
             case "gt" | "lt":
-                have, bound = _int64(value), _int64(next(iter(self.values)))
+                have, bound = read_int(value), read_int(next(iter(self.values)))
                 if have is None or bound is None:
                     return False
                 return have > bound if self.operator == "gt" else have < bound
@@ -100,14 +100,6 @@ class Requirement(msgspec.Struct, frozen=True):
                 return f"{self.key}<{values}"
             case "=" | "==" | "!=":
                 return f"{self.key}{self.operator}{values}"
-
-
-def _int64(text: str | None) -> int | None:
-    """The number as Go's ParseInt(text, 10, 64) reads it, None if it is none."""
-    if text is None or not re.fullmatch(r"[+-]?[0-9]{1,40}", text, re.ASCII):
-        return None
-    number = int(text)
-    return number if -(2**63) <= number < 2**63 else None
 
 
 class Selector(msgspec.Struct, frozen=True):
@@ -169,7 +161,7 @@ def requirement(key: str, operator: Operator, values: Iterable[str] = ()) -> Req
                 invalid("values", given, "for 'Gt', 'Lt' operators, exactly one value is required")
             )
         for index, value in enumerate(given):
-            if _int64(value) is None:
+            if read_int(value) is None:
                 detail = "for 'Gt', 'Lt' operators, the value must be an integer"
                 problems.append(invalid(f"values[{index}]", value, detail))
     for index, value in enumerate(given):

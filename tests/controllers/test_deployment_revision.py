@@ -80,23 +80,52 @@ def test_history_beyond_the_limit_goes_but_not_what_may_have_pods() -> None:
     assert revision.expired(deployment(revisionHistoryLimit=2**31 - 1), olds) == ()
 
 
-@pytest.mark.parametrize(("text", "target"), [("2", 2), ("0", 4), ("", None), ("x", None)])
+@pytest.mark.parametrize(
+    ("text", "target"), [("2", 2), ("0", 0), ("+1", 1), ("", None), ("x", None), ("9" * 5000, None)]
+)
 def test_the_deprecated_rollback_annotation(text: str, target: int | None) -> None:
-    sets = Sets(
-        replica_set("c", 1, annotations={REVISION: "5"}),
-        (replica_set("a", 0, annotations={REVISION: "2"}), replica_set("b", 0, annotations={REVISION: "4"})),
-    )
-    assert revision.rollback_target(deployment(annotations={ROLLBACK_TO: text}), sets) == target
+    assert ROLLBACK_TO == "deprecated.deployment.rollback.to"
+    assert revision.rollback_target(deployment(annotations={ROLLBACK_TO: text})) == target
 
 
 def test_rolled_back() -> None:
     d = deployment(image="web:2", annotations={ROLLBACK_TO: "1", REVISION: "2", "note": "new"})
     old = replica_set("old", 0, image="web:1", annotations={REVISION: "1", "note": "old", DESIRED: "3"})
     old.spec.template.metadata.labels = {**APP, HASH_LABEL: "abc"}
-    after = revision.rolled_back(d, old)
-    assert after.metadata.annotations == {REVISION: "2", "note": "old"}
-    assert after.spec.template == template("web:1")
+    new = replica_set("new", 3, image="web:2", annotations={REVISION: "2"})
+    for target in (1, 0):
+        done = revision.rollback(d, Sets(new, (old,)), target)
+        assert done.after.metadata.annotations == {REVISION: "2", "note": "old"}
+        assert done.after.spec.template == template("web:1")
+        assert done[1:] == ("Normal", "DeploymentRollback", 'Rolled back deployment "web" to revision 1')
     assert d.spec.template.spec.containers[0].image == "web:2"
+    assert ROLLBACK_TO in d.metadata.annotations, "the cached Deployment is not written to"
+
+
+@pytest.mark.parametrize(
+    ("target", "reason", "text"),
+    [
+        (2, "TemplateUnchanged", 'The rollback revision contains the same template as current deployment "web"'),
+        (7, "RevisionNotFound", "Unable to find the revision to rollback to."),
+        (0, "RevisionNotFound", "Unable to find last revision."),
+    ],
+)
+def test_what_cannot_be_rolled_back_says_why(target: int, reason: str, text: str) -> None:
+    d = deployment(image="web:2", annotations={ROLLBACK_TO: str(target)})
+    new = replica_set("new", 3, image="web:2", annotations={REVISION: "2"})
+    done = revision.rollback(d, Sets(new, ()), target)
+    assert done[1:] == ("Warning", f"DeploymentRollback{reason}", text)
+    assert done.after.metadata.annotations == {}
+    assert done.after.spec == d.spec
+
+
+def test_annotations_that_are_no_numbers_do_no_harm() -> None:
+    huge = replica_set("a", 1, annotations={REVISION: "9" * 5000, DESIRED: "1" * 5000, "note": "x"})
+    assert revision.next_number([huge]) == 1
+    assert revision.size_annotation(huge, DESIRED) is None
+    assert revision.synced(deployment(), huge, 3) is huge
+    negative = replica_set("b", 1, annotations={REVISION: "-4"})
+    assert revision.next_number([negative]) == 1
 
 
 def test_sets_of_one_second_are_ordered_by_name() -> None:

@@ -160,7 +160,7 @@ def test_a_bad_template_is_reported_and_undone() -> None:
 
         d = await world.until(stuck)
         assert d.status.availableReplicas >= 3
-        back = {"metadata": {"annotations": {"deprecated.deployment.rollback.rollback.to": "1"}}}
+        back = {"metadata": {"annotations": {"deprecated.deployment.rollback.to": "1"}}}
         await world.client.patch(Deployment, "web", back, namespace="ns")
 
         async def undone() -> Deployment | None:

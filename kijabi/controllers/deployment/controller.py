@@ -85,17 +85,15 @@ class Deployments:
         )
         ref = controller_ref(d, API_VERSION, KIND)
         owned = await settle(self.client, d, ref, claim(d.metadata, matches, candidates))
-        if not d.spec.paused and d.metadata.deletionTimestamp is None:
-            sets = revision.find(d, owned)
-            target = revision.rollback_target(d, sets)
-            if target is not None:
-                await self._rollback(d, sets, target)
-                return None
         todo = plan(d, owned, ref, self._old_pods(d, owned), clock.now())
         try:
             await self._carry_out(d, todo)
         except ConnectionLost:
             self.own.lost(key)
+            raise
+        except ApiError as error:
+            if namespace_terminating(error):
+                return None
             raise
         return todo.again
 
@@ -132,7 +130,13 @@ class Deployments:
             patch = {"metadata": {"uid": d.metadata.uid, "annotations": {revision.REVISION: todo.revision}}}
             d = await self.client.patch(Deployment, d.metadata.name, patch, namespace=d.metadata.namespace)
         if todo.status != d.status:
-            await self._write_status(d, todo.status)
+            d = await self._write_status(d, todo.status)
+        if todo.rollback is not None:
+            changed, kind, reason, text = todo.rollback
+            changed.metadata.annotations |= {revision.REVISION: todo.revision} if todo.revision else {}
+            changed.metadata.resourceVersion = d.metadata.resourceVersion
+            await self.client.update(changed)
+            self.recorder.event(d, kind, reason, text)
 
     async def _write_status(self, d: Deployment, wanted: DeploymentStatus) -> Deployment:
         changed = codec.clone(d)
@@ -184,21 +188,3 @@ class Deployments:
             way = "up" if after > before else "down"
             text = f"Scaled {way} replica set {change.after.metadata.name} from {before} to {after}"
             self.recorder.event(d, "Normal", "ScalingReplicaSet", text)
-
-    async def _rollback(self, d: Deployment, sets: revision.Sets, target: int) -> None:
-        """Serve the deprecated rollback annotation: take an old set's template, or say why not; then drop it."""
-        found = next((rs for rs in sets.all if target and revision.number(rs.metadata.annotations) == target), None)
-        changed = codec.clone(d)
-        changed.metadata.annotations.pop(revision.ROLLBACK_TO)
-        reason, text, kind = "DeploymentRollbackRevisionNotFound", "", "Warning"
-        if found is None:
-            text = "Unable to find the revision to rollback to." if target else "Unable to find last revision."
-        elif revision.same_template(found.spec.template, d.spec.template):
-            reason = "DeploymentRollbackTemplateUnchanged"
-            text = f'The rollback revision contains the same template as current deployment "{d.metadata.name}"'
-        else:
-            changed = revision.rolled_back(d, found)
-            kind, reason = "Normal", "DeploymentRollback"
-            text = f'Rolled back deployment "{d.metadata.name}" to revision {target}'
-        await self.client.update(changed)
-        self.recorder.event(d, kind, reason, text)

@@ -16,7 +16,7 @@ from kijabi.api.apps.deployment import Deployment, DeploymentStatus
 from kijabi.api.apps.replicaset import ReplicaSet
 from kijabi.api.meta import OwnerReference
 from kijabi.controllers.deployment import revision, scale, status
-from kijabi.controllers.deployment.revision import Sets
+from kijabi.controllers.deployment.revision import Rollback, Sets
 from kijabi.controllers.deployment.scale import Sizes, desired, replicas_of
 
 
@@ -30,8 +30,8 @@ class Change(NamedTuple):
 class Plan(NamedTuple):
     """The writes of one reconcile, in this order: create, updates, delete, revision, status.
 
-    revision: the Deployment's own revision annotation, to be written if it differs. again: seconds until the
-    rollout's progress must be looked at.
+    revision: the Deployment's own revision annotation, to be written if it differs. rollback: what becomes of the
+    Deployment itself, after all else. again: seconds until the rollout's progress must be looked at.
     """
 
     status: DeploymentStatus
@@ -39,21 +39,29 @@ class Plan(NamedTuple):
     updates: tuple[Change, ...] = ()
     delete: tuple[ReplicaSet, ...] = ()
     revision: str = ""
+    rollback: Rollback | None = None
     again: float | None = None
 
 
 def plan(d: Deployment, owned: Sequence[ReplicaSet], owner: OwnerReference, old_pods: bool, now: datetime) -> Plan:
     """Decide. old_pods: some pod of an old set has not ended yet (asked by Recreate only)."""
     sets = revision.find(d, owned)
-    if d.metadata.deletionTimestamp is not None:
-        counts = status.counted(d, d.status.conditions, sets.all, sets.new, now)
-        return Plan(counts)
-    conditions = status.pause_conditions(d, now)
+    conditions = d.status.conditions
+    if d.metadata.deletionTimestamp is None:
+        conditions = status.pause_conditions(d, now)
     after = _synced(d, sets)
     if after.new is not None and status.condition(conditions, status.PROGRESSING) is None and status.has_deadline(d):
         text = f'Found new replica set "{after.new.metadata.name}"'
         conditions = status.put(conditions, status.made(status.PROGRESSING, "True", "FoundNewReplicaSet", text, now))
-    if d.spec.paused or _resized(d, after):
+    if d.metadata.deletionTimestamp is not None:
+        counts = status.counted(d, conditions, after.all, after.new, now)
+        return Plan(counts, updates=_changes(sets, after), revision=_revision(after))
+    if d.spec.paused:
+        return _resize(d, sets, after, conditions, now)
+    target = revision.rollback_target(d)
+    if target is not None:
+        return _roll_back(d, sets, after, owner, target, conditions, now)
+    if _resized(d, after):
         return _resize(d, sets, after, conditions, now)
     return _roll(d, sets, after, owner, old_pods, conditions, now)
 
@@ -63,6 +71,29 @@ def _synced(d: Deployment, sets: Sets) -> Sets:
     if sets.new is None:
         return sets
     return Sets(revision.synced(d, sets.new, revision.next_number(sets.old)), sets.old)
+
+
+def _roll_back(
+    d: Deployment,
+    before: Sets,
+    sets: Sets,
+    owner: OwnerReference,
+    target: int,
+    conditions: status.Conditions,
+    now: datetime,
+) -> Plan:
+    """Serve the deprecated rollback annotation. First the present template gets its set: it may be asked for."""
+    create = None
+    if sets.new is None:
+        create, conditions = _created(d, sets, owner, conditions, now)
+        sets = Sets(create, sets.old)
+    return Plan(
+        replace(d.status, conditions=conditions),
+        create=create,
+        updates=_changes(before, sets),
+        revision=_revision(sets),
+        rollback=revision.rollback(d, sets, target),
+    )
 
 
 def _resized(d: Deployment, sets: Sets) -> bool:
@@ -116,15 +147,8 @@ def _roll(
     blocked = bool(down) or (not is_rolling and (old_pods or any(map(_may_have_pods, sets.old))))
     create = None
     if sets.new is None and not blocked:
-        create = revision.new_set(d, owner, sets.old)
-        sized = replace(create.spec, replicas=scale.new_size(d, create, (*sets.old, create)))
-        create = replace(create, spec=sized)
+        create, conditions = _created(d, sets, owner, conditions, now)
         sets = Sets(create, sets.old)
-        if status.has_deadline(d):
-            text = f'Created new replica set "{create.metadata.name}"'
-            conditions = status.put(
-                conditions, status.made(status.PROGRESSING, "True", "NewReplicaSetCreated", text, now)
-            )
     sizes: Sizes = down
     if sets.new is not None and not blocked:
         if is_rolling:
@@ -138,10 +162,22 @@ def _roll(
         final,
         create=create,
         updates=_changes(before, after),
-        delete=revision.expired(d, after.old) if not sizes and status.complete(d, d.status) else (),
+        delete=revision.expired(d, after.old) if not (sizes or blocked) and status.complete(d, d.status) else (),
         revision=_revision(after),
         again=status.check_in(d, final, now),
     )
+
+
+def _created(
+    d: Deployment, sets: Sets, owner: OwnerReference, conditions: status.Conditions, now: datetime
+) -> tuple[ReplicaSet, status.Conditions]:
+    """The set that the present template has to get, and what that says about the rollout."""
+    bare = revision.new_set(d, owner, sets.old)
+    made = replace(bare, spec=replace(bare.spec, replicas=scale.new_size(d, bare, (*sets.old, bare))))
+    if not status.has_deadline(d):
+        return made, conditions
+    text = f'Created new replica set "{made.metadata.name}"'
+    return made, status.put(conditions, status.made(status.PROGRESSING, "True", "NewReplicaSetCreated", text, now))
 
 
 def _sized(d: Deployment, sets: Sets, sizes: Sizes) -> Sets:

@@ -15,6 +15,7 @@ from kijabi.api import codec
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
 from kijabi.api.core.podtemplate import PodTemplateSpec
+from kijabi.api.gotext import read_int
 from kijabi.api.meta import LabelSelector, ObjectMeta, OwnerReference
 from kijabi.controllers.deployment.scale import age, desired, max_surge, replicas_of
 
@@ -22,7 +23,7 @@ REVISION = "deployment.kubernetes.io/revision"
 HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAXIMUM = "deployment.kubernetes.io/max-replicas"
-ROLLBACK_TO = "deprecated.deployment.rollback.rollback.to"
+ROLLBACK_TO = "deprecated.deployment.rollback.to"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 HASH_LABEL = "pod-template-hash"
 _NOT_COPIED = frozenset({LAST_APPLIED, REVISION, HISTORY, DESIRED, MAXIMUM, ROLLBACK_TO})
@@ -75,13 +76,12 @@ def template_hash(template: PodTemplateSpec, collisions: int | None) -> str:
 
 def number(annotations: Mapping[str, str]) -> int:
     """The revision that annotations carry; 0 if none, or not a number."""
-    text = annotations.get(REVISION, "")
-    return int(text) if text.lstrip("-").isdecimal() and text.isascii() else 0
+    return read_int(annotations.get(REVISION)) or 0
 
 
 def next_number(old: Iterable[ReplicaSet]) -> int:
     """The revision of the present template: one above the highest of the old sets."""
-    return max((number(rs.metadata.annotations) for rs in old), default=0) + 1
+    return max((0, *(number(rs.metadata.annotations) for rs in old))) + 1
 
 
 def new_set(d: Deployment, owner: OwnerReference, old: Sequence[ReplicaSet]) -> ReplicaSet:
@@ -114,16 +114,16 @@ def new_set(d: Deployment, owner: OwnerReference, old: Sequence[ReplicaSet]) -> 
 def synced(d: Deployment, rs: ReplicaSet, revision: int) -> ReplicaSet:
     """The present template's set with the Deployment's annotations, revision and minReadySeconds on it.
 
-    A set that was rolled back to keeps its earlier revision numbers in the history annotation. The same
-    object is returned where nothing changes.
+    A set that was rolled back to keeps its earlier revision numbers in the history annotation. A revision
+    that is no number is left alone. The same object is returned where nothing changes.
     """
     before = rs.metadata.annotations
     after = {**before, **{k: v for k, v in d.metadata.annotations.items() if k not in _NOT_COPIED}}
-    text = before.get(REVISION, "")
-    valid = not text or (text.lstrip("-").isdecimal() and text.isascii())
-    if valid and number(before) < revision:
+    text = before.get(REVISION)
+    strange = bool(text) and read_int(text) is None
+    if not strange and number(before) < revision:
         after[REVISION] = str(revision)
-        if text:
+        if text is not None:
             after[HISTORY] = _history(before.get(HISTORY, ""), text)
     if after == before and rs.spec.minReadySeconds == d.spec.minReadySeconds:
         return rs
@@ -136,7 +136,9 @@ def synced(d: Deployment, rs: ReplicaSet, revision: int) -> ReplicaSet:
 
 def _history(before: str, revision: str) -> str:
     """The list of earlier revisions, the oldest dropped to keep it within bounds."""
-    numbers = [*before.split(","), revision] if before else [revision]
+    first, *_ = numbers = [*before.split(","), revision]
+    if not first:
+        return revision
     while len(",".join(numbers)) > _HISTORY_CHARS and len(numbers) > 1:
         numbers.pop(0)
     return ",".join(numbers)
@@ -154,9 +156,7 @@ def with_sizes(rs: ReplicaSet, d: Deployment) -> ReplicaSet:
 def size_annotation(rs: ReplicaSet, key: str) -> int | None:
     """A number that `with_sizes` wrote; None if absent or not an int32."""
     text = rs.metadata.annotations.get(key, "")
-    if not (text.isascii() and text.isdecimal()) or int(text) > _NO_LIMIT:
-        return None
-    return int(text)
+    return read_int(text, 32) if text[:1].isdecimal() else None
 
 
 def expired(d: Deployment, old: Iterable[ReplicaSet]) -> tuple[ReplicaSet, ...]:
@@ -173,22 +173,38 @@ def expired(d: Deployment, old: Iterable[ReplicaSet]) -> tuple[ReplicaSet, ...]:
     )
 
 
-def rollback_target(d: Deployment, sets: Sets) -> int | None:
+class Rollback(NamedTuple):
+    """What comes of the deprecated rollback annotation: the Deployment without it, and the event that tells."""
+
+    after: Deployment
+    type: str
+    reason: str
+    message: str
+
+
+def rollback_target(d: Deployment) -> int | None:
     """The revision that the deprecated rollback annotation asks for; None if it does not. 0: the one before."""
-    text = d.metadata.annotations.get(ROLLBACK_TO, "")
-    if not text or not text.isascii() or not text.lstrip("-").isdecimal():
-        return None
-    if (target := int(text)) != 0:
-        return target
-    known = sorted((number(rs.metadata.annotations) for rs in sets.all), reverse=True)
-    return known[1] if len(known) > 1 else 0
+    return read_int(d.metadata.annotations.get(ROLLBACK_TO))
 
 
-def rolled_back(d: Deployment, rs: ReplicaSet) -> Deployment:
-    """The Deployment with the template and annotations of an old set."""
-    kept = {k: v for k, v in d.metadata.annotations.items() if k in _NOT_COPIED and k != ROLLBACK_TO}
-    own = {k: v for k, v in rs.metadata.annotations.items() if k not in _NOT_COPIED}
-    result = codec.clone(d)
-    result.metadata.annotations = {**kept, **own}
-    result.spec.template = codec.clone(_bare(rs.spec.template))
-    return result
+def rollback(d: Deployment, sets: Sets, target: int) -> Rollback:
+    """Take the template of the set with this revision, or say why not."""
+    changed = codec.clone(d)
+    changed.metadata.annotations = {k: v for k, v in d.metadata.annotations.items() if k != ROLLBACK_TO}
+    missing = "Unable to find the revision to rollback to."
+    if target == 0:
+        known = sorted((number(rs.metadata.annotations) for rs in sets.all), reverse=True)
+        target = max(0, known[1]) if len(known) > 1 else 0
+        missing = missing if target else "Unable to find last revision."
+    found = next((rs for rs in sets.all if target and number(rs.metadata.annotations) == target), None)
+    if found is None:
+        return Rollback(changed, "Warning", "DeploymentRollbackRevisionNotFound", missing)
+    if same_template(found.spec.template, d.spec.template):
+        text = f'The rollback revision contains the same template as current deployment "{d.metadata.name}"'
+        return Rollback(changed, "Warning", "DeploymentRollbackTemplateUnchanged", text)
+    kept = {k: v for k, v in changed.metadata.annotations.items() if k in _NOT_COPIED}
+    own = {k: v for k, v in found.metadata.annotations.items() if k not in _NOT_COPIED}
+    changed.metadata.annotations = {**kept, **own}
+    changed.spec.template = codec.clone(_bare(found.spec.template))
+    text = f'Rolled back deployment "{d.metadata.name}" to revision {target}'
+    return Rollback(changed, "Normal", "DeploymentRollback", text)

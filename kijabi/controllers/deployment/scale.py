@@ -140,7 +140,9 @@ def proportional(
     live = [rs for rs in (*old, new) if rs is not None and replicas_of(rs) > 0]
     if len(live) <= 1:
         one = live[0] if live else new if new is not None else old[-1] if old else None
-        return {} if one is None else {one.metadata.name: desired(d)}
+        # Not paused, a size that is right already is told to the annotations, or it would look resized for ever.
+        done = one is not None and (replicas_of(one) == desired(d) and (d.spec.paused or not live))
+        return {} if one is None or done else {one.metadata.name: desired(d)}
     if saturated:
         return {rs.metadata.name: 0 for rs in live if rs is not new}
     if not is_rolling(d):
