@@ -48,6 +48,18 @@ class Plan(NamedTuple):
     again: float | None = None
 
 
+class View(NamedTuple):
+    """What a CronJob is planned from. jobs: those it owns. existing: uids of active jobs that the cache does not show,
+    but the server does. since: when its schedule was changed, as far as anybody saw; times before that are no misses.
+    """
+
+    cron: CronJob
+    jobs: Sequence[Job]
+    now: datetime
+    existing: frozenset[str] = frozenset()
+    since: datetime | None = None
+
+
 class Missed(NamedTuple):
     """The latest time that has come since the last one that was served, if any; how many have; where counting began."""
 
@@ -61,18 +73,33 @@ def outcome(job: Job) -> str:
     return next((c.type for c in job.status.conditions if c.type in ("Complete", "Failed") and c.status == "True"), "")
 
 
-def missed(cj: CronJob, schedule: schedules.Schedule, now: datetime, *, deadline: bool) -> Missed:
-    """Which times of the schedule have passed unserved; those before the starting deadline are given up."""
+def unlisted(cj: CronJob, owned: Iterable[Job]) -> list[Job]:
+    """Its jobs that run and that its status does not name."""
+    listed = {ref.uid for ref in cj.status.active}
+    return [job for job in owned if job.metadata.uid not in listed and not outcome(job)]
+
+
+def missed(
+    cj: CronJob, schedule: schedules.Schedule, now: datetime, *, deadline: bool, since: datetime | None = None
+) -> Missed:
+    """Which times of the schedule have passed unserved; those before the starting deadline or `since` are given up.
+
+    Raises ValueError for a schedule that has no times, as the 31st of February.
+    """
     served = cj.status.lastScheduleTime or cj.metadata.creationTimestamp
-    since = served.datetime() if served else now
+    start = served.datetime() if served else now
     if deadline and cj.spec.startingDeadlineSeconds is not None:
-        since = max(since, now - timedelta(seconds=cj.spec.startingDeadlineSeconds))
-    first = schedule.next(since)
+        start = max(start, now - timedelta(seconds=cj.spec.startingDeadlineSeconds))
+    if since is not None:
+        start = max(start, since)
+    first = schedule.next(start)
     second = schedule.next(first) if first is not None else None
-    if first is None or now < first:
-        return Missed(None, 0, since)
-    if second is None or now < second:
-        return Missed(first, 1, since)
+    if first is not None and now < first:
+        return Missed(None, 0, start)
+    if first is not None and second is not None and now < second:
+        return Missed(first, 1, start)
+    if first is None or second is None:
+        raise ValueError("time difference between two schedules is less than 1 second")
     # Regular schedules are counted by arithmetic; from a little before now, the times themselves are looked at.
     distance = max(1.0, (second - first).total_seconds())
     count = int((now - first).total_seconds() // distance) + 1
@@ -80,7 +107,7 @@ def missed(cj: CronJob, schedule: schedules.Schedule, now: datetime, *, deadline
     candidate = schedule.next(first + timedelta(seconds=(count - 2) * distance))
     while candidate is not None and candidate <= now:
         latest, candidate = candidate, schedule.next(candidate)
-    return Missed(latest, count, since)
+    return Missed(latest, count, start)
 
 
 def wait(cj: CronJob, schedule: schedules.Schedule, now: datetime) -> float | None:
@@ -91,42 +118,61 @@ def wait(cj: CronJob, schedule: schedules.Schedule, now: datetime) -> float | No
     return max(LATE, (upcoming - now).total_seconds() + LATE) if upcoming is not None else None
 
 
-def plan(cj: CronJob, owned: Sequence[Job], existing: Iterable[str], now: datetime) -> Plan:
-    """What to do now. existing: uids of active jobs that the cache does not show, but the server does."""
+def plan(view: View) -> Plan:
+    """What to do now."""
+    cj, now = view.cron, view.now
     events: list[tuple[str, str, str]] = []
-    status = observed(cj, owned, frozenset(existing), events)
+    gone = expired(cj, view.jobs)
+    status = observed(view, gone, events)
+    todo = Plan(status, delete=tuple(gone))
+    schedule = None if cj.metadata.deletionTimestamp is not None else _schedule(cj, events)
+    if schedule is None:
+        return todo._replace(events=tuple(events))
     seen = replace(cj, status=status)
-    todo = Plan(status, delete=tuple(expired(cj, owned)))
-    if cj.metadata.deletionTimestamp is not None or cj.spec.suspend:
-        return todo._replace(events=tuple(events))
     try:
-        schedule = schedules.parse(cj.spec.schedule, cj.spec.timeZone or "")
-    except (ValueError, OSError) as error:
-        text = f'unparseable schedule: "{cj.spec.schedule}" : {error}'
-        if cj.spec.timeZone and not schedules.known_zone(cj.spec.timeZone):
-            events.append(("Warning", "UnknownTimeZone", f'invalid timeZone: "{cj.spec.timeZone}": {error}'))
-        else:
-            events.append(("Warning", "UnparseableSchedule", text))
+        start, replaced = _due(seen, schedule, view, events)
+        served = replace(seen, status=replace(status, lastScheduleTime=Time.of(start))) if start is not None else seen
+        again = wait(served, schedule, now)
+    except ValueError as error:
+        events.append(("Warning", "InvalidSchedule", f"invalid schedule: {cj.spec.schedule} : {error}"))
         return todo._replace(events=tuple(events))
-    start, replaced = _due(seen, schedule, now, events)
     if start is not None:
-        gone = {ref.uid for ref in replaced}
-        todo.status.active = tuple(ref for ref in status.active if ref.uid not in gone)
-    return todo._replace(start=start, replace=replaced, events=tuple(events), again=wait(seen, schedule, now))
+        going = {ref.uid for ref in replaced}
+        todo.status.active = tuple(ref for ref in status.active if ref.uid not in going)
+    return todo._replace(start=start, replace=replaced, events=tuple(events), again=again)
+
+
+def _schedule(cj: CronJob, events: list[tuple[str, str, str]]) -> schedules.Schedule | None:
+    """Its schedule; None if it has none that can be followed, or is suspended."""
+    text, zone = cj.spec.schedule, cj.spec.timeZone or ""
+    if zone and not schedules.known_zone(zone):
+        events.append(("Warning", "UnknownTimeZone", f'invalid timeZone: "{zone}": unknown time zone {zone}'))
+        return None
+    if cj.spec.suspend:
+        return None
+    if "TZ" in text:
+        page = "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/"
+        why = f'CRON_TZ or TZ used in schedule "{text}" is not officially supported, see {page} for more details'
+        events.append(("Warning", "UnsupportedSchedule", why))
+    try:
+        return schedules.parse(text, zone)
+    except ValueError as error:
+        events.append(("Warning", "UnparseableSchedule", f'unparseable schedule: "{text}" : {error}'))
+        return None
 
 
 def _due(
-    cj: CronJob, schedule: schedules.Schedule, now: datetime, events: list[tuple[str, str, str]]
+    cj: CronJob, schedule: schedules.Schedule, view: View, events: list[tuple[str, str, str]]
 ) -> tuple[datetime | None, tuple[ObjectReference, ...]]:
-    """(the time to start a job for, the running jobs that it replaces)."""
-    found = missed(cj, schedule, now, deadline=True)
+    """(the time to start a job for, the running jobs that it replaces). Raises ValueError as `missed` does."""
+    found = missed(cj, schedule, view.now, deadline=True, since=view.since)
     if found.latest is None:
         return None, ()
     if found.times > TOO_MANY:
         text = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
         events.append(("Warning", "TooManyMissedTimes", text))
     limit = cj.spec.startingDeadlineSeconds
-    if limit is not None and found.latest + timedelta(seconds=limit) < now:
+    if limit is not None and found.latest + timedelta(seconds=limit) < view.now:
         at = found.latest.strftime("%a, %d %b %Y %H:%M:%S +0000")
         events.append(("Warning", "MissSchedule", f"Missed scheduled time to start a job: {at}"))
         return None, ()
@@ -140,18 +186,26 @@ def _due(
     return found.latest, cj.status.active if cj.spec.concurrencyPolicy == "Replace" else ()
 
 
-def observed(
-    cj: CronJob, owned: Sequence[Job], existing: frozenset[str], events: list[tuple[str, str, str]]
-) -> CronJobStatus:
-    """The status as its jobs make it: those that ended are active no more, and the last success is noted."""
+def observed(view: View, gone: Sequence[Job], events: list[tuple[str, str, str]]) -> CronJobStatus:
+    """The status as its jobs make it: those that ended are active no more, and the last success is noted.
+
+    gone: jobs that are deleted at once, of which nothing else need be told.
+    """
+    cj, owned = view.cron, view.jobs
     by_uid = {job.metadata.uid: job for job in owned}
+    for job in unlisted(cj, owned):
+        text = f"Saw a job that the controller did not create or forgot: {job.metadata.name}"
+        events.append(("Warning", "UnexpectedJob", text))
+    quiet = {job.metadata.uid for job in gone}
     active: list[ObjectReference] = []
     for ref in cj.status.active:
-        job = by_uid.get(ref.uid)
-        if job is None and ref.uid not in existing:
+        known = by_uid.get(ref.uid)
+        if ref.uid in quiet:
+            continue
+        if known is None and ref.uid not in view.existing:
             events.append(("Normal", "MissingJob", f"Active job went missing: {ref.name}"))
-        elif job is not None and outcome(job):
-            text = f"Saw completed job: {ref.name}, condition: {outcome(job)}"
+        elif known is not None and outcome(known):
+            text = f"Saw completed job: {ref.name}, condition: {outcome(known)}"
             events.append(("Normal", "SawCompletedJob", text))
         else:
             active.append(ref)
@@ -209,12 +263,18 @@ class CronJobs:
         self.recorder = context.recorder("cronjob-controller")
         self.cronjobs = cron_jobs(context.informers)
         self.jobs = jobs(context.informers)
+        self.rescheduled: dict[str, datetime] = {}  # when a schedule was changed, by uid; forgotten with this process
 
     def sources(self) -> Sequence[Source]:
-        return (
-            Source(self.cronjobs, lambda old, new: (key_of(new if new is not None else old),)),
-            Source(self.jobs, self._keys_of_job),
-        )
+        return (Source(self.cronjobs, self._keys_of_cron), Source(self.jobs, self._keys_of_job))
+
+    def _keys_of_cron(self, old: CronJob | None, new: CronJob | None) -> Iterable[str]:
+        """Its own key; who changes a schedule does not mean times that are past already."""
+        if new is None:
+            self.rescheduled.pop(old.metadata.uid if old is not None else "", None)
+        elif old is not None and (old.spec.schedule, old.spec.timeZone) != (new.spec.schedule, new.spec.timeZone):
+            self.rescheduled[new.metadata.uid] = clock.now()
+        return (key_of(new if new is not None else old),)
 
     def _keys_of_job(self, old: Job | None, new: Job | None) -> Iterable[str]:
         refs = [(job, controller_of(job.metadata)) for job in (old, new) if job is not None]
@@ -225,24 +285,42 @@ class CronJobs:
         if cj is None:
             return None
         owned = tuple(self.jobs.index(CONTROLLER, cj.metadata.uid))
-        todo = plan(cj, owned, await self._unseen(cj, owned), clock.now())
+        if unlisted(cj, owned):  # the cache of jobs may be ahead of that of CronJobs
+            try:
+                cj = await self.client.get(CronJob, cj.metadata.name, cj.metadata.namespace)
+            except NotFound:
+                return None
+        existing = frozenset(await self._unseen(cj, owned))
+        todo = plan(View(cj, owned, clock.now(), existing, self.rescheduled.get(cj.metadata.uid)))
         for kind, reason, text in todo.events:
             self.recorder.event(cj, kind, reason, text)
         for job in todo.delete:
             await self._delete(cj, job.metadata.name, job.metadata.uid)
-        for ref in todo.replace:
-            await self._delete(cj, ref.name, ref.uid)
-        status = todo.status
-        if todo.start is not None:
-            started = await self._start(cj, todo.start)
-            if started is not None:
-                active = (*status.active, started)
-                status = replace(status, active=active, lastScheduleTime=Time.of(todo.start))
+        status, failure = await self._start(cj, todo)
         if status != cj.status:
             changed = codec.clone(cj)
             changed.status = status
             await self.client.update_status(changed)
+        if failure is not None:
+            raise failure
         return todo.again
+
+    async def _start(self, cj: CronJob, todo: Plan) -> tuple[CronJobStatus, ApiError | None]:
+        """Start the job that is due, in the place of those that it replaces; the status then, and what went wrong."""
+        if todo.start is None:
+            return todo.status, None
+        for place, ref in enumerate(todo.replace):
+            failure = await self._delete(cj, ref.name, ref.uid)
+            if failure is not None:
+                return replace(todo.status, active=(*todo.replace[place:], *todo.status.active)), failure
+        try:
+            started = await self._create(cj, todo.start)
+        except ApiError as error:
+            return todo.status, error
+        if started is None:
+            return todo.status, None
+        active = (*todo.status.active, started)
+        return replace(todo.status, active=active, lastScheduleTime=Time.of(todo.start)), None
 
     async def _unseen(self, cj: CronJob, owned: Sequence[Job]) -> list[str]:
         """Uids of active jobs that exist though the cache does not show them: it lags behind our own creation."""
@@ -257,8 +335,8 @@ class CronJobs:
                 continue
         return found
 
-    async def _start(self, cj: CronJob, at: datetime) -> ObjectReference | None:
-        """Start the job of a time, or find that it was started before; None if the name is somebody else's."""
+    async def _create(self, cj: CronJob, at: datetime) -> ObjectReference | None:
+        """Make the job of a time, or find that it was started before; None if the name is somebody else's."""
         wanted = job_of(cj, controller_ref(cj, API_VERSION, KIND), at)
         try:
             job = await self.client.create(wanted)
@@ -278,12 +356,14 @@ class CronJobs:
             resourceVersion=own.resourceVersion,
         )  # fmt: skip
 
-    async def _delete(self, cj: CronJob, name: str, uid: str) -> None:
+    async def _delete(self, cj: CronJob, name: str, uid: str) -> ApiError | None:
+        """Delete a job; why it failed, if it did. History that cannot be deleted must not hold up the next job."""
         try:
             await self.client.delete(Job, name, cj.metadata.namespace, uid=uid, propagation="Background")
         except NotFound:
-            return
+            return None
         except ApiError as error:
             self.recorder.event(cj, "Warning", "FailedDelete", f"Deleted job: {error}")
-            raise
+            return error
         self.recorder.event(cj, "Normal", "SuccessfulDelete", f"Deleted job {name}")
+        return None

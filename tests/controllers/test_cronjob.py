@@ -12,7 +12,7 @@ from kijabi.api.batch.job import Job, JobCondition, JobSpec, JobTemplateSpec
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import ObjectMeta, Time
 from kijabi.base import clock
-from kijabi.controllers.cronjob import Plan, name_of, plan
+from kijabi.controllers.cronjob import Plan, View, name_of, plan
 from kijabi.controllers.ttlafterfinished import due
 from tests.controllers.things import owner, template
 from tests.controllers.world import World, play
@@ -46,7 +46,7 @@ def running(cj: CronJob, name: str) -> Job:
 
 
 def look(cj: CronJob, *jobs: Job, minutes: float, existing: tuple[str, ...] = ()) -> Plan:
-    return plan(cj, jobs, existing, T0 + timedelta(minutes=minutes))
+    return plan(View(cj, jobs, T0 + timedelta(minutes=minutes), frozenset(existing)))
 
 
 def reasons(todo: Plan) -> list[str]:
@@ -142,3 +142,33 @@ def test_jobs_come_by_the_clock_and_go_after_their_time() -> None:
         assert status.lastSuccessfulTime is not None
 
     play(story)
+
+
+def test_what_cannot_be_followed_is_told() -> None:
+    assert reasons(look(cron(timeZone="Nowhere/Land", suspend=True), minutes=30)) == ["UnknownTimeZone"]
+    never = look(cron("59 23 31 2 *"), minutes=30)
+    assert (reasons(never), never.start, never.again) == (["InvalidSchedule"], None, None)
+    assert reasons(look(cron("TZ=Asia/Seoul 0 3 * * *"), minutes=1)) == ["UnsupportedSchedule"]
+    assert reasons(look(cron("61 * * * *"), minutes=1)) == ["UnparseableSchedule"]
+
+
+def test_jobs_that_are_there_and_not_listed() -> None:
+    lost = look(cron(last=T0 + timedelta(minutes=10)), a_job("tick-x"), minutes=11)
+    assert reasons(lost) == ["UnexpectedJob"]
+    assert look(cron(last=T0 + timedelta(minutes=10)), a_job("tick-x", "Complete"), minutes=11).events == ()
+
+
+def test_history_that_goes_at_once_is_not_told_of() -> None:
+    cj = cron(last=T0 + timedelta(minutes=10), successfulJobsHistoryLimit=0)
+    ended = running(cj, "tick-1")
+    ended.status = a_job("tick-1", "Complete").status
+    todo = look(cj, ended, minutes=11)
+    assert (reasons(todo), [job.metadata.name for job in todo.delete], todo.status.active) == ([], ["tick-1"], ())
+
+
+def test_who_changes_a_schedule_does_not_mean_the_past() -> None:
+    cj = cron("0 6 * * *", last=T0 - timedelta(hours=10))  # served at midnight, changed at ten
+    now = T0 + timedelta(seconds=1)
+    assert plan(View(cj, (), now)).start == T0 - timedelta(hours=4)
+    todo = plan(View(cj, (), now, since=T0))
+    assert (todo.start, todo.again) == (None, 20 * 3600 - 1 + 0.1)
