@@ -7,6 +7,7 @@ import ipaddress
 
 import msgspec
 
+from kijabi.client.events import Recorder
 from kijabi.client.informer import Informers
 from kijabi.proxy import nft
 from kijabi.proxy.announcer import Announcer
@@ -33,9 +34,11 @@ async def run(
     ipaddress.ip_network(config.service_cidr)
     for cidr in (config.service_cidr, *network.routed) if network.bridge else ():
         await nft.set_route(cidr, network.bridge, network.address)
-    proxy = Proxy(config, network.node, informers)
+    recorder = Recorder(informers.client, "kube-proxy", network.node)
+    proxy = Proxy(config, network.node, informers, recorder)
     if programmed is not None:
         proxy.programmed = programmed
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(proxy.run(), name="rules")
+        tasks.create_task(recorder.run(), name="events")
         tasks.create_task(Announcer(network.node, informers).run(), name="announcer")

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kijabi.api.core.service import Service
 from kijabi.api.discovery.endpointslice import EndpointSlice, service_of
 from kijabi.base.process import CommandFailed
+from kijabi.client.events import Recorder
 from kijabi.client.informer import Informers
 from kijabi.proxy import nft
+from kijabi.proxy.health import Check, HealthPorts
 from kijabi.proxy.rules import EMPTY, ProxyConfig, Ruleset, frame, lost_udp, ruleset, script
-from kijabi.proxy.services import Frontend, frontends
+from kijabi.proxy.services import Frontend, frontends, health_port, local_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +26,9 @@ RETRY = 1.0
 
 
 class Proxy:
-    """Keeps one node's table true. `run` lasts until cancelled."""
+    """Keeps one node's table true, and its health checks. `run` lasts until cancelled."""
 
-    def __init__(self, config: ProxyConfig, node: str, informers: Informers) -> None:
+    def __init__(self, config: ProxyConfig, node: str, informers: Informers, recorder: Recorder) -> None:
         self.config = config
         self.node = node
         self.programmed = asyncio.Event()
@@ -37,6 +39,8 @@ class Proxy:
         self._frontends: dict[str, tuple[Frontend, ...]] = {}
         self._applied: Ruleset | None = None
         self._picks = 0
+        self._checks: dict[str, tuple[int, Check]] = {}
+        self._health = HealthPorts(node, recorder, lambda: self._applied is not None)
         self._services.add_handler(self._on_service)
         self._slices.add_handler(self._on_slice)
 
@@ -57,6 +61,12 @@ class Proxy:
         """Wait for the informers, lay the table, then follow."""
         await self._services.wait_synced()
         await self._slices.wait_synced()
+        try:
+            await self._follow()
+        finally:
+            await self._health.close()
+
+    async def _follow(self) -> None:
         while True:
             self._wake.clear()
             try:
@@ -82,6 +92,7 @@ class Proxy:
         self._applied = new
         self._frontends = after
         await nft.forget(lost_udp(_all(before), _all(after)))
+        await self._health.sync(dict(self._checks[key] for key in sorted(self._checks)))
 
     def _take_marked(self) -> dict[str, tuple[Frontend, ...]]:
         """The frontends of all Services, with those marked since last time made anew."""
@@ -90,11 +101,21 @@ class Proxy:
             service = self._services.get(key)
             if service is None:
                 after.pop(key, None)
+                self._checks.pop(key, None)
             else:
                 slices = sorted(self._slices.index("service", key), key=lambda s: s.metadata.name)
                 after[key] = frontends(service, slices, self.node)
+                self._check(key, service, slices)
         self._marked = set()
         return after
+
+    def _check(self, key: str, service: Service, slices: Sequence[EndpointSlice]) -> None:
+        """What the Service's health check says, if it has one."""
+        port, meta = health_port(service), service.metadata
+        self._checks.pop(key, None)
+        if port:
+            check = Check(meta.namespace, meta.name, meta.uid, local_endpoints(slices, self.node))
+            self._checks[key] = (port, check)
 
 
 def _all(table: Mapping[str, tuple[Frontend, ...]]) -> list[Frontend]:

@@ -19,6 +19,7 @@ MARK = "0x4000"  # this connection is to be masqueraded
 SET_MARK = f"meta mark set meta mark or {MARK}"
 BATCH = 1000  # elements in one statement
 FEWEST_PICKS = 16
+INSIDE = 32768  # the first index of the backends for those inside, in the same maps
 
 
 class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +54,9 @@ def frame(config: ProxyConfig, picks: int = FEWEST_PICKS) -> str:
     add a rule that looks up a map which is in the kernel already (`conflicting protocols specified: tcp vs. th`).
     """
     chains = "\n".join(
-        f"  chain {_pick(kind, count, masquerade)} {{ {_pick_rules(kind, count, masquerade)}; }}"
+        f"  chain {_pick(kind, count, way)} {{ {_pick_rules(kind, count, way)}; }}"
         for kind in ("address", "port")
-        for masquerade in (False, True)
+        for way in ("", "-masq", "-inside")
         for count in range(1, picks + 1)
     )
     inside = ", ".join(filter(None, (config.pod_cidr, config.node_cidr)))
@@ -70,9 +71,20 @@ table ip {config.table} {{
   map address-services {{ typeof ip daddr . meta l4proto . th dport : verdict; }}
   map port-backends {{ typeof meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport; }}
   map port-services {{ typeof meta l4proto . th dport : verdict; }}
+  map address-inside {{ typeof ip daddr . meta l4proto . th dport : verdict; }}
+  map port-inside {{ typeof meta l4proto . th dport : verdict; }}
+  map address-guarded {{ typeof ip daddr . meta l4proto . th dport : verdict; }}
+  set whole {{ typeof ip daddr; }}
   map address-refused {{ typeof ip daddr . meta l4proto . th dport : verdict; }}
   map port-refused {{ typeof meta l4proto . th dport : verdict; }}
   set hairpin {{ typeof ip saddr . ip daddr; }}
+  chain inside {{
+    ip daddr . meta l4proto . th dport vmap @address-inside
+    fib daddr type local meta l4proto . th dport vmap @port-inside
+  }}
+  chain guards {{
+    ct state new ip daddr . meta l4proto . th dport vmap @address-guarded
+  }}
   chain services {{
     ip daddr . meta l4proto . th dport vmap @address-services
     fib daddr type local meta l4proto . th dport vmap @port-services
@@ -81,14 +93,21 @@ table ip {config.table} {{
     ct state new ip daddr . meta l4proto . th dport vmap @address-refused
     ct state new fib daddr type local meta l4proto . th dport vmap @port-refused
     ct state new ip daddr {config.service_cidr} goto refuse
+    ct state new ip daddr @whole goto refuse
   }}
   chain refuse {{
     meta l4proto tcp reject with tcp reset
     reject with icmp type port-unreachable
   }}
 {chains}
-  chain nat-prerouting {{ type nat hook prerouting priority dstnat; jump services; }}
-  chain nat-output {{ type nat hook output priority -100; jump services; }}
+  chain guard-prerouting {{ type filter hook prerouting priority dstnat - 10; jump guards; }}
+  chain guard-output {{ type filter hook output priority -110; jump guards; }}
+  chain nat-prerouting {{
+    type nat hook prerouting priority dstnat;
+    ip saddr {config.pod_cidr} jump inside
+    jump services
+  }}
+  chain nat-output {{ type nat hook output priority -100; jump inside; jump services; }}
   chain nat-postrouting {{
     type nat hook postrouting priority srcnat;
     meta mark & {MARK} == {MARK} masquerade
@@ -114,23 +133,34 @@ def ruleset(frontends: Iterable[Frontend]) -> Ruleset:
         key = _key(frontend)
         if key in elements[f"{kind}-services"] or key in elements[f"{kind}-refused"]:
             continue
-        if not frontend.backends:
-            verdict = "drop" if frontend.refuse == "drop" else "goto refuse"
-            elements[f"{kind}-refused"][key] = verdict
-            continue
-        for backend in frontend.backends:
-            elements["hairpin"][f"{backend.address} . {backend.address}"] = ""
-        if frontend.sticky:
-            name, own_chains, own_sets = _sticky(frontend)
-            chains.update(own_chains)
-            sets += own_sets
-        else:
-            name = _pick(kind, len(frontend.backends), frontend.masquerade)
-            while picks < len(frontend.backends):
+        if frontend.whole:
+            elements["whole"][frontend.address] = ""
+        if frontend.sources:
+            name = f"guard-{_digest(','.join(frontend.sources))}"
+            chains[name] = (f"ip saddr {{ {', '.join(frontend.sources)} }} return", "drop")
+            elements["address-guarded"][key] = f"goto {name}"
+        for way, backends in (
+            ("-inside", frontend.inside),
+            ("-masq" if frontend.masquerade else "", frontend.backends),
+        ):
+            if not backends:
+                continue
+            while picks < len(backends):
                 picks *= 2
-            for index, backend in enumerate(frontend.backends):
-                elements[f"{kind}-backends"][f"{key} . {index}"] = f"{backend.address} . {backend.port}"
-        elements[f"{kind}-services"][key] = f"goto {name}"
+            for backend in backends:
+                elements["hairpin"][f"{backend.address} . {backend.address}"] = ""
+            if frontend.sticky:
+                name, own_chains, own_sets = _sticky(frontend, way, backends)
+                chains.update(own_chains)
+                sets += own_sets
+            else:
+                name = _pick(kind, len(backends), way)
+                first = INSIDE if way == "-inside" else 0
+                for index, backend in enumerate(backends, first):
+                    elements[f"{kind}-backends"][f"{key} . {index}"] = f"{backend.address} . {backend.port}"
+            elements[f"{kind}-inside" if way == "-inside" else f"{kind}-services"][key] = f"goto {name}"
+        if not frontend.backends:
+            elements[f"{kind}-refused"][key] = "drop" if frontend.refuse == "drop" else "goto refuse"
     return Ruleset(elements, chains, tuple(sets), picks)
 
 
@@ -139,6 +169,10 @@ _MAPS = (
     "address-services",
     "port-backends",
     "port-services",
+    "address-inside",
+    "port-inside",
+    "address-guarded",
+    "whole",
     "address-refused",
     "port-refused",
     "hairpin",
@@ -150,25 +184,28 @@ def _key(frontend: Frontend) -> str:
     return port if frontend.address == ANYWHERE else f"{frontend.address} . {port}"
 
 
-def _pick(kind: str, count: int, masquerade: bool) -> str:
-    return f"{kind}-pick-{count}{'-masq' if masquerade else ''}"
+def _pick(kind: str, count: int, way: str) -> str:
+    return f"{kind}-pick-{count}{way}"
 
 
-def _pick_rules(kind: str, count: int, masquerade: bool) -> str:
+def _pick_rules(kind: str, count: int, way: str) -> str:
     """Any of `count` backends at random; the index is part of the key of the backends map."""
     what = "meta l4proto . th dport" if kind == "port" else "ip daddr . meta l4proto . th dport"
-    mark = f"{SET_MARK}; " if masquerade else ""
-    choice = f"dnat ip to {what} . numgen random mod {count} map @{kind}-backends"
+    mark = f"{SET_MARK}; " if way == "-masq" else ""
+    offset = f" offset {INSIDE}" if way == "-inside" else ""
+    choice = f"dnat ip to {what} . numgen random mod {count}{offset} map @{kind}-backends"
     return f"{mark}meta l4proto {{ tcp, udp, sctp }} {choice}"
 
 
-def _sticky(frontend: Frontend) -> tuple[str, dict[str, tuple[str, ...]], list[str]]:
+def _sticky(
+    frontend: Frontend, way: str, backends: Iterable[Backend]
+) -> tuple[str, dict[str, tuple[str, ...]], list[str]]:
     """A chain that sends a client where it went before, a chain and a set of clients per backend."""
-    name = f"sticky-{_digest(_key(frontend))}"
+    name = f"sticky-{_digest(_key(frontend) + ('' if way == '-masq' else way))}"
     chains: dict[str, tuple[str, ...]] = {}
     sets: list[str] = []
     known: list[str] = []
-    for backend in frontend.backends:
+    for backend in backends:
         own = f"{name}-{_digest(f'{backend.address}:{backend.port}')}"
         sets.append(own)
         known.append(f"ip saddr @{own} goto {own}")
@@ -177,7 +214,7 @@ def _sticky(frontend: Frontend) -> tuple[str, dict[str, tuple[str, ...]], list[s
             f"meta l4proto {frontend.protocol} dnat ip to {backend.address}:{backend.port}",
         )
     choices = ", ".join(f"{i} : goto {own}" for i, own in enumerate(sets))
-    mark = (SET_MARK,) if frontend.masquerade else ()
+    mark = (SET_MARK,) if way == "-masq" else ()
     chains[name] = (*mark, *known, f"numgen random mod {len(sets)} vmap {{ {choices} }}")
     return name, chains, sets
 
@@ -215,9 +252,7 @@ def script(config: ProxyConfig, old: Ruleset, new: Ruleset) -> str:
 
 
 def _statements(verb: str, where: str, items: list[str]) -> list[str]:
-    return [
-        f"{verb} element {where} {{ {', '.join(items[i : i + BATCH])} }}" for i in range(0, len(items), BATCH)
-    ]
+    return [f"{verb} element {where} {{ {', '.join(items[i : i + BATCH])} }}" for i in range(0, len(items), BATCH)]
 
 
 def lost_udp(old: Iterable[Frontend], new: Iterable[Frontend]) -> list[tuple[Frontend, Backend | None]]:

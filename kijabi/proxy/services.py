@@ -1,17 +1,18 @@
 """What a Service promises, per address and port: pure, from the Service and its EndpointSlices.
 
 `loop` calls `frontends` for each Service that changed; `rules` turns the result into nftables. Sources: core/v1
-ServiceSpec; KEP-1669 (terminating endpoints); KEP-2086 (internal traffic policy).
+ServiceSpec; KEP-1669 (terminating endpoints); KEP-2086 (internal traffic policy); KEP-1860 (ipMode).
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
+from kijabi.api.core.balancing import ANNOUNCED_BY
 from kijabi.api.core.service import Service, ServicePort
 from kijabi.api.discovery.endpointslice import Endpoint, EndpointPort, EndpointSlice
 
@@ -31,6 +32,9 @@ class Frontend(msgspec.Struct, frozen=True):
 
     masquerade: the backend sees the node's address, so that its answers come back this way. sticky: seconds for which
     a client keeps its backend, 0 for not at all. refuse: what happens without backends: an error at once, or silence.
+    inside: the backends for pods and the node itself, where they are others than those for the world. sources: the
+    networks that may come, all if empty. whole: nothing but Services is behind the address, so its other ports are
+    refused.
     """
 
     address: str
@@ -40,6 +44,9 @@ class Frontend(msgspec.Struct, frozen=True):
     masquerade: bool = False
     sticky: int = 0
     refuse: Literal["reject", "drop"] = "reject"
+    inside: tuple[Backend, ...] = ()
+    sources: tuple[str, ...] = ()
+    whole: bool = False
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -101,19 +108,62 @@ def frontends(service: Service, slices: Sequence[EndpointSlice], node: str) -> t
     sticky = _sticky_seconds(service)
     inside = node if spec.internalTrafficPolicy == "Local" else None
     local_only = spec.externalTrafficPolicy == "Local"
-    balancers = service.status.loadBalancer.ingress
-    outside_addresses = [*spec.externalIPs, *(i.ip for i in balancers if i.ip and i.ipMode != "Proxy")]
+    sources = _sources(service)
+    whole = ANNOUNCED_BY in service.metadata.annotations
+    outside = [Outside(ip) for ip in spec.externalIPs if _is_ipv4(ip)]
+    outside += [Outside(ip, sources, whole) for ip in balancer_addresses(service)]
     result: list[Frontend] = []
     for port in spec.ports:
         protocol = (port.protocol or "TCP").lower()
         internal = _backends(service, port, slices, inside)
-        external = _backends(service, port, slices, node if local_only else None)
+        everywhere = _backends(service, port, slices, None)
+        external = _backends(service, port, slices, node) if local_only else everywhere
+        # Whoever asks from within the cluster means the Service and not the node (KEP-1669).
+        within = everywhere if local_only and everywhere != external else ()
         refuse: Literal["reject", "drop"] = "drop" if inside else "reject"
         for address in filter(_is_ipv4, spec.clusterIPs or (spec.clusterIP,)):
             result.append(Frontend(address, protocol, port.port, internal, False, sticky, refuse))
-        outside = [(address, port.port) for address in outside_addresses if _is_ipv4(address)]
-        if port.nodePort:
-            outside.append((ANYWHERE, port.nodePort))
         refuse = "drop" if local_only else "reject"
-        result += [Frontend(a, protocol, n, external, not local_only, sticky, refuse) for a, n in outside]
+        places = [(one, port.port) for one in outside]
+        if port.nodePort:
+            places.append((Outside(ANYWHERE), port.nodePort))
+        result += [
+            Frontend(
+                one.address, protocol, number, external, not local_only, sticky, refuse, within, one.sources, one.whole
+            )
+            for one, number in places
+        ]
     return tuple(result)
+
+
+class Outside(NamedTuple):
+    """An address for the world: see Frontend."""
+
+    address: str
+    sources: tuple[str, ...] = ()
+    whole: bool = False
+
+
+def balancer_addresses(service: Service) -> list[str]:
+    """The IPv4 addresses of its load balancer that are to be taken here, and not by a proxy before (KEP-1860)."""
+    ingress = service.status.loadBalancer.ingress
+    return [one.ip for one in ingress if one.ip and one.ipMode != "Proxy" and _is_ipv4(one.ip)]
+
+
+def _sources(service: Service) -> tuple[str, ...]:
+    """Who may come to its load balancer: the IPv4 networks; () for everybody."""
+    networks = (ipaddress.ip_network(text.strip(), strict=False) for text in service.spec.loadBalancerSourceRanges)
+    found = {str(network) for network in networks if network.version == 4}
+    return () if "0.0.0.0/0" in found else tuple(sorted(found))
+
+
+def health_port(service: Service) -> int:
+    """The port at which each node says how many endpoints it has, 0 for none."""
+    local = service.spec.type == "LoadBalancer" and service.spec.externalTrafficPolicy == "Local"
+    return service.spec.healthCheckNodePort if local else 0
+
+
+def local_endpoints(slices: Iterable[EndpointSlice], node: str) -> int:
+    """How many ready endpoints a node has."""
+    ready = (e for one in slices for e in one.endpoints if e.nodeName == node and e.conditions.ready is not False)
+    return len({endpoint.addresses[0] for endpoint in ready if endpoint.addresses})
