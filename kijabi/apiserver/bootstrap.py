@@ -1,4 +1,5 @@
-"""What every cluster has from its first moment: namespaces, the kubernetes Service, priority classes, default roles.
+"""What every cluster has from its first moment: namespaces, the kubernetes Service, priority classes, default roles,
+a storage class.
 
 `app.py` calls `ensure` once the caches are loaded, at every start: what is missing is made, what a cluster must have
 right (the address behind the kubernetes Service, rights of default roles) is mended, everything else is left as it is.
@@ -21,6 +22,7 @@ from kijabi.api.discovery.endpointslice import EndpointPort as SlicePort
 from kijabi.api.meta import ObjectMeta, time_now
 from kijabi.api.networking.servicecidr import ServiceCIDR, ServiceCIDRSpec
 from kijabi.api.scheduling.priorityclass import PriorityClass
+from kijabi.api.storage.storageclass import StorageClass
 from kijabi.apiserver import flowdefaults, metadata
 from kijabi.apiserver.authz import defaults
 from kijabi.apiserver.registry import key_of
@@ -43,6 +45,10 @@ PRIORITIES = (
 # Since when the use of tokens kept in Secrets is written down (`authn/legacy.py`): who cleans up those that nobody uses
 # waits a year from then (KEP-2799).
 TRACKING = "kube-apiserver-legacy-service-account-token-tracking"
+# What is made once in a cluster's life and belongs to its administrator from then on: who deletes it, does not get it
+# back. Here is written down what was made.
+ONCE = "kijabi-made-once"
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 Mend = Callable[[Any, Any], bool]
 
 
@@ -76,6 +82,7 @@ class Bootstrap:
         await self._service()
         since = ObjectMeta(name=TRACKING, namespace="kube-system")
         await self.place(ConfigMap(metadata=since, data={"since": time_now()[:10]}), mend_since)
+        await self._once("storageclass-local-path", storage_class())
 
     async def _service(self) -> None:
         """The kubernetes Service and what is behind it."""
@@ -114,6 +121,16 @@ class Bootstrap:
         )
         await self.place(points, mend_slice)
 
+    async def _once(self, mark: str, wanted: Any) -> None:
+        """Make an object unless that was done before, whatever has become of it since."""
+        cache = self.storage.caches.of(catalog.by_type(ConfigMap))
+        record = ConfigMap(metadata=ObjectMeta(name=ONCE, namespace="kube-system"), data={mark: time_now()[:10]})
+        item = cache.get(key_of(record))
+        if item is not None and mark in item.obj.data:
+            return
+        await self.place(wanted)
+        await self.place(record, mend_record)
+
     async def place(self, wanted: Any, mend: Mend = never) -> None:
         """See `place` below."""
         await place(self.storage, wanted, mend)
@@ -145,6 +162,23 @@ async def place(storage: Storage, wanted: Any, mend: Mend = never) -> None:
             await storage.put(cache, item.key, there, item.revision, effects)
     except Changed:
         return
+
+
+def storage_class() -> StorageClass:
+    """Serves claims that name no class, with directories on the disk of their pod's node (`kubelet/localpath/`)."""
+    meta = ObjectMeta(name="local-path", annotations={DEFAULT_CLASS: "true"})
+    return StorageClass(
+        metadata=meta,
+        provisioner="kijabi.dev/local-path",
+        reclaimPolicy="Delete",
+        volumeBindingMode="WaitForFirstConsumer",
+    )
+
+
+def mend_record(there: ConfigMap, wanted: ConfigMap) -> bool:
+    """What was made now is added to what was made before."""
+    there.data = {**there.data, **wanted.data}
+    return True
 
 
 def mend_service(there: Service, wanted: Service) -> bool:

@@ -63,6 +63,7 @@ CONTROLLER_MANAGER = Identity("system:kube-controller-manager")
 SCHEDULER = Identity("system:kube-scheduler")
 PROXY = Identity("system:kube-proxy")
 DNS = Identity("system:kijabi-dns")
+LOCAL_PATH = Identity("system:kijabi-local-path")
 KUBELET_CLIENT = Identity("kube-apiserver-kubelet-client", ("system:masters",))
 FRONT_PROXY = Identity("front-proxy-client")
 

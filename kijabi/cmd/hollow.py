@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from kijabi.client.informer import Informers
-from kijabi.cmd import config
+from kijabi.cmd import config, localpath
 from kijabi.cmd.component import client as client_of
 from kijabi.cmd.lifeline import Lifeline
 from kijabi.kubelet import app as kubelet
@@ -32,5 +32,12 @@ async def work(cluster: config.ClusterConfig, name: str, lifeline: Lifeline) -> 
     await lifeline.wait_server()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(informers.run(), name="informers")
-        work = kubelet.run(settings, client, runtime, informers=informers, ready=lifeline.ready)
+        up = asyncio.Event()
+
+        def ready() -> None:
+            lifeline.ready()
+            up.set()
+
+        work = kubelet.run(settings, client, runtime, informers=informers, ready=ready)
         tasks.create_task(work, name="kubelet")
+        tasks.create_task(localpath.serve(cluster, name, lifeline, up), name="local path")

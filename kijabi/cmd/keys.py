@@ -17,7 +17,11 @@ CENTRAL: tuple[tuple[str, pki.Identity], ...] = (
     ("scheduler", pki.SCHEDULER),
 )
 # Each node runs these, and it may be in a network namespace where 127.0.0.1 is not the API server.
-OF_NODES: tuple[tuple[str, pki.Identity], ...] = (("proxy", pki.PROXY), ("dns", pki.DNS))
+OF_NODES: tuple[tuple[str, pki.Identity], ...] = (
+    ("proxy", pki.PROXY),
+    ("dns", pki.DNS),
+    ("local-path", pki.LOCAL_PATH),
+)
 
 
 def make_keys(config: ClusterConfig) -> pki.Pki:

@@ -1,7 +1,8 @@
-"""One node's process: containerd beside it; kubelet, proxy and DNS inside it.
+"""One node's process: containerd beside it; kubelet, proxy, DNS and the maker of local volumes inside it.
 
 The parts start as early as they can: containerd while the API server comes up, the proxy before the first pod.
-The kubelet asks the API server as the node, the proxy and DNS as themselves with a cache of their own that they share.
+The kubelet asks the API server as the node, the proxy and DNS as themselves with a cache of their own that they share,
+`localpath` as itself too.
 When this process ends, containerd and the containers go on, and the next one adopts them; `down` removes them.
 """
 
@@ -37,7 +38,7 @@ def main(directory: Path, node_name: str) -> None:
 
 async def work(cluster: config.ClusterConfig, name: str, lifeline: Lifeline) -> None:
     """Be a node until cancelled."""
-    from kijabi.cmd import dns, kubelet, proxy
+    from kijabi.cmd import dns, kubelet, localpath, proxy
     from kijabi.cmd.machine import node_setup
     from kijabi.dns import app as dns_app
     from kijabi.kubelet import app as kubelet_app
@@ -62,6 +63,13 @@ async def work(cluster: config.ClusterConfig, name: str, lifeline: Lifeline) -> 
         own = Informers(agent)
         lifeline.when_server_is_up(own.retry)
         settings = kubelet.settings(cluster, setup)
-        work = kubelet_app.run(settings, agent, runtime, informers=own, ready=lifeline.ready)
+        up = asyncio.Event()
+
+        def ready() -> None:
+            lifeline.ready()
+            up.set()
+
+        work = kubelet_app.run(settings, agent, runtime, informers=own, ready=ready)
         tasks.create_task(work, name="kubelet")
         tasks.create_task(own.run(), name="kubelet informers")
+        tasks.create_task(localpath.serve(cluster, name, lifeline, up), name="local path")

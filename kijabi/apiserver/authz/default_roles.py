@@ -195,12 +195,19 @@ system:volume-scheduler
 view adds-to=edit sums=view
 """
 
-# What this project adds: its name server reads slices, a proxy its node's lease, load balancers claim addresses, and
-# one process runs all controllers under one identity (its rules, the union of all controllers', are computed).
+# What this project adds: its name server reads slices, its provisioner makes volumes, a proxy its node's lease, load
+# balancers claim addresses, and one process runs all controllers under one identity (its rules, the union of all
+# controllers', are computed).
 OWN_CLUSTER_ROLES = """
 system:kijabi:dns
   read core endpoints,namespaces,nodes,pods,services
   read discovery.k8s.io endpointslices
+  events
+system:kijabi:local-path
+  get core nodes
+  get,list,patch,watch core persistentvolumeclaims
+  create,delete,get,list,patch,watch core persistentvolumes
+  get storage.k8s.io storageclasses
   events
 system:kijabi:load-balancers
   create,delete,get,list,watch networking.k8s.io ipaddresses
@@ -250,6 +257,7 @@ system:service-account-issuer-discovery = group:system:serviceaccounts
 system:volume-scheduler = user:system:kube-scheduler
 system:kijabi:controllers = user:system:kube-controller-manager
 system:kijabi:dns = user:system:kijabi-dns
+system:kijabi:local-path = user:system:kijabi-local-path
 system:kijabi:load-balancers = user:system:kube-controller-manager
 """
 

@@ -1,0 +1,192 @@
+"""Volumes that are directories of a node: what claims get, why not, and what happens on the disk."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kijabi.api import codec
+from kijabi.api.core.persistentvolume import PersistentVolume
+from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
+from kijabi.api.meta import Time
+from kijabi.api.storage.storageclass import StorageClass
+from kijabi.kubelet.localpath.disk import Directories
+from kijabi.kubelet.localpath.plan import fate, refusal, shortage, volume_for, wants
+
+UID = "01234567-89ab-cdef-0123-456789abcdef"
+NAME = f"pvc-{UID}"
+NOTES = {"volume.kubernetes.io/storage-provisioner": "kijabi.dev/local-path"}
+LABELS = {"kubernetes.io/hostname": "n1", "zone": "a"}
+
+
+def claim(name: str = "data", node: str = "n1", size: str = "1Gi", **spec: Any) -> PersistentVolumeClaim:
+    notes = {**NOTES, "volume.kubernetes.io/selected-node": node} if node else NOTES
+    given = {
+        "accessModes": ["ReadWriteOnce"], "storageClassName": "local-path",
+        "resources": {"requests": {"storage": size}}, **spec,
+    }  # fmt: skip
+    meta = {"name": name, "namespace": "default", "uid": UID, "annotations": notes}
+    return codec.from_builtins(PersistentVolumeClaim, {"metadata": meta, "spec": given})
+
+
+def storage_class(**more: Any) -> StorageClass:
+    given = {"provisioner": "kijabi.dev/local-path", "volumeBindingMode": "WaitForFirstConsumer", **more}
+    return codec.from_builtins(StorageClass, {"metadata": {"name": "local-path"}, **given})
+
+
+def volume(phase: str = "Bound", policy: str = "Delete", *, going: bool = False) -> PersistentVolume:
+    made = volume_for(claim(), storage_class(reclaimPolicy=policy), "n1", LABELS, f"/d/{NAME}")
+    made.status.phase = phase
+    if going:
+        made.metadata.deletionTimestamp = Time("2026-01-01T00:00:00Z")
+    return made
+
+
+# Plans
+
+
+def test_which_claims_wait() -> None:
+    assert wants(claim())
+    assert not wants(claim(volumeName="pv"))
+    other = claim()
+    other.metadata.annotations = {"volume.kubernetes.io/storage-provisioner": "ebs.csi.aws.com"}
+    assert not wants(other)
+    gone = claim()
+    gone.metadata.deletionTimestamp = Time("2026-01-01T00:00:00Z")
+    assert not wants(gone)
+
+
+def test_the_volume_of_a_claim() -> None:
+    made = volume_for(claim(), storage_class(mountOptions=["noatime"], reclaimPolicy="Retain"), "n1", LABELS, "/d/x")
+    assert codec.to_builtins(made)["metadata"] == {
+        "name": NAME,
+        "labels": {"kijabi.dev/local-path-node": "n1"},
+        "annotations": {"pv.kubernetes.io/provisioned-by": "kijabi.dev/local-path"},
+        "finalizers": ["kijabi.dev/local-path"],
+    }
+    affinity = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["n1"]}]}]
+    assert codec.to_builtins(made)["spec"] == {
+        "capacity": {"storage": "1Gi"},
+        "local": {"path": "/d/x"},
+        "accessModes": ["ReadWriteOnce"],
+        "claimRef": {
+            "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": "default", "name": "data", "uid": UID,
+        },
+        "persistentVolumeReclaimPolicy": "Retain",
+        "storageClassName": "local-path",
+        "mountOptions": ["noatime"],
+        "volumeMode": "Filesystem",
+        "nodeAffinity": {"required": {"nodeSelectorTerms": affinity}},
+    }  # fmt: skip
+
+
+def test_what_is_refused() -> None:
+    assert refusal(claim(), storage_class(), LABELS) == ""
+    for spec, text in (
+        ({"volumeMode": "Block"}, "volumeMode Block is not supported"),
+        ({"accessModes": ["ReadWriteOnce", "ReadWriteMany"]}, "not ReadWriteMany"),
+        ({"selector": {"matchLabels": {"a": "b"}}}, "claim.Spec.Selector is not supported"),
+        ({"dataSource": {"kind": "PersistentVolumeClaim", "name": "x"}}, "claim.Spec.DataSource is not supported"),
+        ({"volumeAttributesClassName": "gold"}, "VolumeAttributesClassName is not supported"),
+    ):
+        assert text in refusal(claim(**spec), storage_class(), LABELS)
+    assert "unknown parameters of the class: path" in refusal(claim(), storage_class(parameters={"path": "/x"}), LABELS)
+    topology = [{"matchLabelExpressions": [{"key": "zone", "values": ["b"]}]}]
+    assert "allowed topologies" in refusal(claim(), storage_class(allowedTopologies=topology), LABELS)
+    topology[0]["matchLabelExpressions"][0]["values"] = ["a"]
+    assert refusal(claim(), storage_class(allowedTopologies=topology), LABELS) == ""
+    assert "no label kubernetes.io/hostname" in refusal(claim(), storage_class(), {})
+
+
+def test_room() -> None:
+    assert shortage(claim(size="1Gi"), 1 << 30) == ""
+    assert shortage(claim(size="2Gi"), 1 << 30) == (
+        "the claim asks for 2Gi, and the disk of the node has 1024Mi free"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "holder", "expected"),
+    [
+        (volume(), claim(volumeName=NAME), "keep"),
+        (volume("Pending"), claim(), "keep"),
+        (volume("Pending"), None, "keep"),  # the binder has not looked at it yet
+        (volume("Released"), None, "delete"),
+        (volume("Failed"), None, "delete"),
+        (volume("Released"), claim(volumeName=NAME), "keep"),  # a cache that lags must not cost data
+        (volume("Released"), claim(volumeName="other"), "delete"),
+        (volume("Bound", going=True), claim(volumeName=NAME), "keep"),
+        (volume("Bound", going=True), None, "delete"),
+        (volume("Released", "Retain"), None, "keep"),
+        (volume("Released", "Retain", going=True), None, "let go"),
+        (volume("Bound", "Retain", going=True), None, "keep"),
+        (volume("Released", "Recycle"), None, "keep"),
+    ],
+)
+def test_fate(given: PersistentVolume, holder: PersistentVolumeClaim | None, expected: str) -> None:
+    assert fate(given, holder) == expected
+
+
+def test_a_claim_of_the_same_name_is_another() -> None:
+    other = claim(volumeName="x")
+    other.metadata.uid = "fedcba98-89ab-cdef-0123-456789abcdef"
+    assert fate(volume("Released"), other) == "delete"
+
+
+# The disk
+
+
+async def test_directories(tmp_path: Path) -> None:
+    root = tmp_path / "volumes"
+    disk = Directories(root)
+    assert await disk.names() == ()
+    assert disk.free() > 0
+    await disk.make(NAME)
+    await disk.make(NAME)
+    assert stat.S_IMODE(os.stat(root).st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(root / NAME).st_mode) == 0o777
+    assert await disk.names() == (NAME,)
+    (root / NAME / "deep").mkdir()
+    (root / NAME / "deep" / "file").write_text("x")
+    (root / NAME / "link").symlink_to(tmp_path)
+    (tmp_path / "bystander").write_text("mine")
+    await disk.discard(NAME)
+    assert (root / NAME / "deep" / "file").exists()
+    await disk.remove(NAME)
+    await disk.remove(NAME)
+    assert os.listdir(root) == []
+    assert (tmp_path / "bystander").read_text() == "mine"
+    await disk.make(NAME)
+    await disk.discard(NAME)
+    await disk.discard(NAME)
+    assert os.listdir(root) == []
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "pvc-1", f"../{NAME}", f"{NAME}/..", f"{NAME}x", "lost+found"])
+async def test_only_names_of_volumes(tmp_path: Path, name: str) -> None:
+    disk = Directories(tmp_path / "volumes")
+    for call in (disk.make, disk.remove, disk.discard):
+        with pytest.raises(ValueError, match="is not the name of a volume"):
+            await call(name)
+
+
+async def test_what_is_not_ours_stays(tmp_path: Path) -> None:
+    for name in ("lost+found", "backup", ".deleted-backup", "pvc-mine"):
+        (tmp_path / name).mkdir()
+    assert await Directories(tmp_path).names() == ()
+    assert len(os.listdir(tmp_path)) == 4
+
+
+async def test_a_deletion_that_was_cut_off_is_finished(tmp_path: Path) -> None:
+    half = tmp_path / f".deleted-{NAME}"
+    half.mkdir()
+    (half / "rest").write_text("x")
+    assert await Directories(tmp_path).names() == ()
+    assert os.listdir(tmp_path) == []
+    half.mkdir()
+    await Directories(tmp_path).remove(NAME)
+    assert os.listdir(tmp_path) == []
