@@ -91,6 +91,8 @@ def _set_phase(
     reason = message = ""
     if around.ended is not None and (terminal or not view.running):
         found, reason, message = around.ended
+    if terminal and found not in ("Succeeded", "Failed"):
+        found = "Failed"  # Not all of it began: whoever counts pods waits for an end (KEP-3329).
     shown = pod.status.phase if podspec.is_terminal(pod) else previous.phase
     if shown in ("Succeeded", "Failed"):
         found = shown

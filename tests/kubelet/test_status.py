@@ -132,6 +132,15 @@ def test_terminal_phases_never_regress() -> None:
     assert (status.phase, status.reason) == ("Failed", "Evicted")
 
 
+def test_what_ends_before_it_began_has_failed() -> None:
+    """A Job that replaces only failed pods would wait for ever for one that was deleted while it was being made."""
+    deleted = pod(meta=DELETED)
+    assert made(deleted, view()).phase == "Pending"
+    assert made(deleted, view(), terminal=True).phase == "Failed"
+    some = view(UP, info("a", "exited"))
+    assert made(pod(c("a"), c("b"), meta=DELETED), some, terminal=True).phase == "Failed"
+
+
 def test_no_phase_is_final_while_something_runs() -> None:
     given = pod(initContainers=(c("s", restartPolicy="Always"), c("i")), restartPolicy="Never")
     seen = view(UP, info("s", ago=9), info("i", "exited", code=1))
