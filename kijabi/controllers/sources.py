@@ -28,7 +28,7 @@ from kijabi.api.core.service import Service
 from kijabi.api.discovery.endpointslice import EndpointSlice, service_of
 from kijabi.api.meta import Object
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
-from kijabi.api.selector import from_label_selector
+from kijabi.api.selector import Selector, from_label_selector
 from kijabi.client.cache import key_of
 from kijabi.client.informer import Informer, Informers
 from kijabi.controllers.owners import CONTROLLER, controller_index, controller_of
@@ -69,6 +69,15 @@ def _labels(pod: Pod) -> tuple[str, ...]:
 def _selector(service: Service) -> tuple[str, ...]:
     """One label that the service asks for is enough to find it."""
     return tuple(labelled(service.metadata.namespace, *pair) for pair in sorted(service.spec.selector.items())[:1])
+
+
+def _first_label(obj: Any) -> tuple[str, ...]:
+    """A label that a LabelSelector asks for is enough to find who selects; without such a one, the namespace."""
+    selector = obj.spec.selector
+    if selector is None:
+        return ()
+    namespace = obj.metadata.namespace
+    return (labelled(namespace, *min(selector.matchLabels.items())) if selector.matchLabels else namespace,)
 
 
 _OWNED: Indexes = {CONTROLLER: controller_index, NAMESPACE: _namespace}
@@ -117,8 +126,17 @@ def cron_jobs(informers: Informers) -> Informer[CronJob]:
 
 
 def budgets(informers: Informers) -> Informer[PodDisruptionBudget]:
-    """All PodDisruptionBudgets, by namespace."""
-    return informers.of(PodDisruptionBudget, indexes=_NAMESPACED)
+    """All PodDisruptionBudgets, by a label that their selector asks for."""
+    return informers.of(PodDisruptionBudget, indexes={SELECTOR: _first_label})
+
+
+def budgets_of(
+    budgets: Informer[PodDisruptionBudget], namespace: str, labels: Mapping[str, str]
+) -> list[PodDisruptionBudget]:
+    """The budgets that select a pod with these labels."""
+    places = (namespace, *(labelled(namespace, *pair) for pair in labels.items()))
+    near = (one for place in places for one in budgets.index(SELECTOR, place))
+    return [one for one in near if from_label_selector(one.spec.selector).matches(labels)]
 
 
 def autoscalers(informers: Informers) -> Informer[HorizontalPodAutoscaler]:
@@ -164,6 +182,14 @@ def nodes(informers: Informers) -> Informer[Node]:
 def by_namespace(informer: Informer[Any], namespace: str) -> Iterable[Any]:
     """The objects of one namespace, of an informer that is indexed so."""
     return informer.index(NAMESPACE, namespace)
+
+
+def selected(pods: Informer[Pod], namespace: str, selector: Selector) -> list[Pod]:
+    """The pods of a namespace that a selector matches, found by the rarest of the labels that it demands."""
+    exact = [(one.key, value) for one in selector.requirements if (value := selector.exact(one.key)) is not None]
+    near = [pods.index(LABEL, labelled(namespace, *pair)) for pair in exact] or [pods.index(NAMESPACE, namespace)]
+    matches = selector.test()
+    return [pod for pod in min(near, key=len) if matches(pod.metadata.labels)]
 
 
 def unchanged(old: Object | None, new: Object) -> bool:

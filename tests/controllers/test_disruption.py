@@ -9,15 +9,17 @@ import pytest
 
 from kijabi.api import catalog
 from kijabi.api.apps.deployment import Deployment
+from kijabi.api.core.event import Event
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.podstatus import PodCondition
 from kijabi.api.meta import LabelSelector, ObjectMeta, Time
 from kijabi.api.policy.eviction import Eviction
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget, PodDisruptionBudgetSpec
-from kijabi.base.errors import TooManyRequests
-from kijabi.controllers.disruption import plan, stale_in
-from tests.controllers.stories import complete, fresh, pods_of
-from tests.controllers.things import APP, NOW, ago, pod
+from kijabi.base.errors import ApiError, TooManyRequests
+from kijabi.controllers import pods as podlib
+from kijabi.controllers.disruption import failed, plan, stale_in
+from tests.controllers.stories import complete, fresh, pods_of, simple_pod
+from tests.controllers.things import APP, NOW, ago, owner, pod
 from tests.controllers.world import World, play
 
 
@@ -70,6 +72,26 @@ def test_the_condition_keeps_its_time_while_it_stands() -> None:
     assert changed.conditions[0].lastTransitionTime == Time.of(NOW + timedelta(hours=1))
 
 
+def test_without_a_bound_nothing_is_asked() -> None:
+    status = plan(budget(), some(3), 0, NOW).status
+    assert (status.disruptionsAllowed, status.currentHealthy, status.desiredHealthy, status.expectedPods) == (
+        0,
+        3,
+        0,
+        0,
+    )
+
+
+def test_when_nobody_knows_how_many_none_may_go() -> None:
+    one = budget(maxUnavailable=1)
+    one.status = plan(one, some(3), 3, NOW).status
+    status = failed(one, "widgets.example.com does not implement the scale subresource", NOW)
+    assert (status.disruptionsAllowed, status.currentHealthy) == (0, 3)
+    assert (status.conditions[0].reason, status.conditions[0].status) == ("SyncFailed", "False")
+    one.status = status
+    assert plan(one, some(3), 3, NOW).status.conditions[0].message == ""
+
+
 def test_disruption_conditions_grow_stale() -> None:
     one = pod("p")
     assert stale_in(one, NOW) is None
@@ -110,5 +132,40 @@ def test_evictions_are_let_through_one_by_one() -> None:
             return (await world.client.get(PodDisruptionBudget, "b", "ns")).status.expectedPods == 4
 
         await world.until(four)
+
+    play(story)
+
+
+def test_pods_of_strangers_and_of_two_budgets() -> None:
+    """Who has no scale makes the budget fail safe; a pod of two budgets is told so and cannot be evicted."""
+
+    async def story(world: World) -> None:
+        for name in ("a", "b"):
+            made = budget(maxUnavailable=1)
+            made.metadata = ObjectMeta(name=name, namespace="ns")
+            await world.client.create(made)
+        stranger = simple_pod("alone", **APP)
+        stranger.metadata.ownerReferences = (owner("x", "Widget"),)
+        await world.client.create(stranger)
+
+        async def told() -> bool:
+            status = (await world.client.get(PodDisruptionBudget, "a", "ns")).status
+            found = {one.reason for one in (await world.client.list(Event, "ns")).items}
+            return bool(status.conditions) and status.conditions[0].reason == "SyncFailed" and {
+                "CalculateExpectedPodCountFailed", "MultiplePodDisruptionBudgets",
+            } <= found  # fmt: skip
+
+        await world.until(told)
+        status = (await world.client.get(PodDisruptionBudget, "a", "ns")).status
+        assert 'no matches for kind "Widget" in version "apps/v1"' in status.conditions[0].message
+
+        async def ready() -> bool:
+            return podlib.ready(await world.client.get(Pod, "alone", "ns"))
+
+        await world.until(ready)
+        body = Eviction(apiVersion="policy/v1", kind="Eviction", metadata=ObjectMeta(name="alone", namespace="ns"))
+        with pytest.raises(ApiError, match="more than one PodDisruptionBudget") as refused:
+            await world.client.subresource("POST", catalog.by_type(Pod), "alone", "ns", "eviction", body)
+        assert refused.value.code == 500
 
     play(story)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from kijabi.api import codec, status
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.podstatus import PodCondition
@@ -27,6 +29,7 @@ from kijabi.client.transport import Response
 MAX_DISRUPTED = 2000  # evictions that the controller has not confirmed yet
 CAUSE = "DisruptionBudget"
 RETRY_AFTER = 10  # seconds
+TRIES = 20  # looks at a pod that needs no budget and keeps changing
 _VIOLATED = "Cannot evict pod as it would violate the pod's disruption budget."
 
 
@@ -53,22 +56,35 @@ class Evictions:
             wanted.dryRun = wanted.dryRun or ("All",)
         await call.admit("CREATE", eviction)
         await self.storage.caches.fresh()
-        key = f"{call.info.namespace}/{name}"
-        item = self.cache.get(key)
-        if item is None:
-            raise status.not_found("pods", name)
-        budget = "" if spared(item.obj) else await self._spend(item.obj, bool(wanted.dryRun))
-        pinned = budget.startswith("=") and (wanted.preconditions is None or not wanted.preconditions.resourceVersion)
-        if pinned or (spared(item.obj) and item.obj.status.phase == "Pending"):
-            uid = wanted.preconditions.uid if wanted.preconditions is not None else None
-            wanted.preconditions = Preconditions(uid=uid, resourceVersion=item.obj.metadata.resourceVersion)
-        try:
-            await self._delete(call, key, wanted)
-        except Conflict:
-            if pinned:
-                raise _too_soon(budget[1:]) from None
-            raise
+        await self._evict(call, f"{call.info.namespace}/{name}", wanted)
         return encode(call.media, SUCCESS, 201)
+
+    async def _evict(self, call: Call, key: str, wanted: DeleteOptions) -> None:
+        """Delete the pod as it is now; one that changes meanwhile is looked at again, unless the client pinned it."""
+        free = wanted.preconditions is None or not wanted.preconditions.resourceVersion
+        for left in reversed(range(TRIES)):
+            item = self.cache.get(key)
+            if item is None:
+                raise status.not_found("pods", call.info.name)
+            pod: Pod = item.obj
+            if not spared(pod):
+                break
+            try:
+                await self._delete(
+                    call, key, _pinned(wanted, pod) if free and pod.status.phase == "Pending" else wanted
+                )
+                return
+            except Conflict:
+                if not free or not left:
+                    raise
+        budget = await self._spend(pod, bool(wanted.dryRun))
+        if not (free and budget.startswith("=")):
+            await self._delete(call, key, wanted)
+            return
+        try:
+            await self._delete(call, key, _pinned(wanted, pod))
+        except Conflict:
+            raise _too_soon(budget[1:]) from None
 
     async def _delete(self, call: Call, key: str, wanted: DeleteOptions) -> None:
         """Mark the pod as disrupted, then delete it."""
@@ -116,6 +132,13 @@ class Evictions:
         else:
             await self.storage.rewrite(self.budgets, found[0].key, spend)
         return budget.metadata.name
+
+
+def _pinned(wanted: DeleteOptions, pod: Pod) -> DeleteOptions:
+    """The options, for the pod only as it is now: ready, it would count."""
+    uid = wanted.preconditions.uid if wanted.preconditions is not None else None
+    version = Preconditions(uid=uid, resourceVersion=pod.metadata.resourceVersion)
+    return replace(wanted, preconditions=version)
 
 
 def spared(pod: Pod) -> bool:
