@@ -113,7 +113,7 @@ class Server(ABC):
 
     def processor(self) -> float:
         """Processor seconds of its processes until now."""
-        return sum(_processor(process.pid) for process in self._processes)
+        return sum(processor_of(process.pid) for process in self._processes)
 
     def memory(self) -> list[float]:
         """Resident MiB of each of its processes."""
@@ -121,7 +121,8 @@ class Server(ABC):
         return [count * PAGE / 2**20 for count in pages]
 
 
-def _processor(pid: int) -> float:
+def processor_of(pid: int) -> float:
+    """Processor seconds of a process until now."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
