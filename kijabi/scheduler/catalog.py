@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from kijabi.scheduler.framework import Filter, Score
+from kijabi.scheduler.plugins.imagelocality import ImageLocality
+from kijabi.scheduler.plugins.interpodaffinity import InterPodAffinity
 from kijabi.scheduler.plugins.nodeaffinity import NodeAffinity
 from kijabi.scheduler.plugins.nodename import NodeName
 from kijabi.scheduler.plugins.nodeports import NodePorts
 from kijabi.scheduler.plugins.noderesources import NodeResourcesBalancedAllocation, NodeResourcesFit
 from kijabi.scheduler.plugins.nodeunschedulable import NodeUnschedulable
+from kijabi.scheduler.plugins.nodevolumelimits import NodeVolumeLimits
+from kijabi.scheduler.plugins.podtopologyspread import PodTopologySpread
 from kijabi.scheduler.plugins.tainttoleration import TaintToleration
+from kijabi.scheduler.plugins.volumebinding import VolumeBinding
+from kijabi.scheduler.plugins.volumerestrictions import VolumeRestrictions
+from kijabi.scheduler.plugins.volumezone import VolumeZone
 
 FILTERS: tuple[Filter, ...] = (
     NodeName(),
@@ -17,11 +24,21 @@ FILTERS: tuple[Filter, ...] = (
     NodeAffinity(),
     NodePorts(),
     NodeResourcesFit(),
+    VolumeRestrictions(),
+    NodeVolumeLimits(),
+    VolumeBinding(),
+    VolumeZone(),
+    PodTopologySpread(),
+    InterPodAffinity(),
 )
 
 SCORES: tuple[tuple[Score, int], ...] = (
     (TaintToleration(), 3),
     (NodeAffinity(), 2),
     (NodeResourcesFit(), 1),
+    (VolumeBinding(), 1),
+    (PodTopologySpread(), 2),
+    (InterPodAffinity(), 2),
     (NodeResourcesBalancedAllocation(), 1),
+    (ImageLocality(), 1),
 )

@@ -7,6 +7,7 @@ random, by the generator given, so that a seed replays it.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -17,6 +18,11 @@ from kijabi.scheduler.framework import Change, Filter, Mask, Score
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.podinfo import PodInfo
 
+# Pods that are promised a node each, where they must be reckoned with (KEP-268, nominated pods).
+Promised = Sequence[tuple[PodInfo, str]]
+
+NOT_HELPFUL = "Preemption is not helpful for scheduling"
+
 
 class Placed(msgspec.Struct, frozen=True):
     """The pod goes to this node; `feasible` nodes could have taken it."""
@@ -26,29 +32,99 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """No node can take the pod. why: by how many nodes for what reason. wakes: what is worth another try.
+    """No node can take the pod. why: by how many nodes for what reason. blamed: the filters that said so.
 
     helpful: the rows where the eviction of other pods might make room.
     """
 
     why: str
     wakes: Change
-    plugins: tuple[str, ...]
+    blamed: tuple[Filter, ...]
     nodes: int
     helpful: Mask
 
-    def message(self, preempted: str = "") -> str:
-        """The words of the FailedScheduling event. preempted: why nobody was evicted, if for a reason of its own."""
+    def message(self, preempted: str = "", stay: Counter[str] | None = None) -> str:
+        """The words of the FailedScheduling event.
+
+        preempted: why nobody was evicted, if that was not tried. stay: why evictions would not do, with how many nodes.
+        """
         if not self.nodes:
             return self.why
-        count, useful = self.nodes, int(self.helpful.sum())
-        outcome = {
-            "Preemption is not helpful for scheduling": count - useful,
-            "No preemption victims found for incoming pod": useful,
-        }
-        text = ", ".join(sorted(f"{number} {words}" for words, number in outcome.items() if number))
-        text = f"preemption: 0/{count} nodes are available: {text}." if not preempted else f"preemption: {preempted}"
-        return f"{self.why} {text}"
+        if preempted:
+            return f"{self.why} preemption: {preempted}"
+        reasons = Counter(stay or {})
+        reasons[NOT_HELPFUL] += self.nodes - int(self.helpful.sum())
+        return f"{self.why} preemption: 0/{self.nodes} nodes are available: {tally(reasons)}."
+
+
+def tally(reasons: Counter[str]) -> str:
+    """Reasons with how many nodes gave each, in upstream's order."""
+    return ", ".join(sorted(f"{number} {reason}" for reason, number in reasons.items() if number))
+
+
+class _Look:
+    """What the filters say of one pod: the rows left, and who refused the others, why, and whether for good."""
+
+    def __init__(self, pod: PodInfo, nodes: NodeState, filters: Sequence[Filter]) -> None:
+        self.pod, self.nodes, self.filters = pod, nodes, filters
+        self.feasible = nodes.live.copy()
+        self.final = np.zeros(nodes.capacity, dtype=np.bool_)
+        self.reasons: Counter[str] = Counter()
+        self.blamed: list[Filter] = []
+
+    def begin(self) -> str:
+        """Ask what can be said before any node is looked at: why none can take the pod, or empty."""
+        narrowing = []
+        for plugin in self.filters:
+            found = plugin.begin(self.pod, self.nodes)
+            if isinstance(found, str):
+                self.blamed = [plugin]
+                return found
+            if found is not None:
+                self.feasible &= ~found
+                self.final |= found
+                narrowing.append(plugin)
+        if narrowing:
+            self.blamed = narrowing
+            names = " ".join(sorted(plugin.name for plugin in narrowing))
+            left_out = len(self.nodes) - int(self.feasible.sum())
+            self.reasons[f"node(s) didn't satisfy plugin(s) [{names}]"] = left_out
+        return ""
+
+    def filter(self) -> None:
+        """Ask the filters in turn, each about the rows that are left."""
+        for plugin in self.filters:
+            refusals = plugin.filter(self.pod, self.nodes)
+            if not refusals:
+                continue
+            rejected: Mask | None = None
+            for rows, reason, final in refusals:
+                hit = rows & self.feasible
+                count = int(np.count_nonzero(hit))
+                if count:
+                    if reason:
+                        self.reasons[reason] += count
+                    if final:
+                        self.final |= hit
+                    rejected = hit if rejected is None else rejected | hit
+            if rejected is not None:
+                if plugin not in self.blamed:
+                    self.blamed.append(plugin)
+                self.feasible &= ~rejected
+                if not self.feasible.any():
+                    return
+
+    def refusal(self, everywhere: str = "") -> Refused:
+        """What the filters said, in the words of upstream's FitError. everywhere: what `begin` said."""
+        count = len(self.nodes)
+        if count == 0:
+            return Refused("no nodes available to schedule pods", Change.NODE_ADDED, (), 0, self.final)
+        wakes = Change.NODE_ADDED
+        for plugin in self.blamed:
+            wakes |= plugin.wakes
+        helpful = self.nodes.live & ~self.final if not everywhere else np.zeros_like(self.final)
+        why = f"0/{count} nodes are available: {everywhere or tally(self.reasons)}."
+        return Refused(why, wakes, tuple(self.blamed), count, helpful)
 
 
 def decide(
@@ -57,53 +133,39 @@ def decide(
     rng: random.Random,
     filters: Sequence[Filter] = FILTERS,
     scores: Sequence[tuple[Score, int]] = SCORES,
+    promised: Promised = (),
 ) -> Placed | Refused:
-    """Filter all nodes, score what is left, take the best."""
-    feasible = nodes.live.copy()
-    reasons: dict[str, int] = {}
-    blamed: list[Filter] = []
-    final = np.zeros(nodes.capacity, dtype=np.bool_)
-    for plugin in filters:
-        rejected = np.zeros(nodes.capacity, dtype=np.bool_)
-        for rows, reason in plugin.filter(pod, nodes):
-            hit = rows & feasible
-            count = int(hit.sum())
-            if count:
-                reasons[reason] = reasons.get(reason, 0) + count
-                rejected |= hit
-        if rejected.any():
-            blamed.append(plugin)
-            feasible &= ~rejected
-            if plugin.final:
-                final |= rejected
-        if not feasible.any():
-            break
-    if feasible.any():
-        return Placed(_best(pod, nodes, feasible, rng, scores), int(feasible.sum()))
-    return _refusal(len(nodes), reasons, blamed, nodes.live & ~final)
+    """Filter all nodes, score what is left, take the best.
+
+    The pod must fit beside the promised pods, and also without them, for they may come to be elsewhere.
+    """
+    look = _Look(pod, nodes, filters)
+    if not len(nodes):
+        return look.refusal()
+    everywhere = look.begin()
+    if everywhere:
+        return look.refusal(everywhere)
+    if promised:
+        with nodes.supposed(promised):
+            look.filter()
+    if look.feasible.any():
+        look.filter()
+    if not look.feasible.any():
+        return look.refusal()
+    return Placed(_best(pod, nodes, look.feasible, rng, scores), int(np.count_nonzero(look.feasible)))
 
 
 def _best(
     pod: PodInfo, nodes: NodeState, feasible: Mask, rng: random.Random, scores: Sequence[tuple[Score, int]]
 ) -> str:
     total = np.zeros(nodes.capacity, dtype=np.float64)
-    if int(feasible.sum()) > 1:
+    if np.count_nonzero(feasible) > 1:
         for plugin, weight in scores:
-            total += weight * plugin.score(pod, nodes, feasible)
+            found = plugin.score(pod, nodes, feasible)
+            if found is not None:
+                total += found if weight == 1 else weight * found
     total[~feasible] = -1.0
     ties = np.flatnonzero(total == total.max())
     node = nodes.nodes[int(ties[rng.randrange(len(ties))])]
     assert node is not None, "a feasible row holds a node"
     return node.metadata.name
-
-
-def _refusal(count: int, reasons: dict[str, int], blamed: Sequence[Filter], helpful: Mask) -> Refused:
-    """What the filters said, in the words of upstream's FitError."""
-    if count == 0:
-        return Refused("no nodes available to schedule pods", Change.NODE_ADDED, (), 0, helpful)
-    why = ", ".join(sorted(f"{number} {reason}" for reason, number in reasons.items()))
-    wakes = Change.NODE_ADDED
-    for plugin in blamed:
-        wakes |= plugin.wakes
-    names = tuple(plugin.name for plugin in blamed)
-    return Refused(f"0/{count} nodes are available: {why}.", wakes, names, count, helpful)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from kijabi.api.core.pod import Pod
@@ -18,7 +17,7 @@ from kijabi.api.meta import time_now
 from kijabi.base.errors import ApiError, Conflict, ConnectionLost, NotFound
 from kijabi.client.client import Client
 from kijabi.client.events import Recorder
-from kijabi.scheduler.decide import Refused
+from kijabi.scheduler.decide import Promised, Refused
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.podinfo import PodInfo
 from kijabi.scheduler.preempt import Candidate
@@ -36,16 +35,19 @@ class Evictions:
         self._recorder = recorder
         self._scheduler = scheduler
         self._promised: dict[str, tuple[str, PodInfo]] = {}
+        self._victims: dict[str, frozenset[str]] = {}  # a pod: those that were evicted for it
 
     # ---- promises
 
-    def nominate(self, info: PodInfo, node: str) -> None:
-        """Promise the pod a node."""
-        self._promised[info.uid] = (node, info)
+    def nominate(self, info: PodInfo, chosen: Candidate) -> None:
+        """Promise the pod the node on which room is being made for it."""
+        self._promised[info.uid] = (chosen.node, info)
+        self._victims[info.uid] = frozenset(victim.uid for victim in chosen.victims)
 
-    def forget(self, uid: str) -> None:
-        """The pod is placed, or gone."""
-        self._promised.pop(uid, None)
+    def forget(self, uid: str) -> bool:
+        """The pod is placed, or gone, or must look elsewhere; whether it was promised a node."""
+        self._victims.pop(uid, None)
+        return self._promised.pop(uid, None) is not None
 
     def seen(self, info: PodInfo, old: Pod | None) -> None:
         """A waiting pod as the server has it: promises of its status hold, such as those from before a restart."""
@@ -55,22 +57,15 @@ class Evictions:
         elif not node and old is not None and old.status.nominatedNodeName:
             self._promised.pop(info.uid, None)
 
-    @contextmanager
-    def expected(self, info: PodInfo, nodes: NodeState) -> Iterator[None]:
-        """The node state as if those whom a pod must not displace had their promised nodes already."""
-        added = [
-            other.uid
+    def promised(self, info: PodInfo, nodes: NodeState) -> Promised:
+        """Those whom a pod must not displace, with the nodes that they are promised."""
+        if not self._promised:
+            return ()
+        return [
+            (other, node)
             for uid, (node, other) in self._promised.items()
             if uid != info.uid and other.priority >= info.priority and not nodes.node_of(uid)
         ]
-        for uid in added:
-            node, other = self._promised[uid]
-            nodes.add_pod(other, node)
-        try:
-            yield
-        finally:
-            for uid in added:
-                nodes.remove_pod(uid)
 
     def eligible(
         self, info: PodInfo, nodes: NodeState, refused: Refused, current: Callable[[str], Pod | None]
@@ -82,20 +77,29 @@ class Evictions:
         row = nodes.rows.get(node)
         if row is None or not refused.helpful[row]:
             return ""
+        evicted = self._victims.get(info.uid, frozenset())
         for other in nodes.pods_on(node):
             pod = current(other.key)
-            if other.priority < info.priority and pod is not None and _ending(pod):
+            if other.priority >= info.priority or pod is None or pod.metadata.uid != other.uid:
+                continue
+            if other.uid in evicted or _ending(pod):
                 return "not eligible due to a terminating pod on the nominated node."
         return ""
 
     # ---- evictions
 
-    async def carry_out(self, info: PodInfo, chosen: Candidate) -> bool:
-        """Evict the victims and write the promise; False if that failed, and the promise is off."""
+    async def carry_out(self, info: PodInfo, chosen: Candidate, current: Callable[[str], Pod | None]) -> bool:
+        """Evict the victims and write the promise; False if that failed, and the promise is off.
+
+        Victims that are being deleted already need no request.
+        """
         failed: BaseExceptionGroup[ApiError | ConnectionLost] | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 for victim in chosen.victims:
+                    pod = current(victim.key)
+                    if pod is not None and pod.metadata.deletionTimestamp is not None:
+                        continue
                     tasks.create_task(self._evict(info, victim, chosen.node))
             await self._write(info, chosen.node)
             for node, other in list(self._promised.values()):
@@ -124,6 +128,13 @@ class Evictions:
         except (NotFound, Conflict):  # Gone, or another pod has its name by now.
             return
         self._recorder.event(victim.pod, "Normal", "Preempted", f"Preempted by pod {info.uid} on node {node}")
+
+    async def withdraw(self, info: PodInfo) -> None:
+        """Take a promise back that no longer holds."""
+        try:
+            await self._write(info, None)
+        except (ApiError, ConnectionLost) as error:
+            log.warning("withdrawing a promise failed", extra={"pod": info.key, "error": str(error)})
 
     async def _write(self, info: PodInfo, node: str | None) -> None:
         """Write or take back the promise; of a pod that is gone there is nothing to write."""

@@ -1,9 +1,10 @@
 """The thin shell around `decide`: informers in; bindings, conditions and events out.
 
-One decision at a time over the node state; a placed pod is counted on its node at once (assumed), and bound by a
-task of its own, so that decisions do not wait for the API server. If the binding fails the pod is taken off again and
-backs off. A pod that fits nowhere may take the place of others (`eviction.py`). Pods, nodes and disruption budgets come
-from the informers that the controllers share.
+One decision at a time over the node state; a placed pod is counted on its node at once (assumed), what it needs beyond
+that is reserved (`volumes.py`), and it is bound by a task of its own, so that decisions do not wait for the API server.
+If the binding fails the pod is taken off again and backs off. A pod that fits nowhere may take the place of others
+(`eviction.py`). Pods, nodes and disruption budgets come from the informers that the controllers share, and so does what
+`sources.py` follows.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import msgspec
+
 from kijabi.api import catalog
 from kijabi.api.core.binding import Binding
+from kijabi.api.core.container import Container
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.reference import ObjectReference
@@ -26,11 +30,14 @@ from kijabi.client.informer import Informers
 from kijabi.scheduler import podinfo
 from kijabi.scheduler.decide import Placed, Refused, decide
 from kijabi.scheduler.eviction import Evictions
-from kijabi.scheduler.framework import Bind, Change, Reserve
+from kijabi.scheduler.framework import Bind, Change, Event, Reserve
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.podinfo import PodInfo
 from kijabi.scheduler.preempt import Candidate, choose
 from kijabi.scheduler.queue import SchedulingQueue
+from kijabi.scheduler.ranks import Ranks
+from kijabi.scheduler.sources import Sources
+from kijabi.scheduler.volumes import VolumeBinder
 
 log = logging.getLogger(__name__)
 
@@ -68,15 +75,18 @@ class Scheduler:
         recorder: Recorder,
         *,
         name: str = DEFAULT_NAME,
-        reserves: tuple[Reserve, ...] = (),
         bind: Bind | None = None,
     ) -> None:
         self.name = name
-        self.nodes = NodeState()
+        self._sources = Sources(informers)
+        self.nodes = NodeState(storage=self._sources.storage)
+        self.nodes.defaults = self._sources.spreading
         self.queue = SchedulingQueue()
         self._client = client
         self._recorder = recorder
-        self._reserves = reserves
+        self._ranks = Ranks(self.nodes)
+        self._volumes = VolumeBinder(client, self.nodes, self._exists)
+        self._reserves: tuple[Reserve, ...] = (self._volumes,)
         self._bind = bind or DefaultBind(client)
         self._assumed: set[str] = set()
         self._evictions = Evictions(client, recorder, name)
@@ -87,6 +97,7 @@ class Scheduler:
         self._budgets = informers.of(PodDisruptionBudget)
         self._pods.add_handler(self._on_pod)
         self._node_informer.add_handler(self._on_node)
+        self._sources.tell(self._changed, self.nodes.matchers.set_namespace)
 
     # ---- what the informers tell
 
@@ -94,11 +105,22 @@ class Scheduler:
         if new is None:
             if old is not None:
                 self.nodes.remove_node(old.metadata.name)
+                self._changed(Event(Change.NODE_GONE, old, None))
             return
         change = node_change(old, new)
-        if change:
+        if change or old is None or old.status.images != new.status.images:
             self.nodes.set_node(new)
-            self.queue.changed(change)
+        if change:
+            self._changed(Event(change, old, new))
+
+    def _changed(self, event: Event) -> None:
+        """Wake the pods that wait for this, and those whose volumes are being bound."""
+        self.queue.changed(event)
+        self._volumes.wake()
+
+    def _exists(self, info: PodInfo) -> bool:
+        pod = self._pods.get(info.key)
+        return pod is not None and pod.metadata.uid == info.uid
 
     def _on_pod(self, old: Pod | None, new: Pod | None) -> None:
         uid = (new or old).metadata.uid  # type: ignore[union-attr]
@@ -106,8 +128,9 @@ class Scheduler:
             self._assumed.discard(uid)
             self._evictions.forget(uid)
             self.queue.remove(uid)
-            if self.nodes.remove_pod(uid):
-                self.queue.changed(Change.POD_GONE)
+            gone = self.nodes.remove_pod(uid)
+            if gone is not None:
+                self._changed(Event(Change.POD_GONE, gone, None))
             return
         if new.spec.nodeName:
             self._on_placed_pod(old, new)
@@ -119,13 +142,23 @@ class Scheduler:
         self._assumed.discard(uid)
         self._evictions.forget(uid)
         self.queue.remove(uid)
-        if self.nodes.node_of(uid) == new.spec.nodeName and old is not None and old.spec is new.spec:
+        placed = old is not None and bool(old.spec.nodeName)
+        known = self.nodes.get_pod(uid)
+        if known is not None and self.nodes.node_of(uid) == new.spec.nodeName and not _matters(known.pod, new):
+            if known.pod.status.startTime != new.status.startTime:
+                self.nodes.refresh_pod(msgspec.structs.replace(known, pod=new))
+            if not placed:
+                self.queue.changed(Event(Change.POD_PLACED, None, known))
             return
         info = podinfo.of(new)
-        before = podinfo.of(old).requests if old is not None and old.spec.nodeName else None
         self.nodes.add_pod(info, new.spec.nodeName)
-        if before is not None and any(info.requests.get(name, 0) < amount for name, amount in before.items()):
-            self.queue.changed(Change.POD_SHRUNK)
+        if not placed or known is None:
+            self.queue.changed(Event(Change.POD_PLACED, None, info))
+            return
+        if any(info.requests.get(name, 0) < amount for name, amount in known.requests.items()):
+            self.queue.changed(Event(Change.POD_SHRUNK, known, info))
+        if known.kind[1] != info.kind[1]:
+            self.queue.changed(Event(Change.POD_LABELS, known, info))
 
     def _on_waiting_pod(self, old: Pod | None, new: Pod) -> None:
         uid = new.metadata.uid
@@ -148,6 +181,7 @@ class Scheduler:
         await self._node_informer.wait_synced()
         await self._pods.wait_synced()
         await self._budgets.wait_synced()
+        await self._sources.wait_synced()
         async with asyncio.TaskGroup() as tasks:
             while True:
                 info = await self.queue.pop()
@@ -157,16 +191,17 @@ class Scheduler:
 
     def _place(self, info: PodInfo, tasks: asyncio.TaskGroup) -> None:
         """One decision, and a task that makes it true; gives the binding slot back where none is needed."""
-        with self._evictions.expected(info, self.nodes):
-            outcome = decide(info, self.nodes, rand.rng())
-        match outcome:
+        match decide(info, self.nodes, rand.rng(), promised=self._evictions.promised(info, self.nodes)):
             case Placed(node=node):
                 self._assumed.add(info.uid)
                 self.nodes.add_pod(info, node)
-                tasks.create_task(self._bind_pod(info, node), name=f"bind {info.key}")
+                if self._reserve(info, node):
+                    tasks.create_task(self._bind_pod(info, node), name=f"bind {info.key}")
+                else:
+                    self._slots.release()
             case Refused() as refused:
                 self._slots.release()
-                self.queue.refused(info.uid, refused.wakes)
+                self.queue.refused(info.uid, refused.wakes, refused.blamed)
                 message = self._make_room(info, refused, tasks)
                 self._recorder.event(info.pod, "Warning", "FailedScheduling", message)
                 if not _says(info.pod, message):
@@ -178,47 +213,66 @@ class Scheduler:
         why_not = self._evictions.eligible(info, self.nodes, refused, current)
         if why_not:
             return refused.message(why_not)
-        with self._evictions.expected(info, self.nodes):
-            chosen = choose(info, self.nodes, refused.helpful, tuple(self._budgets.items()), rand.rng())
+        budgets = tuple(self._budgets.items())
+        with self.nodes.supposed(self._evictions.promised(info, self.nodes)):
+            chosen, stay = choose(info, self.nodes, refused.helpful, budgets, rand.rng(), ranks=self._ranks)
         if chosen is None:
-            return refused.message()
-        self._evictions.nominate(info, chosen.node)
+            if self._evictions.forget(info.uid):
+                tasks.create_task(self._evictions.withdraw(info), name=f"withdraw {info.key}")
+            return refused.message(stay=stay)
+        self._evictions.nominate(info, chosen)
         tasks.create_task(self._evict(info, chosen), name=f"evict for {info.key}")
         return refused.why
 
     async def _evict(self, info: PodInfo, chosen: Candidate) -> None:
-        if not await self._evictions.carry_out(info, chosen):
+        if not await self._evictions.carry_out(info, chosen, self._pods.get):
             self.queue.failed(info.uid)
 
-    async def _bind_pod(self, info: PodInfo, node: str) -> None:
-        reserved: list[Reserve] = []
-        try:
-            for plugin in self._reserves:
-                reserved.append(plugin)
+    def _reserve(self, info: PodInfo, node: str) -> bool:
+        """Take what the pod needs outside the node state; False if some of it is gone after all."""
+        for plugin in self._reserves:
+            try:
                 plugin.reserve(info, node)
+            except KijabiError as error:
+                self._undo(info, node, f'running Reserve plugin "{plugin.name}"', error)
+                return False
+        return True
+
+    async def _bind_pod(self, info: PodInfo, node: str) -> None:
+        doing = ""
+        try:
+            if info.claims:
+                self._slots.release()  # volumes may take minutes, and others need not wait for them
+                try:
+                    for plugin in self._reserves:
+                        doing = f'running PreBind plugin "{plugin.name}"'
+                        await plugin.prepare(info, node)
+                finally:
+                    await self._slots.acquire()
+            doing = f"running Bind plugin {self._bind.name!r}".replace("'", '"')
             await self._bind.bind(info, node)
         except KijabiError as error:
-            for plugin in reversed(reserved):
-                plugin.unreserve(info, node)
-            self._undo(info, node, error)
+            self._undo(info, node, doing, error)
             return
         finally:
             self._slots.release()
         self.queue.remove(info.uid)
         self._recorder.event(info.pod, "Normal", "Scheduled", f"Successfully assigned {info.key} to {node}")
 
-    def _undo(self, info: PodInfo, node: str, error: KijabiError) -> None:
+    def _undo(self, info: PodInfo, node: str, doing: str, error: KijabiError) -> None:
         """The binding did not happen, as far as is known. If it did after all, the informer will say so."""
+        for plugin in reversed(self._reserves):
+            plugin.unreserve(info, node)
         if info.uid not in self._assumed:
             return  # the informer has seen it placed, or gone, in the meantime
         self._assumed.discard(info.uid)
         self.nodes.remove_pod(info.uid)
-        self.queue.changed(Change.POD_GONE)
-        if isinstance(error, NotFound):
+        self._changed(Event(Change.POD_GONE, info, None))
+        if isinstance(error, NotFound) and not self._exists(info):
             self.queue.remove(info.uid)
             return
         log.warning("binding failed", extra={"pod": info.key, "node": node, "error": str(error)})
-        self._recorder.event(info.pod, "Warning", "FailedScheduling", f"running Bind plugin: {error}")
+        self._recorder.event(info.pod, "Warning", "FailedScheduling", f"{doing}: {error}")
         self.queue.failed(info.uid)
 
     async def _report(self, info: PodInfo, message: str) -> None:
@@ -257,6 +311,19 @@ def node_change(old: Node | None, new: Node) -> Change:
     if old.spec.taints != new.spec.taints or old.spec.unschedulable != new.spec.unschedulable:
         change |= Change.NODE_TAINTS
     return change
+
+
+def _matters(old: Pod, new: Pod) -> bool:
+    """Whether a pod with a node changed in what counts for others."""
+    ending = (old.metadata.deletionTimestamp is None) != (new.metadata.deletionTimestamp is None)
+    return ending or old.metadata.labels != new.metadata.labels or old.spec.resources != new.spec.resources or any(
+        one.resources != other.resources
+        for one, other in zip(_containers(old), _containers(new), strict=False)
+    )  # the rest of a pod's spec stays as it is
+
+
+def _containers(pod: Pod) -> tuple[Container, ...]:
+    return (*pod.spec.containers, *pod.spec.initContainers)
 
 
 def _differs(old: Pod, new: Pod) -> bool:

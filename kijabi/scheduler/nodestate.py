@@ -2,22 +2,28 @@
 
 A row per node; a float64 column per resource (floor division is exact below 2**53); taint sets and label values are
 interned to ids, one int32 column each, so that a plugin evaluates each distinct set once and gathers the answer for
-all rows. `loop` keeps it true from the informers and by assuming its own decisions; plugins only read.
+all rows. `loop` keeps it true from the informers and by assuming its own decisions; plugins only read. `matchers` says
+how many pods of a kind are where, `storage` what there is of volumes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kijabi.api.core.node import Node, Taint
 from kijabi.api.core.requests import amounts
-from kijabi.scheduler.podinfo import HostPort, PodInfo
+from kijabi.scheduler.matchers import Matchers
+from kijabi.scheduler.needs import Spread
+from kijabi.scheduler.podinfo import HostPort, PodInfo, conflicts
+from kijabi.scheduler.storage import Storage
 
 PODS = "pods"
 ABSENT = 0  # the id of a label that a node does not have
+MOST_IMAGES = 500  # columns of images kept; one more pushes out the oldest
 
 TaintSet = frozenset[tuple[str, str, str]]  # (key, value, effect)
 
@@ -29,7 +35,12 @@ class Interned:
         self.values: list[object] = [first]
         self._ids: dict[object, int] = {first: 0}
 
+    def find(self, value: object) -> int:
+        """The number of a value, -1 if it has none."""
+        return self._ids.get(value, -1)
+
     def id(self, value: object) -> int:
+        """The number of a value, from now on if it has none."""
         number = self._ids.setdefault(value, len(self.values))
         if number == len(self.values):
             self.values.append(value)
@@ -39,7 +50,10 @@ class Interned:
 class NodeState:
     """The columns. `size` rows are in use or free; `live` marks those that hold a node."""
 
-    def __init__(self, capacity: int = 16) -> None:
+    def __init__(self, capacity: int = 16, storage: Storage | None = None) -> None:
+        self.storage = storage or Storage()
+        self.matchers = Matchers(capacity)
+        self.touched: set[int] = set()  # rows whose pods changed since `ranks` looked
         self.rows: dict[str, int] = {}
         self.nodes: list[Node | None] = [None] * capacity
         self.live: NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
@@ -50,9 +64,12 @@ class NodeState:
         self.requested: dict[str, NDArray[np.float64]] = {}
         self.nonzero: dict[str, NDArray[np.float64]] = {}
         self._labels: dict[str, tuple[Interned, NDArray[np.int32]]] = {}
-        self._ports: list[dict[HostPort, int]] = [{} for _ in range(capacity)]
+        self._images: dict[str, NDArray[np.float64]] = {}
+        self._ports: dict[tuple[str, int], dict[int, list[HostPort]]] = {}  # (protocol, port): row: who holds it
         self._pods: dict[str, tuple[str, PodInfo]] = {}
         self._pods_on: dict[str, dict[str, PodInfo]] = {}
+        self._users: dict[str, set[str]] = {}  # claim: the pods with a node that use it
+        self.defaults: Callable[[PodInfo], Sequence[Spread]] = _no_defaults
         for name in ("cpu", "memory", PODS):
             self._column(self.allocatable, name)
             self._column(self.requested, name)
@@ -75,11 +92,11 @@ class NodeState:
     def _grow(self) -> None:
         more = self.capacity
         self.nodes.extend([None] * more)
-        self._ports.extend({} for _ in range(more))
+        self.matchers.grow(self.capacity)
         self.live = np.concatenate([self.live, np.zeros(more, dtype=np.bool_)])
         self.unschedulable = np.concatenate([self.unschedulable, np.zeros(more, dtype=np.bool_)])
         self.taints = np.concatenate([self.taints, np.zeros(more, dtype=np.int32)])
-        for table in (self.allocatable, self.requested, self.nonzero):
+        for table in (self.allocatable, self.requested, self.nonzero, self._images):
             for name, column in table.items():
                 table[name] = np.concatenate([column, np.zeros(more, dtype=np.float64)])
         for key, (values, ids) in self._labels.items():
@@ -110,18 +127,23 @@ class NodeState:
             self._column(self.allocatable, resource)[row] = wanted.get(resource, 0)
         for key, (values, ids) in self._labels.items():
             ids[row] = _label_id(values, node.metadata.labels, key)
+        if self._images:
+            sizes = image_sizes(node)
+            for image, column in self._images.items():
+                column[row] = sizes.get(image, 0)
 
     def remove_node(self, name: str) -> None:
         """Forget a node; its pods are remembered, for it may come back."""
         row = self.rows.pop(name, None)
         if row is None:
             return
+        for info in self._pods_on.get(name, {}).values():
+            self._charge(row, info, -1)
         self.live[row] = False
         self.nodes[row] = None
         self.taints[row] = 0
         self.unschedulable[row] = False
-        self._ports[row] = {}
-        for table in (self.allocatable, self.requested, self.nonzero):
+        for table in (self.allocatable, self.requested, self.nonzero, self._images):
             for column in table.values():
                 column[row] = 0
         for _, ids in self._labels.values():
@@ -139,6 +161,19 @@ class NodeState:
             self._labels[key] = (values, ids)
         return self._labels[key]
 
+    def image(self, name: str) -> NDArray[np.float64]:
+        """How large an image is on each row, 0 where it is not. Made at the first question, then kept."""
+        column = self._images.get(name)
+        if column is None:
+            while len(self._images) >= MOST_IMAGES:
+                del self._images[next(iter(self._images))]
+            column = self._images[name] = np.zeros(self.capacity, dtype=np.float64)
+            for row in self.rows.values():
+                node = self.nodes[row]
+                if node is not None and node.status.images:
+                    column[row] = image_sizes(node).get(name, 0)
+        return column
+
     # ---- pods
 
     def add_pod(self, info: PodInfo, node: str) -> None:
@@ -146,24 +181,45 @@ class NodeState:
         self.remove_pod(info.uid)
         self._pods[info.uid] = (node, info)
         self._pods_on.setdefault(node, {})[info.uid] = info
+        for claim, _ in info.claims:
+            self._users.setdefault(claim, set()).add(info.uid)
         row = self.rows.get(node)
         if row is not None:
             self._charge(row, info, 1)
 
-    def remove_pod(self, uid: str) -> bool:
-        """Give a pod's share back; False if it held none."""
+    def refresh_pod(self, info: PodInfo) -> None:
+        """A pod has changed in nothing that is counted: keep its new state."""
+        node, _ = self._pods[info.uid]
+        self._pods[info.uid] = (node, info)
+        self._pods_on[node][info.uid] = info
+        row = self.rows.get(node)
+        if row is not None:
+            self.touched.add(row)
+
+    def remove_pod(self, uid: str) -> PodInfo | None:
+        """Give a pod's share back; the pod, None if it held none."""
         held = self._pods.pop(uid, None)
         if held is None:
-            return False
+            return None
         node, info = held
         on_node = self._pods_on[node]
         del on_node[uid]
         if not on_node:
             del self._pods_on[node]
+        for claim, _ in info.claims:
+            users = self._users.get(claim, set())
+            users.discard(uid)
+            if not users:
+                self._users.pop(claim, None)
         row = self.rows.get(node)
         if row is not None:
             self._charge(row, info, -1)
-        return True
+        return info
+
+    def get_pod(self, uid: str) -> PodInfo | None:
+        """A pod that is counted somewhere."""
+        held = self._pods.get(uid)
+        return held[1] if held else None
 
     def node_of(self, uid: str) -> str:
         """Where a pod is counted, or ""."""
@@ -174,28 +230,66 @@ class NodeState:
         """The pods counted on a node."""
         return self._pods_on.get(node, {}).values()
 
-    def ports_on(self, row: int) -> Mapping[HostPort, int]:
-        """Host ports in use on a row, with how many pods hold each."""
-        return self._ports[row]
+    def users(self, claim: str) -> Collection[str]:
+        """The pods with a node, by uid, that use a claim."""
+        return self._users.get(claim, ())
+
+    def port_rows(self, port: HostPort) -> Iterable[int]:
+        """The rows where somebody holds a host port that excludes this one."""
+        held = self._ports.get(port[1:])
+        return [row for row, ports in held.items() if any(conflicts(port, one) for one in ports)] if held else ()
+
+    def ports_at(self, row: int, port: HostPort) -> list[HostPort]:
+        """The host ports held on a row that exclude this one, each as often as it is held."""
+        held = self._ports.get(port[1:], {}).get(row, ())
+        return [one for one in held if conflicts(port, one)]
+
+    @contextmanager
+    def supposed(self, pods: Iterable[tuple[PodInfo, str]]) -> Iterator[None]:
+        """The state as if these pods, which have no node yet, were on these nodes; for the length of a `with`."""
+        added = []
+        for info, node in pods:
+            self.add_pod(info, node)
+            added.append(info.uid)
+        try:
+            yield
+        finally:
+            for uid in added:
+                self.remove_pod(uid)
 
     def _charge(self, row: int, info: PodInfo, sign: int) -> None:
+        self.touched.add(row)
         for resource, amount in info.requests.items():
             self._column(self.requested, resource)[row] += sign * amount
         self.requested[PODS][row] += sign
         self.nonzero["cpu"][row] += sign * info.nonzero[0]
         self.nonzero["memory"][row] += sign * info.nonzero[1]
-        held = self._ports[row]
+        self.matchers.charge(row, info, sign)
         for port in info.ports:
-            count = held.get(port, 0) + sign
-            if count:
-                held[port] = count
-            else:
-                del held[port]
+            rows = self._ports.setdefault(port[1:], {})
+            held = rows.setdefault(row, [])
+            if sign > 0:
+                held.append(port)
+                continue
+            held.remove(port)
+            if not held:
+                del rows[row]
+                if not rows:
+                    del self._ports[port[1:]]
+
+
+def _no_defaults(pod: PodInfo) -> Sequence[Spread]:
+    return ()
 
 
 def taint_set(taints: Iterable[Taint]) -> TaintSet:
     """A node's taints as one comparable value."""
     return frozenset((taint.key, taint.value, taint.effect) for taint in taints)
+
+
+def image_sizes(node: Node) -> dict[str, int]:
+    """The images of a node by each of their names."""
+    return {name: image.sizeBytes for image in node.status.images for name in image.names}
 
 
 def _label_id(values: Interned, labels: Mapping[str, str], key: str) -> int:

@@ -9,14 +9,21 @@ import msgspec
 
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.requests import Amounts, nonzero_requests, pod_requests
+from kijabi.scheduler import needs
+from kijabi.scheduler.needs import Needs
 
 # (host IP or "0.0.0.0", protocol, port)
 HostPort = tuple[str, str, int]
 ANY_ADDRESS = "0.0.0.0"
+# (namespace, labels, not being deleted): all that terms of other pods see of one.
+Kind = tuple[str, frozenset[tuple[str, str]], bool]
 
 
 class PodInfo(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One pod as the scheduler sees it. requests: see api/core/requests.py. pod: the shared object, read only."""
+    """One pod as the scheduler sees it. requests: see api/core/requests.py. pod: the shared object, read only.
+
+    claims: the claims of its volumes as (key, made for this pod alone).
+    """
 
     key: str
     uid: str
@@ -25,14 +32,18 @@ class PodInfo(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     nonzero: tuple[int, int]
     ports: tuple[HostPort, ...]
     node: str
+    kind: Kind
+    needs: Needs
+    claims: tuple[tuple[str, bool], ...]
     pod: Pod
 
 
 def of(pod: Pod) -> PodInfo:
     """The projection of a pod."""
+    meta = pod.metadata
     return PodInfo(
-        key=f"{pod.metadata.namespace}/{pod.metadata.name}",
-        uid=pod.metadata.uid,
+        key=f"{meta.namespace}/{meta.name}",
+        uid=meta.uid,
         priority=pod.spec.priority or 0,
         requests=pod_requests(pod),
         nonzero=nonzero_requests(pod),
@@ -43,8 +54,22 @@ def of(pod: Pod) -> PodInfo:
             if port.hostPort
         ),
         node=pod.spec.nodeName,
+        kind=(meta.namespace, frozenset(meta.labels.items()), meta.deletionTimestamp is None),
+        needs=needs.of(pod),
+        claims=_claims(pod),
         pod=pod,
     )
+
+
+def _claims(pod: Pod) -> tuple[tuple[str, bool], ...]:
+    meta = pod.metadata
+    found = []
+    for volume in pod.spec.volumes:
+        if volume.persistentVolumeClaim is not None:
+            found.append((f"{meta.namespace}/{volume.persistentVolumeClaim.claimName}", False))
+        elif volume.ephemeral is not None:
+            found.append((f"{meta.namespace}/{meta.name}-{volume.name}", True))
+    return tuple(found)
 
 
 def conflicts(one: HostPort, other: HostPort) -> bool:

@@ -2,24 +2,28 @@
 
 `loop` asks `choose` when `decide` has refused a pod. On each node where eviction could help at all, the least valuable
 pods are found without which the pod fits; of the nodes the one is taken that costs least: budgets kept, low priorities,
-few pods, young ones. Source: KEP-268 and k8s.io/kubernetes `pkg/scheduler/framework/preemption`.
+few pods, young ones. Where only resources are in the way, `ranks` looks at all nodes at once; else the filters are
+asked node by node. Source: KEP-268 and k8s.io/kubernetes `pkg/scheduler/framework/preemption`.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
-from kijabi.api.selector import from_label_selector
 from kijabi.scheduler.catalog import FILTERS
-from kijabi.scheduler.framework import Filter, Mask
+from kijabi.scheduler.framework import Filter, Mask, Trial
 from kijabi.scheduler.nodestate import NodeState
+from kijabi.scheduler.plugins.noderesources import NodeResourcesFit
 from kijabi.scheduler.podinfo import PodInfo
+from kijabi.scheduler.ranks import Ranks, guarding, guards, importance, started
 
-LEAST_CANDIDATES = 100  # nodes that are looked at closely, or a tenth of all where that is more
+LEAST_CANDIDATES = 100  # nodes looked at one by one, or a tenth of all where that is more
 SHARE = 10
+NO_VICTIMS = "No preemption victims found for incoming pod"
 _OFFSET = 2**31  # added to each priority in a sum, so that fewer victims are better even if priorities are negative
 
 
@@ -31,6 +35,13 @@ class Candidate(NamedTuple):
     violations: int
 
 
+class Choice(NamedTuple):
+    """The cheapest eviction, if there is one; else why there is none, with the number of nodes."""
+
+    candidate: Candidate | None
+    stay: Counter[str]
+
+
 def choose(
     pod: PodInfo,
     nodes: NodeState,
@@ -38,21 +49,68 @@ def choose(
     budgets: Sequence[PodDisruptionBudget],
     rng: random.Random,
     filters: Sequence[Filter] = FILTERS,
-) -> Candidate | None:
-    """The cheapest eviction that lets the pod in, if there is one. rows: where eviction may help."""
-    names = sorted(name for name, row in nodes.rows.items() if rows[row])
-    if not names:
-        return None
-    enough = max(LEAST_CANDIDATES, len(nodes) // SHARE)
-    start = rng.randrange(len(names))
+    ranks: Ranks | None = None,
+) -> Choice:
+    """The cheapest eviction that lets the pod in. rows: where eviction may help. ranks: those of the node state."""
+    if not rows.any():
+        return Choice(None, Counter())
+    ranks = ranks or Ranks(nodes)
+    asked = [(plugin, found) for plugin in filters if (found := plugin.trial(pod, nodes)) is not None]
+    alone = all(isinstance(plugin, NodeResourcesFit) for plugin, _ in asked)
+    search = _by_resources if alone else _one_by_one
+    return search(pod, nodes, rows, budgets, rng, [trial for _, trial in asked], ranks)
+
+
+def _by_resources(
+    pod: PodInfo,
+    nodes: NodeState,
+    rows: Mask,
+    budgets: Sequence[PodDisruptionBudget],
+    rng: random.Random,
+    trials: Sequence[Trial],
+    ranks: Ranks,
+) -> Choice:
+    """All nodes at once; the victims are then found on the node chosen."""
+    costs = ranks.costs(pod, rows, budgets)
+    found = [_on_row(pod, nodes, row, budgets, trials) for row in costs.unsure.tolist()]
+    best = costs.best()
+    if len(best):
+        found.append(_on_row(pod, nodes, int(best[rng.randrange(len(best))]), budgets, trials))
+    candidates = [one for one in found if isinstance(one, Candidate)]
+    return Choice(min(candidates, key=cost, default=None), Counter(costs.stay))
+
+
+def _one_by_one(
+    pod: PodInfo,
+    nodes: NodeState,
+    rows: Mask,
+    budgets: Sequence[PodDisruptionBudget],
+    rng: random.Random,
+    trials: Sequence[Trial],
+    ranks: Ranks,
+) -> Choice:
+    """The nodes with room, from one picked at random on, until there are enough of which one breaks no budget."""
+    roomy, stay = ranks.room(pod, rows)
+    reasons = Counter(stay)
+    order = sorted(roomy.tolist(), key=lambda row: _name(nodes, row))
+    enough = max(LEAST_CANDIDATES, int(rows.sum()) // SHARE)
+    start = rng.randrange(len(order)) if order else 0
     found: list[Candidate] = []
-    for name in (*names[start:], *names[:start]):
-        candidate = victims_on(pod, nodes, name, budgets, filters)
-        if candidate is not None:
-            found.append(candidate)
-            if len(found) >= enough:
-                break
-    return min(found, key=cost, default=None)
+    for row in (*order[start:], *order[:start]):
+        outcome = _on_row(pod, nodes, row, budgets, trials)
+        if not isinstance(outcome, Candidate):
+            reasons.update(outcome)
+            continue
+        found.append(outcome)
+        if len(found) >= enough and any(not one.violations for one in found):
+            break
+    return Choice(min(found, key=cost, default=None), reasons)
+
+
+def _name(nodes: NodeState, row: int) -> str:
+    node = nodes.nodes[row]
+    assert node is not None, "a row with pods to evict holds a node"
+    return node.metadata.name
 
 
 def victims_on(
@@ -63,67 +121,69 @@ def victims_on(
     filters: Sequence[Filter] = FILTERS,
 ) -> Candidate | None:
     """Who must leave a node for the pod; None if that is not enough, or nobody is of lower priority."""
-    row = nodes.rows[name]
+    trials = [found for plugin in filters if (found := plugin.trial(pod, nodes)) is not None]
+    outcome = _on_row(pod, nodes, nodes.rows[name], budgets, trials)
+    return outcome if isinstance(outcome, Candidate) else None
+
+
+def _on_row(
+    pod: PodInfo, nodes: NodeState, row: int, budgets: Sequence[PodDisruptionBudget], trials: Sequence[Trial]
+) -> Candidate | tuple[str, ...]:
+    """Who must leave a row, or the reasons why that would not do."""
+    name = _name(nodes, row)
     gone = [other for other in nodes.pods_on(name) if other.priority < pod.priority]
-    if not gone or not _fits(pod, nodes, row, gone, filters):
-        return None
+    if not gone:
+        return (NO_VICTIMS,)
+    lacks = _lacks(row, gone, trials)
+    if lacks:
+        return lacks
     violating, others = split(sorted(gone, key=importance), budgets)
     victims: list[PodInfo] = []
     violations = 0
     for group, breaks in ((violating, True), (others, False)):
         for other in group:  # the most important first: who can stay, stays
             without = [one for one in gone if one is not other]
-            if _fits(pod, nodes, row, without, filters):
-                gone = without
-            else:
+            if _lacks(row, without, trials):
                 victims.append(other)
                 violations += breaks
-    return Candidate(name, tuple(sorted(victims, key=importance)), violations) if victims else None
+            else:
+                gone = without
+    return Candidate(name, tuple(sorted(victims, key=importance)), violations) if victims else ()
 
 
-def _fits(pod: PodInfo, nodes: NodeState, row: int, gone: Sequence[PodInfo], filters: Sequence[Filter]) -> bool:
-    return all(plugin.fits(pod, nodes, row, gone) for plugin in filters if not plugin.final)
+def _lacks(row: int, gone: Sequence[PodInfo], trials: Sequence[Trial]) -> tuple[str, ...]:
+    for trial in trials:
+        lacks = trial(row, gone)
+        if lacks:
+            return lacks
+    return ()
 
 
-def importance(info: PodInfo) -> tuple[int, str, str]:
-    """Sort key: higher priority first, then the longer running."""
-    started = info.pod.status.startTime
-    return (-info.priority, str(started) if started is not None else "~", info.key)
-
-
-def cost(candidate: Candidate) -> tuple[int, int, int, int, _Latest]:
+def cost(candidate: Candidate) -> tuple[int, int, int, int, float]:
     """Sort key of evictions, the cheapest first."""
     top = candidate.victims[0].priority
     total = sum(victim.priority + _OFFSET for victim in candidate.victims)
-    highest = [str(one.pod.status.startTime or "") for one in candidate.victims if one.priority == top]
-    return (candidate.violations, top, total, len(candidate.victims), _Latest(min(highest)))
-
-
-class _Latest(str):
-    """A time of which the later sorts first."""
-
-    def __lt__(self, other: str) -> bool:
-        return str.__gt__(self, other)
+    oldest = min(started(one) for one in candidate.victims if one.priority == top)
+    return (candidate.violations, top, total, len(candidate.victims), -oldest)
 
 
 def split(
     pods: Iterable[PodInfo], budgets: Sequence[PodDisruptionBudget]
 ) -> tuple[list[PodInfo], list[PodInfo]]:
     """(pods whose eviction breaks a disruption budget, the others), in order."""
-    left = {id(budget): budget.status.disruptionsAllowed for budget in budgets}
+    known = tuple(guards(budgets))
+    left = [budget.status.disruptionsAllowed for budget in budgets]
     violating: list[PodInfo] = []
     others: list[PodInfo] = []
     for info in pods:
-        broken = False
         own = info.pod.metadata
-        for budget in budgets:
-            selector = budget.spec.selector
-            if budget.metadata.namespace != own.namespace or selector is None or not own.labels:
+        broken = False
+        for place in guarding(known, own.namespace, own.labels):
+            if own.name in budgets[place].status.disruptedPods:
                 continue
-            matcher = from_label_selector(selector)
-            if matcher.everything or not matcher.matches(own.labels) or own.name in budget.status.disruptedPods:
-                continue
-            left[id(budget)] -= 1
-            broken = broken or left[id(budget)] < 0
+            left[place] -= 1
+            if left[place] < 0:
+                broken = True
+                break
         (violating if broken else others).append(info)
     return violating, others

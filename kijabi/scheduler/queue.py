@@ -10,19 +10,24 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections.abc import Sequence
 
-from kijabi.scheduler.framework import Change
+from kijabi.scheduler.framework import Change, Event, Filter
 from kijabi.scheduler.podinfo import PodInfo
 
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 10.0
 LONGEST_WAIT = 300.0
+MOST_MISSED = 100  # events noted for a pod in flight; after more of them any could have been the right one
 
 
 class _Waiting:
-    """A pod in the queue. stamp: which of its heap entries counts; attempts: how often it was refused."""
+    """A pod in the queue. stamp: which of its heap entries counts; attempts: how often it was refused.
 
-    __slots__ = ("added", "attempts", "info", "last_try", "missed", "stamp", "state", "wakes")
+    wakes, blamed: the changes that may help, and the filters that know whether an event does.
+    """
+
+    __slots__ = ("added", "attempts", "blamed", "info", "last_try", "missed", "stamp", "state", "wakes")
 
     def __init__(self, info: PodInfo, added: int) -> None:
         self.info = info
@@ -32,7 +37,16 @@ class _Waiting:
         self.state = "active"
         self.stamp = 0
         self.wakes = Change(0)
-        self.missed = Change(0)
+        self.blamed: Sequence[Filter] = ()
+        self.missed: list[Event] = []
+
+    def helped_by(self, event: Event) -> bool:
+        """Whether an event could let the pod in."""
+        if not event.change & self.wakes:
+            return False
+        if not self.blamed:
+            return True
+        return any(event.change & plugin.wakes and plugin.worth(self.info, event) for plugin in self.blamed)
 
 
 class SchedulingQueue:
@@ -45,6 +59,8 @@ class SchedulingQueue:
         self._stamps = itertools.count(1)
         self._ready = asyncio.Event()
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._flying: dict[str, _Waiting] = {}
+        self._parked: dict[Change, dict[str, _Waiting]] = {}  # the unschedulable, by each change that may help
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -66,8 +82,12 @@ class SchedulingQueue:
             waiting = self._pods[info.uid] = _Waiting(info, next(self._order))
             self._activate(waiting)
             return
+        event = Event(Change.POD_CHANGED, waiting.info, info)
         waiting.info = info
-        self._wake(waiting, Change.POD_CHANGED)
+        if waiting.state == "inflight":
+            self._miss(waiting, event)
+        elif waiting.state == "unschedulable" and waiting.helped_by(event):
+            self._back_off(waiting)
 
     def refresh(self, info: PodInfo) -> None:
         """Take over a new version of a waiting pod that cannot matter to where it fits (its status changed)."""
@@ -77,8 +97,9 @@ class SchedulingQueue:
 
     def remove(self, uid: str) -> None:
         """The pod was bound or is gone."""
-        self._pods.pop(uid, None)
-        self._cancel_timer(uid)
+        waiting = self._pods.pop(uid, None)
+        if waiting is not None:
+            self._settle(waiting)
 
     async def pop(self) -> PodInfo:
         """The next pod to place: highest priority, then longest waiting. It is in flight until reported on."""
@@ -88,23 +109,27 @@ class SchedulingQueue:
                 waiting = self._pods.get(uid)
                 if waiting is not None and waiting.stamp == stamp and waiting.state == "active":
                     waiting.state = "inflight"
-                    waiting.missed = Change(0)
+                    waiting.missed = []
+                    self._flying[uid] = waiting
                     waiting.last_try = asyncio.get_running_loop().time()
                     return waiting.info
             self._ready.clear()
             await self._ready.wait()
 
-    def refused(self, uid: str, wakes: Change) -> None:
+    def refused(self, uid: str, wakes: Change, blamed: Sequence[Filter] = ()) -> None:
         """No node could take it: wait for one of these changes. One that came while it was in flight counts."""
         waiting = self._pods.get(uid)
         if waiting is None:
             return
+        self._settle(waiting)
         waiting.attempts += 1
-        waiting.wakes = wakes
-        if waiting.missed & wakes:
+        waiting.wakes, waiting.blamed = wakes, blamed
+        if len(waiting.missed) >= MOST_MISSED or any(waiting.helped_by(event) for event in waiting.missed):
             self._back_off(waiting)
             return
         waiting.state = "unschedulable"
+        for change in wakes:
+            self._parked.setdefault(change, {})[uid] = waiting
         self._at(uid, asyncio.get_running_loop().time() + LONGEST_WAIT)
 
     def failed(self, uid: str) -> None:
@@ -114,16 +139,29 @@ class SchedulingQueue:
             waiting.attempts += 1
             self._back_off(waiting)
 
-    def changed(self, change: Change) -> None:
+    def changed(self, event: Event) -> None:
         """Something happened in the cluster: who waits for it is worth another try."""
-        for waiting in list(self._pods.values()):
-            self._wake(waiting, change)
+        for waiting in self._flying.values():
+            self._miss(waiting, event)
+        found: dict[str, _Waiting] = {}
+        for change in event.change:
+            found.update(self._parked.get(change, {}))
+        for waiting in found.values():
+            if waiting.helped_by(event):
+                self._back_off(waiting)
 
-    def _wake(self, waiting: _Waiting, change: Change) -> None:
-        if waiting.state == "inflight":
-            waiting.missed |= change
-        elif waiting.state == "unschedulable" and waiting.wakes & change:
-            self._back_off(waiting)
+    def _miss(self, waiting: _Waiting, event: Event) -> None:
+        if len(waiting.missed) < MOST_MISSED:
+            waiting.missed.append(event)
+
+    def _settle(self, waiting: _Waiting) -> None:
+        """Take it out of wherever its state has put it."""
+        uid = waiting.info.uid
+        self._cancel_timer(uid)
+        self._flying.pop(uid, None)
+        if waiting.state == "unschedulable":
+            for change in waiting.wakes:
+                self._parked[change].pop(uid, None)
 
     def _back_off(self, waiting: _Waiting) -> None:
         """Active once the back-off since its last try is over: at once if it is over already."""
@@ -132,11 +170,12 @@ class SchedulingQueue:
         if when <= asyncio.get_running_loop().time():
             self._activate(waiting)
             return
+        self._settle(waiting)
         waiting.state = "backoff"
         self._at(waiting.info.uid, when)
 
     def _activate(self, waiting: _Waiting) -> None:
-        self._cancel_timer(waiting.info.uid)
+        self._settle(waiting)
         waiting.state = "active"
         waiting.stamp = next(self._stamps)
         heapq.heappush(

@@ -14,6 +14,7 @@ from kijabi.scheduler import podinfo
 from kijabi.scheduler.decide import Placed, Refused, decide
 from kijabi.scheduler.framework import Change
 from kijabi.scheduler.nodestate import NodeState
+from kijabi.scheduler.preempt import choose
 
 
 def node(name: str, *, cpu: str = "4", memory: str = "8Gi", pods: str = "110", **more: Any) -> Node:
@@ -58,7 +59,8 @@ def place(who: Pod, nodes: NodeState) -> str:
 def refusal(who: Pod, nodes: NodeState) -> str:
     result = outcome(who, nodes)
     assert isinstance(result, Refused)
-    return result.message()
+    _, stay = choose(podinfo.of(who), nodes, result.helpful, (), random.Random(1))
+    return result.message(stay=stay)
 
 
 def test_the_emptier_node_is_better() -> None:
@@ -82,14 +84,16 @@ def test_a_refusal_counts_the_nodes_by_reason() -> None:
     nodes = state(
         node("small", cpu="500m", memory="1Gi"),
         node("little", cpu="8", memory="1Gi"),
+        node("full", cpu="4"),
         node("cordoned", unschedulable=True),
         node("tainted", taints=[{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]),
     )
+    nodes.add_pod(podinfo.of(pod("big", cpu="3")), "full")
     assert refusal(pod(cpu="2", memory="2Gi"), nodes) == (
-        "0/4 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s), "
-        "1 node(s) were unschedulable, 2 Insufficient memory. preemption: 0/4 nodes are available: "
-        "2 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling."
-    )
+        "0/5 nodes are available: 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable, "
+        "2 Insufficient cpu, 2 Insufficient memory. preemption: 0/5 nodes are available: "
+        "1 No preemption victims found for incoming pod, 4 Preemption is not helpful for scheduling."
+    ), "where a node is too small altogether, no eviction helps"
 
 
 def test_without_nodes() -> None:

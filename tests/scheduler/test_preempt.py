@@ -11,7 +11,7 @@ from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kijabi.scheduler import podinfo
 from kijabi.scheduler.decide import Refused
 from kijabi.scheduler.nodestate import NodeState
-from kijabi.scheduler.preempt import Candidate, choose
+from kijabi.scheduler.preempt import choose
 from tests.scheduler.test_decide import node, outcome, pod, state
 
 
@@ -28,7 +28,7 @@ def evict(who: Pod, nodes: NodeState, *budgets: PodDisruptionBudget) -> tuple[st
     """(node, victims by name) of what preemption chooses."""
     refused = outcome(who, nodes)
     assert isinstance(refused, Refused)
-    found: Candidate | None = choose(podinfo.of(who), nodes, refused.helpful, budgets, random.Random(1))
+    found = choose(podinfo.of(who), nodes, refused.helpful, budgets, random.Random(1)).candidate
     return (found.node, [victim.pod.metadata.name for victim in found.victims]) if found is not None else None
 
 

@@ -7,7 +7,7 @@ import asyncio
 from kijabi.api import codec
 from kijabi.api.core.pod import Pod
 from kijabi.scheduler import podinfo
-from kijabi.scheduler.framework import Change
+from kijabi.scheduler.framework import Change, Event
 from kijabi.scheduler.podinfo import PodInfo
 from kijabi.scheduler.queue import LONGEST_WAIT, SchedulingQueue
 from kijabi.testing import simloop
@@ -34,9 +34,9 @@ def test_a_refused_pod_waits_for_the_right_event_and_backs_off() -> None:
         queue.add(info("a"))
         await queue.pop()
         queue.refused("a", Change.POD_GONE)
-        queue.changed(Change.NODE_TAINTS)
+        queue.changed(Event(Change.NODE_TAINTS))
         waiting = queue.statistics()
-        queue.changed(Change.POD_GONE)
+        queue.changed(Event(Change.POD_GONE))
         await queue.pop()
         return asyncio.get_running_loop().time(), waiting
 
@@ -66,7 +66,7 @@ def test_an_event_during_the_decision_is_not_lost() -> None:
         queue = SchedulingQueue()
         queue.add(info("a"))
         await queue.pop()
-        queue.changed(Change.NODE_ADDED)
+        queue.changed(Event(Change.NODE_ADDED))
         queue.refused("a", Change.NODE_ADDED)
         await queue.pop()
         return asyncio.get_running_loop().time()

@@ -7,31 +7,41 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kijabi.scheduler.framework import Change, Mask
+from kijabi.scheduler.framework import Change, Event, Refusal, Static, Trial
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.podinfo import PodInfo, conflicts
 
+TAKEN = "node(s) didn't have free ports for the requested pod ports"
 
-class NodePorts:
+
+class NodePorts(Static):
     """Refuses nodes where another pod holds a host port that this one wants."""
 
     name = "NodePorts"
-    final = False
     wakes = Change.NODE_ADDED | Change.POD_GONE
 
-    def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[tuple[Mask, str]]:
+    def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[Refusal]:
         if not pod.ports:
             return ()
         refused = np.zeros(nodes.capacity, dtype=np.bool_)
-        for row in nodes.rows.values():
-            held = nodes.ports_on(row)
-            refused[row] = any(conflicts(mine, other) for mine in pod.ports for other in held)
-        return ((refused, "node(s) didn't have free ports for the requested pod ports"),)
+        for port in pod.ports:
+            refused[list(nodes.port_rows(port))] = True
+        return (Refusal(refused, TAKEN),)
 
-    def fits(self, pod: PodInfo, nodes: NodeState, row: int, gone: Sequence[PodInfo]) -> bool:
-        """See Filter."""
+    def trial(self, pod: PodInfo, nodes: NodeState) -> Trial | None:
+        """See Filter: those who stay hold their ports."""
         if not pod.ports:
+            return None
+
+        def fits(row: int, gone: Sequence[PodInfo]) -> tuple[str, ...]:
+            freed = Counter(port for other in gone for port in other.ports)
+            held = Counter(port for mine in pod.ports for port in nodes.ports_at(row, mine))
+            return () if held <= freed else (TAKEN,)
+
+        return fits
+
+    def worth(self, pod: PodInfo, event: Event) -> bool:
+        """See Filter: of pods that went, those that held a port in the way."""
+        if event.change is not Change.POD_GONE or event.old is None:
             return True
-        freed = Counter(port for other in gone for port in other.ports)
-        held = [port for port, count in nodes.ports_on(row).items() if count > freed[port]]
-        return not any(conflicts(mine, other) for mine in pod.ports for other in held)
+        return any(conflicts(mine, port) for mine in pod.ports for port in event.old.ports)

@@ -11,45 +11,73 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kijabi.scheduler.framework import MAX_SCORE, Change, Mask, Scores
+from kijabi.api.core.requests import amounts
+from kijabi.scheduler.framework import MAX_SCORE, Change, Event, Mask, Refusal, Scores, Static, Trial
 from kijabi.scheduler.nodestate import PODS, NodeState
 from kijabi.scheduler.podinfo import PodInfo
 
 SCORED = ("cpu", "memory")
+TOO_MANY = "Too many pods"
 
 
-class NodeResourcesFit:
+def insufficient(resource: str) -> str:
+    """The words for a node without enough of a resource."""
+    return f"Insufficient {resource}"
+
+
+class NodeResourcesFit(Static):
     """Refuses nodes without room; prefers the emptier ones."""
 
     name = "NodeResourcesFit"
-    final = False
     wakes = Change.NODE_ADDED | Change.NODE_ALLOCATABLE | Change.POD_GONE | Change.POD_SHRUNK | Change.POD_CHANGED
 
-    def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[tuple[Mask, str]]:
-        refusals = [(nodes.requested[PODS] + 1 > nodes.allocatable[PODS], "Too many pods")]
+    def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[Refusal]:
+        lacks = []
+        too_many = nodes.requested[PODS] + 1 > nodes.allocatable[PODS]
+        if too_many.any():
+            lacks.append(Refusal(too_many, TOO_MANY))
+        hopeless: Mask | None = None  # a node that is too small for one resource is so for all reasons
         for resource, amount in pod.requests.items():
             if amount == 0:
                 continue
             room = nodes.allocatable.get(resource)
             if room is None:
-                lacking = nodes.live
+                lacking, small = nodes.live, nodes.live
             else:
                 taken = nodes.requested.get(resource)
                 lacking = amount > (room if taken is None else room - taken)
-            refusals.append((lacking, f"Insufficient {resource}"))
-        return refusals
+                if not lacking.any():
+                    continue
+                small = amount > room
+            lacks.append(Refusal(lacking, insufficient(resource)))
+            hopeless = small if hopeless is None else hopeless | small
+        if hopeless is not None and hopeless.any():
+            lacks.append(Refusal(hopeless, "", final=True))
+        return lacks
 
-    def fits(self, pod: PodInfo, nodes: NodeState, row: int, gone: Sequence[PodInfo]) -> bool:
-        """See Filter."""
-        if nodes.requested[PODS][row] - len(gone) + 1 > nodes.allocatable[PODS][row]:
-            return False
-        for resource, amount in pod.requests.items():
-            room, taken = nodes.allocatable.get(resource), nodes.requested.get(resource)
-            freed = sum(other.requests.get(resource, 0) for other in gone)
-            left = (room[row] if room is not None else 0) - (taken[row] if taken is not None else 0) + freed
-            if amount and amount > left:
-                return False
-        return True
+    def trial(self, pod: PodInfo, nodes: NodeState) -> Trial | None:
+        """See Filter: what they take is free."""
+
+        def fits(row: int, gone: Sequence[PodInfo]) -> tuple[str, ...]:
+            lacks = []
+            if nodes.requested[PODS][row] - len(gone) + 1 > nodes.allocatable[PODS][row]:
+                lacks.append(TOO_MANY)
+            for resource, amount in pod.requests.items():
+                room, taken = nodes.allocatable.get(resource), nodes.requested.get(resource)
+                freed = sum(other.requests.get(resource, 0) for other in gone)
+                left = (room[row] if room is not None else 0) - (taken[row] if taken is not None else 0) + freed
+                if amount and amount > left:
+                    lacks.append(insufficient(resource))
+            return tuple(lacks)
+
+        return fits
+
+    def worth(self, pod: PodInfo, event: Event) -> bool:
+        """See Filter: nodes that are large enough."""
+        if event.new is None or not event.change & (Change.NODE_ADDED | Change.NODE_ALLOCATABLE):
+            return True
+        room = amounts(event.new.status.allocatable)
+        return all(amount <= room.get(name, 0) for name, amount in pod.requests.items() if amount)
 
     def score(self, pod: PodInfo, nodes: NodeState, feasible: Mask) -> Scores:
         total = np.zeros(nodes.capacity, dtype=np.float64)
@@ -77,10 +105,10 @@ class NodeResourcesBalancedAllocation:
 
     name = "NodeResourcesBalancedAllocation"
 
-    def score(self, pod: PodInfo, nodes: NodeState, feasible: Mask) -> Scores:
+    def score(self, pod: PodInfo, nodes: NodeState, feasible: Mask) -> Scores | None:
         cpu, memory = pod.requests.get("cpu", 0), pod.requests.get("memory", 0)
         if not cpu and not memory:
-            return np.zeros(nodes.capacity, dtype=np.float64)
+            return None
         rooms = (nodes.allocatable["cpu"], nodes.allocatable["memory"])
         taken = (nodes.requested["cpu"], nodes.requested["memory"])
         before = _balance(taken[0], taken[1], *rooms)

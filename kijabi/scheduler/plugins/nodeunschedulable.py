@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kijabi.scheduler.framework import Change, Final, Mask
+from kijabi.scheduler.framework import Change, Refusal, Static
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.plugins.tainttoleration import tolerates
 from kijabi.scheduler.podinfo import PodInfo
@@ -12,13 +12,14 @@ from kijabi.scheduler.podinfo import PodInfo
 TAINT = ("node.kubernetes.io/unschedulable", "", "NoSchedule")
 
 
-class NodeUnschedulable(Final):
+class NodeUnschedulable(Static):
     """Refuses nodes with spec.unschedulable."""
 
     name = "NodeUnschedulable"
     wakes = Change.NODE_ADDED | Change.NODE_TAINTS | Change.POD_CHANGED
 
-    def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[tuple[Mask, str]]:
-        if any(tolerates(toleration, TAINT) for toleration in pod.pod.spec.tolerations):
+    def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[Refusal]:
+        tolerations = pod.pod.spec.tolerations
+        if not nodes.unschedulable.any() or any(tolerates(toleration, TAINT) for toleration in tolerations):
             return ()
-        return ((nodes.unschedulable, "node(s) were unschedulable"),)
+        return (Refusal(nodes.unschedulable, "node(s) were unschedulable", final=True),)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kijabi.api.core.affinity import Toleration
-from kijabi.scheduler.framework import Change, Final, Mask, Scores, normalise
+from kijabi.scheduler.framework import Change, Mask, Refusal, Scores, Static, normalise
 from kijabi.scheduler.nodestate import NodeState, TaintSet
 from kijabi.scheduler.podinfo import PodInfo
 
@@ -53,14 +53,23 @@ def _per_row(pod: PodInfo, nodes: NodeState, effects: tuple[str, ...], *, soft: 
     return np.asarray(counts, dtype=np.float64)[nodes.taints]
 
 
-class TaintToleration(Final):
+def untolerated_rows(pod: PodInfo, nodes: NodeState) -> Mask:
+    """Rows with a hard taint that the pod does not tolerate."""
+    return np.asarray(_per_row(pod, nodes, HARD, soft=False) > 0, dtype=np.bool_)
+
+
+class TaintToleration(Static):
     """Refuses nodes with a hard taint that the pod does not tolerate; prefers those with fewer soft ones."""
 
     name = "TaintToleration"
     wakes = Change.NODE_ADDED | Change.NODE_TAINTS | Change.POD_CHANGED
 
-    def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[tuple[Mask, str]]:
-        return ((_per_row(pod, nodes, HARD, soft=False) > 0, "node(s) had untolerated taint(s)"),)
+    def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[Refusal]:
+        if len(nodes.taint_sets.values) == 1:
+            return ()
+        return (Refusal(untolerated_rows(pod, nodes), "node(s) had untolerated taint(s)", final=True),)
 
-    def score(self, pod: PodInfo, nodes: NodeState, feasible: Mask) -> Scores:
+    def score(self, pod: PodInfo, nodes: NodeState, feasible: Mask) -> Scores | None:
+        if len(nodes.taint_sets.values) == 1:
+            return None
         return normalise(_per_row(pod, nodes, (SOFT,), soft=True), feasible, reverse=True)
