@@ -20,14 +20,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
-from benchmarks.populace import World, make, touches
+from benchmarks.sidebyside.populace import World, make, touches
+from kijabi.api.flags import Seconds
 from kijabi.apiserver.app import App, Settings, open_to_all
 from kijabi.base import rand
 from kijabi.client.client import Client
 from kijabi.client.events import Recorder
 from kijabi.client.informer import Informers
-from kijabi.cmd.component import GC_THRESHOLDS
 from kijabi.client.transport import Request, Response, Stream, Transport
+from kijabi.cmd.component import GC_THRESHOLDS
 from kijabi.controllers import runtime
 from kijabi.controllers.catalog import CONTROLLERS
 from kijabi.controllers.config import Config
@@ -176,7 +177,8 @@ async def measure(size: int) -> dict[str, Row]:
         client = Client(Measured(Direct(lambda: app.api), clock), user_agent="controllers")
         informers = Informers(client)
         settings = Config(
-            root_ca="CERTIFICATE", host="benchmark", flags=Flags(node_monitor_grace_period=1e9, node_startup_grace_period=1e9),
+            root_ca="CERTIFICATE", host="benchmark",
+            flags=Flags(node_monitor_grace_period=Seconds(1e9), node_startup_grace_period=Seconds(1e9)),
             pod_cidrs=(("10.0.0.0/8", 24),), service_cidrs=("192.168.0.0/16",),
         )  # fmt: skip
         context = Context(settings, client, informers, await discover(client, "delete", "list", "watch"))
@@ -239,9 +241,9 @@ def report(sizes: Sequence[int], found: Sequence[dict[str, Row]]) -> None:
 
 
 def main() -> None:
-    sizes = [
-        int(size) for word in sys.argv if word.startswith(OPTION) for size in word[len(OPTION) :].split(",")
-    ] or SIZES
+    gc.set_threshold(*GC_THRESHOLDS)
+    given = [word[len(OPTION) :] for word in sys.argv if word.startswith(OPTION)]
+    sizes = tuple(int(size) for word in given for size in word.split(",")) or SIZES
     report(sizes, [simloop.run(measure(size), 1, horizon=1e9) for size in sizes])
 
 
