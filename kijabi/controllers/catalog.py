@@ -32,6 +32,7 @@ from kijabi.controllers.persistentvolume.controller import VolumeBinder
 from kijabi.controllers.podgc import PodCollector
 from kijabi.controllers.replicaset import ReplicaSets
 from kijabi.controllers.replicationcontroller import ReplicationControllers
+from kijabi.controllers.resourceclaim import ResourceClaims
 from kijabi.controllers.resourcequota import ResourceQuotas
 from kijabi.controllers.rootca import RootCertificates
 from kijabi.controllers.runtime import Context, Controller
@@ -85,6 +86,7 @@ CONTROLLERS: tuple[Kind, ...] = (
     MirroredSlices,
     Namespaces,
     ResourceQuotas,
+    ResourceClaims,
     VolumeBinder,
     ClaimProtection,
     VolumeProtection,
