@@ -118,6 +118,7 @@ class Statuses:
 
     async def _send(self, uid: str, known: _Known) -> None:
         meta = known.pod.metadata
+        last = known.delete  # Asked for while the status before the last one is under way, it waits for its turn.
         try:
             changes = patch(known.shown, known.wanted) if known.wanted is not None else {}
             if changes:
@@ -126,7 +127,7 @@ class Statuses:
                     Pod, meta.name, body, namespace=meta.namespace, type="strategic", subresource="status"
                 )
                 known.shown, known.version = answer.status, answer.metadata.resourceVersion
-            if known.delete:
+            if last:
                 await self._client.delete(Pod, meta.name, meta.namespace, grace=0, uid=uid)
                 self.drop(uid)
         except (NotFound, Conflict) as problem:
