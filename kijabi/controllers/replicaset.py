@@ -29,7 +29,7 @@ from kijabi.controllers.creation import create_once, generated, growing, togethe
 from kijabi.controllers.expectations import Expectations
 from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, living, orphans, settle
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
-from kijabi.controllers.sources import by_namespace, pods, replica_sets, unchanged
+from kijabi.controllers.sources import by_namespace, pods, replica_sets, selected, unchanged
 
 Replicated = ReplicaSet | ReplicationController
 BURST = 500
@@ -69,7 +69,9 @@ def plan(replicas: int, active: Sequence[Pod], related: Sequence[Pod], now: date
     return Plan(delete=tuple(first[: min(surplus, BURST)]))
 
 
-def status_of(rs: Replicated, active: Sequence[Pod], terminating: int, failure: str | None, now: datetime) -> Any:
+def status_of(
+    rs: Replicated, active: Sequence[Pod], terminating: int, failure: KijabiError | None, now: datetime
+) -> Any:
     """The status that these pods amount to; `failure` is why pods could not be created or deleted, if so."""
     labels = template_of(rs).metadata.labels
     status: Any = type(rs.status)(
@@ -85,7 +87,7 @@ def status_of(rs: Replicated, active: Sequence[Pod], terminating: int, failure: 
     return status
 
 
-def _conditions(rs: Replicated, active: int, failure: str | None, now: datetime) -> tuple[Any, ...]:
+def _conditions(rs: Replicated, active: int, failure: KijabiError | None, now: datetime) -> tuple[Any, ...]:
     """ReplicaFailure as long as creating or deleting fails; the first failure's reason and text stay."""
     before = rs.status.conditions
     if failure is None:
@@ -93,9 +95,13 @@ def _conditions(rs: Replicated, active: int, failure: str | None, now: datetime)
     if any(c.type == "ReplicaFailure" for c in before):
         return before
     make = ReplicaSetCondition if isinstance(rs, ReplicaSet) else ReplicationControllerCondition
-    reason = "FailedCreate" if active < replicas_of(rs) else "FailedDelete"
+    creating = active < replicas_of(rs)
     failed = make(
-        type="ReplicaFailure", status="True", lastTransitionTime=Time.of(now), reason=reason, message=failure
+        type="ReplicaFailure",
+        status="True",
+        lastTransitionTime=Time.of(now),
+        reason="FailedCreate" if creating else "FailedDelete",
+        message=str(failure) if creating else f"unable to delete pods: {failure}",
     )
     return (*before, failed)
 
@@ -193,9 +199,9 @@ class ReplicaSets:
         failure = None
         wait = self.expectations.wait(uid, clock.monotonic())
         if not wait and rs.metadata.deletionTimestamp is None:
-            failure = await self._manage(rs, ref, plan(replicas_of(rs), active, self._related(rs), clock.now()))
+            failure = await self._manage(rs, ref, self._plan(rs, active))
         now = clock.now()
-        status = status_of(rs, active, ending, None if failure is None else str(failure), now)
+        status = status_of(rs, active, ending, failure, now)
         if status != rs.status:
             changed = codec.clone(rs)
             changed.status = status
@@ -205,11 +211,22 @@ class ReplicaSets:
         soon = podlib.next_available(active, rs.spec.minReadySeconds, now)
         return min((seconds for seconds in (soon, wait) if seconds), default=None)
 
+    def _plan(self, rs: Replicated, active: Sequence[Pod]) -> Plan:
+        size = replicas_of(rs)
+        return plan(size, active, self._related(rs) if size < len(active) else (), clock.now())
+
     def _related(self, rs: Replicated) -> list[Pod]:
-        """The pods of all sets that have the same controller (a deployment's revisions), this one's included."""
-        ref = controller_of(rs.metadata)
-        siblings = self.sets.index(CONTROLLER, ref.uid) if ref is not None else (rs,)
-        return [pod for sibling in siblings for pod in self.pods.index(CONTROLLER, sibling.metadata.uid)]
+        """The pods that sets of the same controller (a deployment's revisions) select, this one's included; none if
+        nobody controls the set, and none for a ReplicationController.
+        """
+        ref = controller_of(rs.metadata) if isinstance(rs, ReplicaSet) else None
+        siblings = self.sets.index(CONTROLLER, ref.uid) if ref is not None else ()
+        found = {
+            pod.metadata.uid: pod
+            for sibling in siblings
+            for pod in selected(self.pods, sibling.metadata.namespace, self.flavor.selector(sibling))
+        }
+        return list(found.values())
 
     async def _manage(self, rs: Replicated, ref: OwnerReference, todo: Plan) -> KijabiError | None:
         """Create in growing batches until one fails, or delete all at once; the first failure is returned."""

@@ -11,6 +11,7 @@ from kijabi.api.core.container import Container
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.podstatus import ContainerStatus
 from kijabi.api.meta import Time
+from kijabi.base.errors import Forbidden
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.owners import claim
 from kijabi.controllers.replicaset import BURST, plan, pod_of, status_of
@@ -106,18 +107,21 @@ def test_the_status_counts() -> None:
     assert podlib.next_available(pods, 60, NOW) == 50
 
 
-@pytest.mark.parametrize(("have", "reason"), [(1, "FailedCreate"), (5, "FailedDelete")])
-def test_a_failure_shows_until_it_is_over(have: int, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("have", "reason", "text"),
+    [(1, "FailedCreate", "no quota"), (5, "FailedDelete", "unable to delete pods: no quota")],
+)
+def test_a_failure_shows_until_it_is_over(have: int, reason: str, text: str) -> None:
     rs = replica_set("web", 3)
     pods = named("p", have)
-    failed = status_of(rs, pods, 0, "no quota", NOW)
+    failed = status_of(rs, pods, 0, Forbidden("no quota"), NOW)
     assert failed.conditions == (
         ReplicaSetCondition(
-            type="ReplicaFailure", status="True", lastTransitionTime=Time.of(NOW), reason=reason, message="no quota"
+            type="ReplicaFailure", status="True", lastTransitionTime=Time.of(NOW), reason=reason, message=text
         ),
     )
     rs.status = failed
-    assert status_of(rs, pods, 0, "something else", NOW).conditions == failed.conditions
+    assert status_of(rs, pods, 0, Forbidden("something else"), NOW).conditions == failed.conditions
     assert status_of(rs, pods, 0, None, NOW).conditions == ()
 
 
