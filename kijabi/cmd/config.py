@@ -77,6 +77,11 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
         return f"172.30.{self.slot}.0/24"
 
     @property
+    def external_cloud(self) -> bool:
+        """Whether nodes wait for a cloud to tell what they are."""
+        return self.cloud_provider not in ("", "none", "bare")
+
+    @property
     def balancer_cidr(self) -> str:
         """The upper half of the network between the nodes, where no node is: load balancers, unless told otherwise."""
         return str(list(ipaddress.ip_network(self.node_cidr).subnets())[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from kijabi.client.informer import Informers
-from kijabi.cmd import config, localpath
+from kijabi.cmd import cloud, config, localpath
 from kijabi.cmd.component import client as client_of
 from kijabi.cmd.lifeline import Lifeline
 from kijabi.kubelet import app as kubelet
@@ -24,6 +24,7 @@ async def work(cluster: config.ClusterConfig, name: str, lifeline: Lifeline) -> 
         cluster_domain=cluster.dns_domain,
         runtime_name="fake",
         fake=True,
+        **cloud.settings(cluster, cluster.address),
     )
     client = client_of(cluster.component_kubeconfig(name), "kubelet")
     runtime = FakeRuntime(pod_cidr=cluster.pod_cidr_of(index), node_ip=cluster.address)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from kijabi.base.errors import ConfigError
-from kijabi.cmd import component
+from kijabi.cmd import cloud, component
 from kijabi.cmd.config import ClusterConfig
 from kijabi.cmd.lifeline import Lifeline
 from kijabi.cmd.machine import NodeSetup, cgroup_prefix, joined_setup, node_setup, remove_node
@@ -116,6 +116,7 @@ def settings(cluster: ClusterConfig, setup: NodeSetup) -> KubeletConfig:
         cluster_dns=(cluster.dns_ip,),
         cluster_domain=cluster.dns_domain,
         cgroup_prefix=cgroup_prefix(cluster, setup.name),
+        **cloud.settings(cluster, setup.address, cluster.node_cidr if setup.netns else ""),
     )
 
 

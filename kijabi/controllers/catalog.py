@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from kijabi.controllers.bootstraptokens import BootstrapSigner, TokenCleaner
 from kijabi.controllers.certificates.approving import CertificateApprover
 from kijabi.controllers.certificates.cleaning import CertificateRequestCleaner, PodCertificateRequestCleaner
 from kijabi.controllers.certificates.signing import CertificateSigner
 from kijabi.controllers.certificates.trustbundle import ServingTrustBundle
 from kijabi.controllers.cloud.interface import Provider
+from kijabi.controllers.cloud.providers import external
 from kijabi.controllers.clusterroleaggregation import ClusterRoleAggregation
 from kijabi.controllers.cronjob import CronJobs
 from kijabi.controllers.daemonset.controller import DaemonSets
@@ -25,9 +27,11 @@ from kijabi.controllers.flags import Flags
 from kijabi.controllers.garbage.collector import GarbageCollector
 from kijabi.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalers
 from kijabi.controllers.job.controller import Jobs
+from kijabi.controllers.legacytokens import LegacyTokenCleaner
 from kijabi.controllers.namespace import Namespaces
 from kijabi.controllers.nodeipam import NodeRanges
 from kijabi.controllers.nodelifecycle import NodeLifecycle
+from kijabi.controllers.nodettl import NodeTtl
 from kijabi.controllers.persistentvolume.controller import VolumeBinder
 from kijabi.controllers.podgc import PodCollector
 from kijabi.controllers.replicaset import ReplicaSets
@@ -38,6 +42,7 @@ from kijabi.controllers.rootca import RootCertificates
 from kijabi.controllers.runtime import Context, Controller
 from kijabi.controllers.serviceaccount import ServiceAccounts
 from kijabi.controllers.serviceaccounttokens import ServiceAccountTokens
+from kijabi.controllers.servicecidr import ServiceRanges
 from kijabi.controllers.statefulset.controller import StatefulSets
 from kijabi.controllers.storageversionmigrator import StorageVersionMigrator
 from kijabi.controllers.tainteviction import TaintEviction
@@ -62,6 +67,7 @@ class Kind(Protocol):
 CONTROLLERS: tuple[Kind, ...] = (
     ServiceAccounts,
     ServiceAccountTokens,
+    LegacyTokenCleaner,
     RootCertificates,
     ServingTrustBundle,
     CertificateApprover,
@@ -70,6 +76,7 @@ CONTROLLERS: tuple[Kind, ...] = (
     PodCertificateRequestCleaner,
     NodeRanges,
     NodeLifecycle,
+    NodeTtl,
     TaintEviction,
     Deployments,
     ReplicaSets,
@@ -84,6 +91,7 @@ CONTROLLERS: tuple[Kind, ...] = (
     EndpointSlices,
     EndpointsController,
     MirroredSlices,
+    ServiceRanges,
     Namespaces,
     ResourceQuotas,
     ResourceClaims,
@@ -98,7 +106,7 @@ CONTROLLERS: tuple[Kind, ...] = (
     StorageVersionMigrator,
 )
 
-ON_REQUEST: tuple[Kind, ...] = ()
+ON_REQUEST: tuple[Kind, ...] = (BootstrapSigner, TokenCleaner)
 
 
 def chosen(flags: Flags) -> list[Kind]:
@@ -116,9 +124,19 @@ def cloud_controllers(cloud: Provider | None) -> Sequence[Callable[[Context], Co
     """Those that ask the cloud, as far as it has what they ask for, and those that it brings itself."""
     if cloud is None:
         return ()
+    from kijabi.controllers.cloud.node import CloudNodes
+    from kijabi.controllers.cloud.nodelifecycle import CloudNodeLifecycle
+    from kijabi.controllers.cloud.route import CloudRoutes
     from kijabi.controllers.cloud.service import ServiceBalancers
 
+    instances, balancers, routes = cloud.instances, cloud.load_balancers, cloud.routes
     found: list[Callable[[Context], Controller]] = []
-    if (balancers := cloud.load_balancers) is not None:
+    if instances is not None or external(cloud.name):
+        found.append(lambda context: CloudNodes(context, instances))
+    if instances is not None:
+        found.append(lambda context: CloudNodeLifecycle(context, instances))
+    if balancers is not None:
         found.append(lambda context: ServiceBalancers(context, balancers))
+    if routes is not None:
+        found.append(lambda context: CloudRoutes(context, routes))
     return (*found, *cloud.controllers)

@@ -32,6 +32,9 @@ class KubeletConfig(msgspec.Struct, frozen=True, kw_only=True):
     runtime_name: str = "containerd"
     cgroup_prefix: str = ""
     labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+    # The addresses that the node shows are the cloud's to say, once there are any.
+    external_cloud: bool = False
     taints: tuple[Taint, ...] = ()
     max_pods: int = 110
     fake: bool = False

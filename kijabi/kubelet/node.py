@@ -93,7 +93,8 @@ class NodeAgent:
                     self.node = await self._client.create(wanted)
                     log.info("node registered", extra={"node": self._config.node})
                 except AlreadyExists:
-                    patch = {"metadata": {"labels": dict(wanted.metadata.labels)}}
+                    meta = {"labels": wanted.metadata.labels, "annotations": wanted.metadata.annotations}
+                    patch = {"metadata": meta}
                     self.node = await self._client.patch(Node, self._config.node, patch)
                 await self._send_status(force=True)
                 self.registered.set()

@@ -58,7 +58,8 @@ def new_node(config: KubeletConfig, architecture: str) -> Node:
         "kubernetes.io/hostname": config.node,
         **config.labels,
     }
-    return Node(metadata=ObjectMeta(name=config.node, labels=labels), spec=NodeSpec(taints=config.taints))
+    meta = ObjectMeta(name=config.node, labels=labels, annotations=dict(config.annotations))
+    return Node(metadata=meta, spec=NodeSpec(taints=config.taints))
 
 
 def node_status(config: KubeletConfig, found: Found, previous: NodeStatus, now: Time) -> NodeStatus:
@@ -66,10 +67,11 @@ def node_status(config: KubeletConfig, found: Found, previous: NodeStatus, now: 
     status = msgspec.structs.replace(previous)
     status.capacity = _capacity(config, found.capacity)
     status.allocatable = _allocatable(config, status.capacity)
-    status.addresses = (
-        NodeAddress(type="InternalIP", address=config.address),
-        NodeAddress(type="Hostname", address=config.node),
-    )
+    if not (config.external_cloud and status.addresses):
+        status.addresses = (
+            NodeAddress(type="InternalIP", address=config.address),
+            NodeAddress(type="Hostname", address=config.node),
+        )
     if config.port:
         status.daemonEndpoints = NodeDaemonEndpoints(kubeletEndpoint=DaemonEndpoint(Port=config.port))
     status.nodeInfo = _info(config, found)

@@ -1,5 +1,7 @@
 """Cloud providers by name: those built in, and those of installed packages, found by their entry point.
 
+While one is written, `module:attribute` names it as well, without a package.
+
 Asked by `cmd` (is there one of this name?) and by the controllers' `app`, which makes the one that was chosen.
 """
 
@@ -20,9 +22,12 @@ NONE = "none"  # LoadBalancer Services wait, as they do in Kubernetes without a 
 
 def find(name: str) -> Factory:
     """The provider of a name; ConfigError that names those there are."""
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        return cast(Factory, getattr(import_module(module), attribute))
+    module, colon, attribute = BUILT_IN.get(name, name).partition(":")
+    if colon:
+        try:
+            return cast(Factory, getattr(import_module(module), attribute))
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(f"the cloud provider {name} cannot be loaded: {error}") from error
     from importlib.metadata import entry_points  # Late: it costs more than all the rest here.
 
     found = entry_points(group=GROUP)

@@ -7,7 +7,6 @@ texts and events).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
@@ -16,22 +15,18 @@ from kijabi.api import codec
 from kijabi.api.core.balancing import ANNOUNCED_BY
 from kijabi.api.core.node import Node
 from kijabi.api.core.service import LoadBalancerStatus, Service
-from kijabi.base.backoff import Backoff
 from kijabi.base.errors import ApiError, Conflict, NotFound
 from kijabi.client.cache import key_of
 from kijabi.controllers.cloud.interface import CloudError, ImplementedElsewhere, LoadBalancers, RetryAfter
 from kijabi.controllers.cloud.nodes import balanced, included, shown
+from kijabi.controllers.cloud.patience import Patience
 from kijabi.controllers.runtime import WORKERS, Context, Source
 from kijabi.controllers.sources import nodes, services
 
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
-# Seconds between two tries of what the cloud refused.
-FIRST_WAIT, MOST_WAIT = 5.0, 300.0
 # Names of nodes in the text of an event, at most.
 MAX_NAMES = 20
 BALANCED = "balanced"
-
-log = logging.getLogger(__name__)
 
 
 class Todo(Enum):
@@ -107,12 +102,12 @@ class ServiceBalancers:
     def __init__(self, context: Context, balancers: LoadBalancers) -> None:
         self.client = context.client
         self.balancers = balancers
+        self.patience = Patience(self.name)
         self.recorder = context.recorder("service-controller")
         self.services = services(context.informers)
         self.services.add_index(BALANCED, _balanced)
         self.nodes = nodes(context.informers)
         self._done: dict[str, Done] = {}
-        self._waits: dict[str, Backoff] = {}
 
     def sources(self) -> Sequence[Source]:
         more = (Source(source.informer, self._again(source.keys)) for source in self.balancers.sources())
@@ -151,19 +146,7 @@ class ServiceBalancers:
         return handle
 
     async def reconcile(self, key: str) -> float | None:
-        try:
-            await self._reconcile(key)
-        except ImplementedElsewhere:
-            pass
-        except RetryAfter as error:
-            log.info("not ready yet", extra={"service": key, "error": str(error), "retry_in": error.seconds})
-            return error.seconds
-        except CloudError as error:
-            wait = self._waits.setdefault(key, Backoff(FIRST_WAIT, MOST_WAIT, jitter=0.1)).next()
-            log.warning("the cloud failed", extra={"service": key, "error": str(error), "retry_in": round(wait, 1)})
-            return wait
-        self._waits.pop(key, None)
-        return None
+        return await self.patience.tried(key, self._reconcile(key))
 
     async def _reconcile(self, key: str) -> None:
         service = self.services.get(key)

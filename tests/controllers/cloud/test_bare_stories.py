@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from kijabi.api.core.balancing import ANNOUNCED_BY
+from kijabi.api.core.balancing import ANNOUNCED_BY, CLAIM
 from kijabi.api.core.event import Event
 from kijabi.api.core.node import Node
 from kijabi.api.core.service import Service, ServicePort, ServiceSpec
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.networking.ipaddress import IPAddress
+from kijabi.base import rand
+from kijabi.client.informer import Informers
 from kijabi.controllers.cloud.service import FINALIZER
 from kijabi.controllers.config import Config
+from kijabi.testing.faults import Faults
 from tests.controllers.world import World, play
 
 THREE = Config(
@@ -155,3 +158,42 @@ def test_an_address_is_announced_by_one_node_and_moves_when_that_dies() -> None:
         await world.until(third)
 
     play(story, config=THREE, nodes=3)
+
+
+def test_no_address_is_shown_twice_whatever_is_lost_and_whenever_it_restarts() -> None:
+    """More Services than addresses, coming and going, over a bad network; looked at after every change."""
+
+    async def story(world: World) -> None:
+        shown: dict[str, str] = {}  # address → uid of the Service that shows it
+        informer = Informers(world.client).of(Service)
+
+        def look(old: Service | None, new: Service | None) -> None:
+            for gone in (old,) if old is not None else ():
+                for ingress in gone.status.loadBalancer.ingress:
+                    shown.pop(ingress.ip, None)
+            for ingress in new.status.loadBalancer.ingress if new is not None else ():
+                assert ingress.ip not in shown, f"{ingress.ip} is shown twice"
+                shown[ingress.ip] = new.metadata.uid if new is not None else ""
+
+        informer.add_handler(look)
+        world.tasks.create_task(informer.run())
+        for turn in range(12):
+            await world.client.create(balanced(f"s{turn}"))
+            await asyncio.sleep(rand.rng().uniform(0, 8))
+            if turn >= 3:
+                old = f"s{turn - 3}"
+                if turn % 3:
+                    await world.client.delete(Service, old, "ns")
+                else:
+                    await world.client.patch(Service, old, {"spec": {"type": "ClusterIP"}}, namespace="ns")
+
+        async def right() -> bool:
+            wanting = [f"s{turn}" for turn in (9, 10, 11)]
+            given = {await address(world, name) for name in wanting}
+            claims = {claim.metadata.name for claim in (await world.client.list(IPAddress, labels=CLAIM)).items}
+            return "" not in given and given == claims
+
+        await world.until(right, seconds=1200)
+
+    for seed in range(1, 6):
+        play(story, config=THREE, faults=Faults(lost_request=0.1, lost_reply=0.1), seed=seed)

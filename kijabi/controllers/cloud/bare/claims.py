@@ -61,18 +61,22 @@ class Claims:
         self.giving: dict[str, str] = {}  # uid → the address that its Service shows, or is about to show
         self.leaving: set[str] = set()  # addresses whose claims are about to be deleted
         self.waiting: dict[str, str] = {}  # key → address that was asked for, "" for any; oldest first
+        self._made: dict[str, str] = {}  # address → uid, claimed here and not in the cache yet
         self.addresses.add_handler(self._follow)
 
     def _follow(self, old: IPAddress | None, new: IPAddress | None) -> None:
         if new is not None:
+            self._made.pop(new.metadata.name, None)
             self.pool.take(new.metadata.name)
         elif old is not None:
             self.pool.give_back(old.metadata.name)
 
     def of(self, service: Service) -> list[str]:
         """The addresses that a Service has, but for those that are about to be given back."""
-        found = (claim.metadata.name for claim in self.addresses.index(SERVICE, service.metadata.uid))
-        return sorted(name for name in found if name not in self.leaving)
+        uid = service.metadata.uid
+        found = {claim.metadata.name for claim in self.addresses.index(SERVICE, uid)}
+        found.update(address for address, owner in self._made.items() if owner == uid)
+        return sorted(found - self.leaving)
 
     def holder(self, address: str) -> str:
         """The key of the Service that has an address, "" if none is known."""
@@ -89,6 +93,8 @@ class Claims:
         self.pool.take(address)
         try:
             await self.client.create(wanted)
+            if self.addresses.get(address) is None:
+                self._made[address] = meta.uid
         except AlreadyExists:
             return owner_of(await self.client.get(IPAddress, address)) == meta.uid
         except KijabiError:  # Perhaps it was made: then the cache will say so.
