@@ -83,7 +83,7 @@ class Known:
             cache.put(key_of(obj), obj)
 
     def match(self, claim: PersistentVolumeClaim, *, delay: bool) -> PersistentVolume | None:
-        """Of the volumes with the fewest access modes that do, the one that is reserved for the claim, or the smallest."""
+        """Of those with the fewest access modes that do, the one that is reserved for the claim, or the smallest."""
         kept = self.volumes.index(CLAIMANT, claim_key(claim))
         texts = {access_modes(volume.spec.accessModes) for volume in kept if has_modes(volume, claim)}
         shelves = {} if delay else self._shelves(claim)

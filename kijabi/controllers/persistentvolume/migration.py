@@ -75,6 +75,7 @@ def _finalizers(volume: PersistentVolume) -> tuple[str, ...]:
     if not provisioner.startswith(OWN):
         return before
     rest = tuple(name for name in before if name != EXTERNAL)
-    if volume.spec.persistentVolumeReclaimPolicy == "Delete":
-        return rest if IN_TREE in rest else (*rest, IN_TREE)
-    return tuple(name for name in rest if name != IN_TREE)
+    policy = volume.spec.persistentVolumeReclaimPolicy
+    if policy == "Delete" and IN_TREE not in rest:
+        return (*rest, IN_TREE)
+    return tuple(name for name in rest if name != IN_TREE) if policy in ("Retain", "Recycle") else rest

@@ -153,7 +153,7 @@ def _asked_for(claim: PersistentVolumeClaim, view: View) -> Plan:
         return Plan(claim=unbound(claim, "Pending"), notes=(note,))
     other = quote(claimant(volume))
     error = f"invalid binding of claim {quote(claim_key(claim))} to volume {name}: volume already claimed by {other}"
-    return Plan(notes=(note,), error=error)
+    return Plan(claim=claim, notes=(note,), error=error)
 
 
 def _bound_before(claim: PersistentVolumeClaim, view: View) -> Plan:
@@ -202,7 +202,7 @@ def bind(volume: PersistentVolume, claim: PersistentVolumeClaim) -> Plan:
     status = theirs.status
     if status.phase != "Bound":
         status.capacity = _capacity(volume, claim)
-        if status.phase in ("", "Pending"):
+        if status.phase == "Pending":
             status.currentVolumeAttributesClassName = volume.spec.volumeAttributesClassName
     status.phase = "Bound"
     status.accessModes = volume.spec.accessModes
