@@ -58,6 +58,11 @@ class Nothing(Generic[T]):
         return ()
 
 
+def _or_nothing(source: Source[T] | None) -> Source[T]:
+    """An informer that is empty still counts as one, though it is false to Python."""
+    return source if source is not None else Nothing()
+
+
 class Assumed(Generic[T]):
     """Objects as the server has them, and some as they are about to be written."""
 
@@ -102,13 +107,13 @@ class Storage:
         capacities: Source[CSIStorageCapacity] | None = None,
         attachments: Source[VolumeAttachment] | None = None,
     ) -> None:
-        self.claims = Assumed[PersistentVolumeClaim](claims or Nothing())
-        self.volumes = Assumed[PersistentVolume](volumes or Nothing())
-        self.classes: Source[StorageClass] = classes or Nothing()
-        self.csi_nodes: Source[CSINode] = csi_nodes or Nothing()
-        self.drivers: Source[CSIDriver] = drivers or Nothing()
-        self.capacities: Source[CSIStorageCapacity] = capacities or Nothing()
-        self.attachments: Source[VolumeAttachment] = attachments or Nothing()
+        self.claims = Assumed[PersistentVolumeClaim](_or_nothing(claims))
+        self.volumes = Assumed[PersistentVolume](_or_nothing(volumes))
+        self.classes: Source[StorageClass] = _or_nothing(classes)
+        self.csi_nodes: Source[CSINode] = _or_nothing(csi_nodes)
+        self.drivers: Source[CSIDriver] = _or_nothing(drivers)
+        self.capacities: Source[CSIStorageCapacity] = _or_nothing(capacities)
+        self.attachments: Source[VolumeAttachment] = _or_nothing(attachments)
 
     def volumes_of(self, storage_class: str) -> Iterable[PersistentVolume]:
         """The volumes of a class, those assumed as they are assumed."""
