@@ -19,6 +19,7 @@ from kijabi.controllers.clusterroleaggregation import ClusterRoleAggregation
 from kijabi.controllers.cronjob import CronJobs
 from kijabi.controllers.daemonset.controller import DaemonSets
 from kijabi.controllers.deployment.controller import Deployments
+from kijabi.controllers.devicetaints import DeviceTaints
 from kijabi.controllers.disruption import Disruptions
 from kijabi.controllers.endpoints import EndpointsController
 from kijabi.controllers.endpointslice import EndpointSlices
@@ -95,6 +96,7 @@ CONTROLLERS: tuple[Kind, ...] = (
     Namespaces,
     ResourceQuotas,
     ResourceClaims,
+    DeviceTaints,
     VolumeBinder,
     ClaimProtection,
     VolumeProtection,

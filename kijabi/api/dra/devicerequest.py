@@ -50,6 +50,12 @@ class ExactDeviceRequest(Struct):
         Tag(8, listType="atomic", gate="DRADerivedAttributes"),
     ] = ()
 
+    def set_defaults(self) -> None:
+        """One device."""
+        self.allocationMode = self.allocationMode or "ExactCount"
+        if self.allocationMode == "ExactCount" and self.count == 0:
+            self.count = 1
+
 
 class DeviceSubRequest(Struct):
     """One of several acceptable alternatives."""
@@ -68,6 +74,12 @@ class DeviceSubRequest(Struct):
         tuple[DeviceDerivedAttribute, ...],
         Tag(8, listType="atomic", gate="DRADerivedAttributes"),
     ] = ()
+
+    def set_defaults(self) -> None:
+        """One device."""
+        self.allocationMode = self.allocationMode or "ExactCount"
+        if self.allocationMode == "ExactCount" and self.count == 0:
+            self.count = 1
 
 
 class DeviceRequest(Struct):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
-from kijabi.api.meta import Condition, Object, Time
+from kijabi.api.meta import Condition, Object, Time, time_now
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct, Tag
 
@@ -24,6 +24,10 @@ class DeviceTaint(Struct):
     value: Annotated[str, Tag(2)] = ""
     effect: Annotated[str, Tag(3, required=True)] = field(default_factory=str)
     timeAdded: Annotated[Time | None, Tag(4)] = None
+
+    def set_defaults(self) -> None:
+        """Tolerations are counted from when a taint came."""
+        self.timeAdded = self.timeAdded or time_now()
 
 
 class DeviceTaintRuleSpec(Struct):
@@ -49,6 +53,13 @@ class DeviceTaintRule(Object):
     status: Annotated[DeviceTaintRuleStatus, Tag(3)] = field(default_factory=DeviceTaintRuleStatus)
 
 
+def prepare(new: DeviceTaintRule, old: DeviceTaintRule | None) -> None:
+    """A new effect has a new time, unless the client gave one: tolerations count from when it came."""
+    taint = new.spec.taint
+    if old is not None and taint.effect != old.spec.taint.effect and taint.timeAdded == old.spec.taint.timeAdded:
+        taint.timeAdded = time_now()
+
+
 RESOURCE = Resource(
     group="resource.k8s.io",
     version="v1",
@@ -66,4 +77,6 @@ RESOURCE = Resource(
         ),
     ),
     has_generation=True,
+    update_needs_version=True,
+    prepare=prepare,
 )
