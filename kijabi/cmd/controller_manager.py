@@ -16,6 +16,7 @@ from kijabi.cmd import component
 from kijabi.cmd.lifeline import Lifeline
 from kijabi.controllers import app, flags
 from kijabi.controllers.config import Config
+from kijabi.controllers.nodeipam import pod_ranges
 
 
 def options() -> list[click.Parameter]:
@@ -24,7 +25,9 @@ def options() -> list[click.Parameter]:
         component.data_dir(),
         component.kubeconfig(),
         option("--cluster-cidr", "The pod addresses of all nodes.  [default: the data directory's, or 10.244.0.0/16]"),
-        option("--node-cidr-mask-size", "The prefix length of one node's share.", default=24),
+        option("--node-cidr-mask-size", "The prefix length of one node's share.  [default: 24, 64 for IPv6]", type=int),
+        option("--node-cidr-mask-size-ipv4", "The same of its IPv4 share, with pod addresses of both kinds.", type=int),
+        option("--node-cidr-mask-size-ipv6", "The same of its IPv6 share.", type=int),
         option("--service-cidr", "The Service addresses.  [default: the data directory's, or 10.96.0.0/16]"),
         option("--root-ca-file", "The certificate that pods are given.  [default: the one in the kubeconfig]"),
         option("--cluster-signing-cert-file", "Signs requests for certificates.  [default: the data directory's]"),
@@ -39,7 +42,9 @@ def main(
     directory: Path,
     kubeconfig: Path | None,
     cluster_cidr: str | None,
-    node_cidr_mask_size: int,
+    node_cidr_mask_size: int | None,
+    node_cidr_mask_size_ipv4: int | None,
+    node_cidr_mask_size_ipv6: int | None,
     service_cidr: str | None,
     root_ca_file: str | None,
     cluster_signing_cert_file: str | None,
@@ -61,9 +66,10 @@ def main(
         signing_duration=_duration(cluster_signing_duration),
     )
     if cluster_cidr:
-        settings = dataclasses.replace(settings, pod_cidrs=((cluster_cidr, node_cidr_mask_size),), reserved=())
+        sizes = (node_cidr_mask_size, node_cidr_mask_size_ipv4, node_cidr_mask_size_ipv6)
+        settings = dataclasses.replace(settings, pod_cidrs=pod_ranges(cluster_cidr, *sizes), reserved=())
     if service_cidr:
-        settings = dataclasses.replace(settings, service_cidrs=(service_cidr,))
+        settings = dataclasses.replace(settings, service_cidrs=tuple(service_cidr.split(",")))
     if root_ca_file:
         settings = dataclasses.replace(settings, root_ca=component.read(root_ca_file))
     component.run("controller-manager", cluster, lambda lifeline: work(settings, place, lifeline))

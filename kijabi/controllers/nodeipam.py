@@ -1,18 +1,54 @@
 """Every node gets its own range of pod addresses (`spec.podCIDR`), which its CNI bridge then uses.
 
 Receives nodes; writes their podCIDRs once. `Ranges` is the pure book-keeping: which ranges of a cluster CIDR
-are taken (k8s.io/kubernetes `pkg/controller/nodeipam`).
+are taken; `pod_ranges` reads the settings (k8s.io/kubernetes `pkg/controller/nodeipam`).
 """
 
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from kijabi.api.core.node import Node
-from kijabi.base.errors import Conflict, Invalid, NotFound, ServiceUnavailable
+from kijabi.base.errors import ApiError, ConfigError, Conflict, Invalid, NotFound, ServiceUnavailable
 from kijabi.controllers.runtime import Context, Source
 from kijabi.controllers.sources import nodes
+
+# Nodes that wait for a range and are woken by one that is free again; those behind come with their back-off.
+MAX_WOKEN = 8
+# An IPv6 range is cut into 2 to the power of this pieces at most, as upstream does.
+MAX_BITS = 16
+PREFIXES = {4: 24, 6: 64}
+
+
+def pod_ranges(cidrs: str, prefix: int | None, prefix4: int | None, prefix6: int | None) -> tuple[tuple[str, int], ...]:
+    """The cluster's CIDRs, with commas between, each with the prefix length of a node's share.
+
+    prefix: for a cluster of one family; prefix4, prefix6: for each. ConfigError if they contradict one another.
+    """
+    try:
+        networks = [ipaddress.ip_network(text.strip(), strict=False) for text in cidrs.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"invalid pod CIDR: {error}") from error
+    if len(networks) > 2 or len({network.version for network in networks}) < len(networks):
+        raise ConfigError(f"the pod CIDRs {cidrs} are not one, nor one of each IP family")
+    if prefix is not None and len(networks) > 1:
+        raise ConfigError("usage of --node-cidr-mask-size is not allowed with dual-stack clusters")
+    if prefix is not None and (prefix4 is not None or prefix6 is not None):
+        raise ConfigError("--node-cidr-mask-size is not allowed beside --node-cidr-mask-size-ipv4 and -ipv6")
+    alone = networks[0].version if len(networks) == 1 else None
+    if (alone == 6 and prefix4 is not None) or (alone == 4 and prefix6 is not None):
+        name, family = ("ipv4", "IPv6") if alone == 6 else ("ipv6", "IPv4")
+        raise ConfigError(f"usage of --node-cidr-mask-size-{name} is not allowed for a single-stack {family} cluster")
+    given = {4: prefix or prefix4 or PREFIXES[4], 6: prefix or prefix6 or PREFIXES[6]}
+    found = tuple((str(network), given[network.version]) for network in networks)
+    for cidr, length in found:
+        try:
+            Ranges(cidr, length)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+    return found
 
 
 class Ranges:
@@ -22,10 +58,12 @@ class Ranges:
         self.cluster = ipaddress.ip_network(cluster)
         if not self.cluster.prefixlen <= prefix <= self.cluster.max_prefixlen:
             raise ValueError(f"a node's range /{prefix} does not fit into {cluster}")
+        if self.cluster.version == 6 and prefix - self.cluster.prefixlen > MAX_BITS:
+            raise ValueError(f"the node CIDR size is too big: {cluster} has more than {1 << MAX_BITS} of /{prefix}")
         self.prefix = prefix
         self.size = 1 << (self.cluster.max_prefixlen - prefix)
         self.count = 1 << (prefix - self.cluster.prefixlen)
-        self._taken: set[int] = set()
+        self._taken: Counter[int] = Counter()  # by how many: two nodes may have been given the same by hand
         self._next = 0
 
     def take(self) -> str | None:
@@ -35,7 +73,7 @@ class Ranges:
         while self._next in self._taken:
             self._next = (self._next + 1) % self.count
         index, self._next = self._next, (self._next + 1) % self.count
-        self._taken.add(index)
+        self._taken[index] += 1
         start = self.cluster.network_address + index * self.size
         return f"{start}/{self.prefix}"
 
@@ -44,8 +82,11 @@ class Ranges:
         self._taken.update(self._indexes(cidr))
 
     def release(self, cidr: str) -> None:
-        """Free what a CIDR had."""
-        self._taken.difference_update(self._indexes(cidr))
+        """One has a CIDR less."""
+        for index in self._indexes(cidr):
+            self._taken[index] -= 1
+            if self._taken[index] <= 0:
+                del self._taken[index]
 
     def _indexes(self, cidr: str) -> range:
         other = ipaddress.ip_network(cidr, strict=False)
@@ -76,27 +117,38 @@ class NodeRanges:
         for cidr in self.reserved.values():
             self.ranges[0].occupy(cidr)
         self._given: dict[str, tuple[str, ...]] = {}  # by node uid: decided on, perhaps not written yet
+        self._waiting: dict[str, None] = {}  # names of nodes for which there was none; oldest first
 
     def sources(self) -> Sequence[Source]:
         return (Source(self.nodes, self._keys),)
 
     def _keys(self, old: Node | None, new: Node | None) -> Iterable[str]:
         """Books ranges as nodes come and go; all nodes that exist pass here before any is given a range."""
+        freed = False
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
-            self._release(old.metadata.uid)
-        if new is None:
-            return ()
-        if new.spec.podCIDRs:
+            freed = self._release(old.metadata.uid)
+            self._waiting.pop(old.metadata.name, None)
+        if new is not None and new.spec.podCIDRs and self._given.get(new.metadata.uid) != new.spec.podCIDRs:
+            freed |= self._release(new.metadata.uid)  # Somebody else was quicker.
             self._given[new.metadata.uid] = new.spec.podCIDRs
             for ranges, cidr in zip(self.ranges, new.spec.podCIDRs, strict=False):
                 ranges.occupy(cidr)
-            return ()
-        return (new.metadata.name,)
+        own = [new.metadata.name] if new is not None and not new.spec.podCIDRs else []
+        return own + (self._woken() if freed else [])
 
-    def _release(self, uid: str) -> None:
-        for ranges, cidr in zip(self.ranges, self._given.pop(uid, ()), strict=False):
-            if cidr not in self.reserved.values():
-                ranges.release(cidr)
+    def _release(self, uid: str) -> bool:
+        """Take back what a node had; whether that was anything."""
+        given = self._given.pop(uid, ())
+        for ranges, cidr in zip(self.ranges, given, strict=False):
+            ranges.release(cidr)
+        return bool(given)
+
+    def _woken(self) -> list[str]:
+        """The nodes that may try again."""
+        woken = list(self._waiting)[:MAX_WOKEN]
+        for name in woken:
+            del self._waiting[name]
+        return woken
 
     async def reconcile(self, key: str) -> float | None:
         node = self.nodes.get(key)
@@ -108,7 +160,12 @@ class NodeRanges:
         try:
             await self.client.patch(Node, key, patch, type="strategic")
         except (NotFound, Conflict, Invalid):  # Gone or replaced, or it has a range by now: it will say so.
-            self._release(uid)
+            if self._given.get(uid) == cidrs:
+                self._release(uid)
+            raise
+        except ApiError:  # Perhaps it was written all the same, so it stays this node's.
+            text = f"Node {key} status is now: CIDRAssignmentFailed"
+            self.recorder.event(node, "Normal", "CIDRAssignmentFailed", text)
             raise
         return None
 
@@ -116,10 +173,14 @@ class NodeRanges:
         taken: list[str] = []
         reserved = self.reserved.get(node.metadata.name)
         for family, ranges in enumerate(self.ranges):
-            cidr = reserved if family == 0 and reserved else ranges.take()
-            if cidr is None:
-                for before, given in zip(self.ranges, taken, strict=False):
-                    before.release(given)
+            if family == 0 and reserved:
+                ranges.occupy(cidr := reserved)
+            elif (given := ranges.take()) is not None:
+                cidr = given
+            else:
+                for before, mine in zip(self.ranges, taken, strict=False):
+                    before.release(mine)
+                self._waiting[node.metadata.name] = None
                 text = f"Node {node.metadata.name} status is now: CIDRNotAvailable"
                 self.recorder.event(node, "Normal", "CIDRNotAvailable", text)
                 raise ServiceUnavailable(f"no range of {ranges.cluster} is left for node {node.metadata.name}")
