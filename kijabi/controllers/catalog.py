@@ -25,6 +25,7 @@ from kijabi.controllers.endpoints import EndpointsController
 from kijabi.controllers.endpointslice import EndpointSlices
 from kijabi.controllers.endpointslicemirroring import MirroredSlices
 from kijabi.controllers.flags import Flags
+from kijabi.controllers.ephemeralvolume import EphemeralVolumes
 from kijabi.controllers.garbage.collector import GarbageCollector
 from kijabi.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalers
 from kijabi.controllers.job.controller import Jobs
@@ -49,6 +50,7 @@ from kijabi.controllers.storageversionmigrator import StorageVersionMigrator
 from kijabi.controllers.tainteviction import TaintEviction
 from kijabi.controllers.ttlafterfinished import FinishedJobs
 from kijabi.controllers.validatingadmissionpolicystatus import PolicyStatus
+from kijabi.controllers.volumeexpand import VolumeExpander
 from kijabi.controllers.volumeprotection import AttributesProtection, ClaimProtection, VolumeProtection
 
 CLOUD = ("service", "route", "cloud-node", "cloud-node-lifecycle")
@@ -98,6 +100,8 @@ CONTROLLERS: tuple[Kind, ...] = (
     ResourceClaims,
     DeviceTaints,
     VolumeBinder,
+    VolumeExpander,
+    EphemeralVolumes,
     ClaimProtection,
     VolumeProtection,
     AttributesProtection,

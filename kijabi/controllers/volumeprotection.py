@@ -1,8 +1,9 @@
 """Claims, volumes and attribute classes go when nothing uses them any more: their finalizers are taken off.
 
-The finalizers come at creation (`apiserver/admission/storageprotection.py`). A claim is used by pods that have a node,
-for a kubelet starts no pod with a claim that is being deleted; a volume while it is bound; an attribute class by claims
-and volumes that name it. The rules are pure; Source: k8s.io/kubernetes `pkg/controller/volume/{pvc,pv,vac}protection`.
+The finalizers come at creation (`apiserver/admission/storageprotection.py`), and here to what is older. A claim is
+used by pods that have a node, for a kubelet starts no pod with a claim that is being deleted; a volume while it is
+bound; an attribute class by claims and volumes that name it. Bound claims tell by a condition since when no pod has
+them (KEP-5541). The rules are pure; Source: k8s.io/kubernetes `pkg/controller/volume/{pvc,pv,vac}protection`.
 """
 
 from __future__ import annotations
@@ -10,39 +11,61 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from kijabi.api import codec
 from kijabi.api.core.persistentvolume import PersistentVolume
-from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
+from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim, PersistentVolumeClaimCondition
 from kijabi.api.core.pod import Pod
-from kijabi.api.meta import Object
+from kijabi.api.meta import Object, Time, time_now
 from kijabi.api.storage.volumeattributesclass import VolumeAttributesClass
 from kijabi.base.errors import NotFound
 from kijabi.client.cache import key_of
 from kijabi.client.client import Client
 from kijabi.controllers.owners import controller_of
-from kijabi.controllers.podclaims import claims_of
+from kijabi.controllers.podclaims import CLAIM as BY_CLAIM
+from kijabi.controllers.podclaims import by_claim, ended, ephemeral_claim, indexed
 from kijabi.controllers.runtime import Context, Source
 from kijabi.controllers.sources import claims, pods
 
 CLAIM = "kubernetes.io/pvc-protection"
 VOLUME = "kubernetes.io/pv-protection"
 ATTRIBUTES = "kubernetes.io/vac-protection"
+UNUSED = "Unused"
+"""The condition of a claim; its transition says since when."""
+CLASS = "attributes"
+"""The index of claims and volumes by the attribute classes that they name."""
 
 
-def uses(pod: Pod, claim: PersistentVolumeClaim) -> bool:
-    """Whether a claim must stay for a pod's sake."""
-    if not pod.spec.nodeName:
-        return False
+def refers(pod: Pod, claim: PersistentVolumeClaim, *, ephemeral: bool = True) -> bool:
+    """Whether a volume of the pod is of the claim. ephemeral: count generic ephemeral volumes too."""
     own = pod.metadata
-    down = own.deletionTimestamp is not None and own.deletionGracePeriodSeconds == 0
     owner = controller_of(claim.metadata)
-    mine = owner is not None and owner.uid == own.uid and not down
+    mine = ephemeral and owner is not None and owner.uid == own.uid
     for volume in pod.spec.volumes:
         if volume.persistentVolumeClaim is not None:
             if volume.persistentVolumeClaim.claimName == claim.metadata.name:
                 return True
-        elif volume.ephemeral is not None and mine and f"{own.name}-{volume.name}" == claim.metadata.name:
+        elif volume.ephemeral is not None and mine and ephemeral_claim(pod, volume.name) == claim.metadata.name:
             return True
     return False
+
+
+def uses(pod: Pod, claim: PersistentVolumeClaim) -> bool:
+    """Whether a claim must stay for a pod's sake."""
+    own = pod.metadata
+    down = own.deletionTimestamp is not None and own.deletionGracePeriodSeconds == 0
+    return bool(pod.spec.nodeName) and refers(pod, claim, ephemeral=not down)
+
+
+def unused_condition(claim: PersistentVolumeClaim, used: bool, now: Time) -> PersistentVolumeClaimCondition | None:
+    """The condition that a bound claim gets, None if the one it has is right."""
+    status = "False" if used else "True"
+    if any(one.type == UNUSED and one.status == status for one in claim.status.conditions):
+        return None
+    reason = "PodUsingPVC" if used else "NoPodsUsingPVC"
+    message = "A pod is currently referencing this PVC" if used else "No pods are currently referencing this PVC"
+    return PersistentVolumeClaimCondition(
+        type=UNUSED, status=status, lastTransitionTime=now, reason=reason, message=message
+    )
 
 
 def protected(obj: Object, finalizer: str) -> bool:
@@ -50,11 +73,29 @@ def protected(obj: Object, finalizer: str) -> bool:
     return obj.metadata.deletionTimestamp is not None and finalizer in obj.metadata.finalizers
 
 
+def unguarded(obj: Object, finalizer: str) -> bool:
+    """Whether the object should have the finalizer and has not."""
+    return obj.metadata.deletionTimestamp is None and finalizer not in obj.metadata.finalizers
+
+
+def concerned(new: Any, finalizer: str) -> tuple[str, ...]:
+    """The key of an object that has changed, if there is anything to do about its finalizer."""
+    return (key_of(new),) if new is not None and (protected(new, finalizer) or unguarded(new, finalizer)) else ()
+
+
 async def release(client: Client, obj: Any, finalizer: str) -> None:
     """Take the finalizer off the version that was judged. Raises Conflict if there is a newer one."""
+    await _finalize(client, obj, [name for name in obj.metadata.finalizers if name != finalizer])
+
+
+async def guard(client: Client, obj: Any, finalizer: str) -> None:
+    """Put the finalizer on."""
+    await _finalize(client, obj, [*obj.metadata.finalizers, finalizer])
+
+
+async def _finalize(client: Client, obj: Any, finalizers: list[str]) -> None:
     own = obj.metadata
-    left = [name for name in own.finalizers if name != finalizer]
-    patch = {"metadata": {"uid": own.uid, "resourceVersion": own.resourceVersion, "finalizers": left}}
+    patch = {"metadata": {"uid": own.uid, "resourceVersion": own.resourceVersion, "finalizers": finalizers}}
     try:
         await client.patch(type(obj), own.name, patch, namespace=own.namespace)
     except NotFound:
@@ -70,30 +111,48 @@ class ClaimProtection:
     def __init__(self, context: Context) -> None:
         self.client = context.client
         self.claims = claims(context.informers)
-        self.pods = pods(context.informers)
+        self.pods = indexed(pods(context.informers))
 
     def sources(self) -> Sequence[Source]:
         return (Source(self.claims, self._keys), Source(self.pods, self._keys_of_pod))
 
     def _keys(self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None) -> Iterable[str]:
-        return (key_of(new),) if new is not None and protected(new, CLAIM) else ()
+        return (key_of(new),) if new is not None else ()
 
     def _keys_of_pod(self, old: Pod | None, new: Pod | None) -> Iterable[str]:
-        """A pod that has gone, or is about to, may have been the last."""
-        pod = new if new is not None else old
-        if pod is None or (new is not None and new.metadata.deletionTimestamp is None):
+        """A pod that comes makes its claims used; one that ended or has gone may have been the last."""
+        if old is not None and new is not None and ended(old) == ended(new) and old.metadata.uid == new.metadata.uid:
             return ()
-        return [f"{pod.metadata.namespace}/{name}" for name in claims_of(pod)]
+        return {key for pod in (old, new) if pod is not None for key in by_claim(pod)}
 
     async def reconcile(self, key: str) -> float | None:
         claim = self.claims.get(key)
-        if claim is None or not protected(claim, CLAIM):
+        if claim is None:
             return None
-        # The live pods, for one that the informer does not show yet may have the claim.
+        if protected(claim, CLAIM):
+            await self._release(claim)
+        elif unguarded(claim, CLAIM):
+            await guard(self.client, claim, CLAIM)
+        elif claim.metadata.deletionTimestamp is None and claim.status.phase == "Bound":
+            await self._tell(claim)
+        return None
+
+    async def _release(self, claim: PersistentVolumeClaim) -> None:
+        """Let it go, unless it is used: of that the live pods tell, for the informer may not show one yet."""
+        if any(uses(pod, claim) for pod in self.pods.index(BY_CLAIM, key_of(claim))):
+            return
         there = (await self.client.list(Pod, claim.metadata.namespace)).items
         if not any(uses(pod, claim) for pod in there):
             await release(self.client, claim, CLAIM)
-        return None
+
+    async def _tell(self, claim: PersistentVolumeClaim) -> None:
+        used = any(refers(pod, claim) and not ended(pod) for pod in self.pods.index(BY_CLAIM, key_of(claim)))
+        condition = unused_condition(claim, used, time_now())
+        if condition is not None:
+            changed = codec.clone(claim)
+            others = tuple(one for one in claim.status.conditions if one.type != UNUSED)
+            changed.status.conditions = (*others, condition)
+            await self.client.update_status(changed)
 
 
 class VolumeProtection:
@@ -107,13 +166,12 @@ class VolumeProtection:
         self.volumes = context.informers.of(PersistentVolume)
 
     def sources(self) -> Sequence[Source]:
-        return (Source(self.volumes, self._keys),)
-
-    def _keys(self, old: PersistentVolume | None, new: PersistentVolume | None) -> Iterable[str]:
-        return (new.metadata.name,) if new is not None and protected(new, VOLUME) else ()
+        return (Source(self.volumes, lambda old, new: concerned(new, VOLUME)),)
 
     async def reconcile(self, key: str) -> float | None:
         volume = self.volumes.get(key)
+        if volume is not None and unguarded(volume, VOLUME):
+            await guard(self.client, volume, VOLUME)
         if volume is not None and protected(volume, VOLUME) and volume.status.phase != "Bound":
             await release(self.client, volume, VOLUME)
         return None
@@ -130,31 +188,38 @@ class AttributesProtection:
         self.classes = context.informers.of(VolumeAttributesClass)
         self.claims = claims(context.informers)
         self.volumes = context.informers.of(PersistentVolume)
+        self.claims.add_index(CLASS, attribute_classes)
+        self.volumes.add_index(CLASS, attribute_class)
 
     def sources(self) -> Sequence[Source]:
-        users = (Source(self.claims, self._waiting), Source(self.volumes, self._waiting))
-        return (Source(self.classes, self._keys), *users)
+        changed = Source(self.classes, lambda old, new: concerned(new, ATTRIBUTES))
+        return (changed, Source(self.claims, self._left), Source(self.volumes, self._left))
 
-    def _keys(self, old: VolumeAttributesClass | None, new: VolumeAttributesClass | None) -> Iterable[str]:
-        return (new.metadata.name,) if new is not None and protected(new, ATTRIBUTES) else ()
-
-    def _waiting(self, old: Object | None, new: Object | None) -> Iterable[str]:
-        """What may have been used by something that has changed."""
-        return [each.metadata.name for each in self.classes.items() if old is not None and protected(each, ATTRIBUTES)]
+    def _left(self, old: Any, new: Any) -> Iterable[str]:
+        """The classes that something named, and does not any more."""
+        named = attribute_classes if isinstance(old, PersistentVolumeClaim) else attribute_class
+        return set(named(old)) - set(named(new) if new is not None else ()) if old is not None else ()
 
     async def reconcile(self, key: str) -> float | None:
         found = self.classes.get(key)
+        if found is not None and unguarded(found, ATTRIBUTES):
+            await guard(self.client, found, ATTRIBUTES)
         if found is None or not protected(found, ATTRIBUTES):
             return None
-        users = (attribute_classes(each) for each in self.claims.items())
-        more = ({each.spec.volumeAttributesClassName} for each in self.volumes.items())
-        if not any(key in names for names in (*users, *more)):
+        if not self.claims.index(CLASS, key) and not self.volumes.index(CLASS, key):
             await release(self.client, found, ATTRIBUTES)
         return None
 
 
-def attribute_classes(claim: PersistentVolumeClaim) -> set[str | None]:
+def attribute_classes(claim: PersistentVolumeClaim) -> set[str]:
     """The attribute classes that a claim has, had a moment ago, or is to have."""
     modifying = claim.status.modifyVolumeStatus
     target = modifying.targetVolumeAttributesClassName if modifying is not None else None
-    return {claim.spec.volumeAttributesClassName, claim.status.currentVolumeAttributesClassName, target}
+    names = (claim.spec.volumeAttributesClassName, claim.status.currentVolumeAttributesClassName, target)
+    return {name for name in names if name}
+
+
+def attribute_class(volume: PersistentVolume) -> tuple[str, ...]:
+    """The attribute class of a volume."""
+    name = volume.spec.volumeAttributesClassName
+    return (name,) if name else ()

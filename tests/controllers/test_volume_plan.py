@@ -1,4 +1,4 @@
-"""The binder's decisions are upstream's: recorded answers of k8s.io/kubernetes v1.37 pv_controller to random objects."""
+"""The binder decides as upstream: recorded answers of k8s.io/kubernetes v1.37 pv_controller to random objects."""
 
 from __future__ import annotations
 

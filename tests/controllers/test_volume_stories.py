@@ -174,8 +174,8 @@ def test_a_claim_that_loses_its_volume_says_so() -> None:
         await world.client.create(volume("v"))
         await world.client.create(claim("c"))
         await bound(world, "c")
-        await world.client.patch(PersistentVolume, "v", {"metadata": {"finalizers": None}})
         await world.client.delete(PersistentVolume, "v")
+        await world.client.patch(PersistentVolume, "v", {"metadata": {"finalizers": None}})
         assert "Data on the volume is lost" in await told(world, "ClaimLost", "c")
         assert (await world.client.get(PersistentVolumeClaim, "c", "ns")).status.phase == "Lost"
 
@@ -198,6 +198,8 @@ def test_reservations_on_either_side_are_kept() -> None:
 
 def test_a_default_class_that_comes_late_is_given_to_claims_without_one() -> None:
     async def story(world: World) -> None:
+        for one in (await world.client.list(StorageClass)).items:  # what a cluster begins with
+            await world.client.delete(StorageClass, one.metadata.name)
         await world.client.create(claim("c", storage_class=None))
         await told(world, "FailedBinding", "c")
         fast = storage_class("fast")
@@ -225,5 +227,104 @@ def test_binding_waits_for_a_pod_and_the_schedulers_choice() -> None:
         made = volume("pvc-1", storageClassName="late", claimRef={"name": "c", "namespace": "ns"})
         await world.client.create(made)
         assert await bound(world, "c") == "pvc-1"
+
+    play(story)
+
+
+def test_a_claim_tells_since_when_no_pod_has_it() -> None:
+    async def story(world: World) -> None:
+        await world.client.create(volume("v"))
+        await world.client.create(claim("c"))
+
+        async def unused(wanted: str) -> bool:
+            conditions = (await world.client.get(PersistentVolumeClaim, "c", "ns")).status.conditions
+            return any(one.type == "Unused" and one.status == wanted for one in conditions)
+
+        await world.until(lambda: unused("True"))
+        await world.client.create(user("p", "c"))
+        await world.until(lambda: unused("False"))
+        await world.client.delete(Pod, "p", "ns", grace=0)
+        await world.until(lambda: unused("True"))
+
+    play(story)
+
+
+def test_finalizers_are_put_on_what_lost_them() -> None:
+    async def story(world: World) -> None:
+        await world.client.create(volume("v"))
+        await world.client.create(claim("c"))
+        await bound(world, "c")
+        nothing = {"metadata": {"finalizers": None}}
+        await world.client.patch(PersistentVolumeClaim, "c", nothing, namespace="ns")
+        await world.client.patch(PersistentVolume, "v", nothing)
+
+        async def guarded() -> bool:
+            one = await world.client.get(PersistentVolumeClaim, "c", "ns")
+            other = await world.client.get(PersistentVolume, "v")
+            return bool(one.metadata.finalizers and other.metadata.finalizers)
+
+        await world.until(guarded)
+
+    play(story)
+
+
+def test_an_ephemeral_volume_is_a_claim_of_the_pods_own() -> None:
+    async def story(world: World) -> None:
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": codec.to_builtins(claim("x").spec)}
+        disk = {"name": "d", "ephemeral": {"volumeClaimTemplate": template}}
+        given = {"containers": [{"name": "c", "image": "app:1"}], "volumes": [disk]}
+        await world.client.create(volume("v"))
+        taken = await world.client.create(claim("q-d"))
+        for name in ("p", "q"):
+            body = {"metadata": {"name": name, "namespace": "ns"}, "spec": given}
+            await world.client.create(codec.from_builtins(Pod, body))
+        said = await told(world, "FailedBinding", "q")
+        assert said == "ephemeral volume d: PVC ns/q-d was not created for pod ns/q (pod is not owner)"
+
+        async def made() -> PersistentVolumeClaim | None:
+            try:
+                return await world.client.get(PersistentVolumeClaim, "p-d", "ns")
+            except NotFound:
+                return None
+
+        mine = await world.until(made)
+        assert mine.metadata.labels == {"a": "b"}
+        assert mine.metadata.ownerReferences[0].kind == "Pod"
+        await world.client.delete(Pod, "p", "ns", grace=0)
+        await world.gone(PersistentVolumeClaim, "p-d", "ns")
+        await world.client.delete(PersistentVolumeClaim, "q-d", "ns")
+
+        async def remade() -> bool:
+            try:
+                return (await world.client.get(PersistentVolumeClaim, "q-d", "ns")).metadata.uid != taken.metadata.uid
+            except NotFound:
+                return False
+
+        await world.until(remade)
+
+    play(story)
+
+
+def test_a_claim_that_grows_waits_for_who_makes_it_grow() -> None:
+    async def story(world: World) -> None:
+        await world.client.create(storage_class("fast", allowVolumeExpansion=True))
+        plain = {"hostPath": None, "storageClassName": "fast", "accessModes": ["ReadWriteOnce"]}
+        await world.client.create(volume("v", **plain, csi={"driver": "d.example.com", "volumeHandle": "1"}))
+        old = {**plain, "gcePersistentDisk": {"pdName": "x"}, "accessModes": ["ReadWriteMany"]}
+        await world.client.create(volume("w", **old))
+        await world.client.create(claim("c", storage_class="fast"))
+        await world.client.create(claim("d", storage_class="fast", accessModes=["ReadWriteMany"]))
+        for name in ("c", "d"):
+            await bound(world, name)
+            more = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+            await world.client.patch(PersistentVolumeClaim, name, more, namespace="ns")
+        assert await told(world, "ExternalExpanding", "c") == "waiting for an external controller to expand this PVC"
+        assert "CSI migration enabled for kubernetes.io/gce-pd" in await told(world, "ExternalExpanding", "d")
+
+        async def resizer() -> bool:
+            own = (await world.client.get(PersistentVolumeClaim, "d", "ns")).metadata.annotations
+            return own.get("volume.kubernetes.io/storage-resizer") == "pd.csi.storage.gke.io"
+
+        await world.until(resizer)
 
     play(story)

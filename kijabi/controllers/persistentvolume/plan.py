@@ -36,8 +36,8 @@ from kijabi.api.storage.matching import (
     same_mode,
     volume_class,
 )
+from kijabi.api.storage.migration import claim_migrated, volume_migrated
 from kijabi.api.storage.storageclass import StorageClass
-from kijabi.controllers.persistentvolume.migration import claim_migrated, volume_migrated
 from kijabi.controllers.persistentvolume.provisioning import provision
 
 PRE_RESIZE = "volume.alpha.kubernetes.io/pre-resize-capacity"

@@ -14,8 +14,8 @@ from kijabi.api import codec
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.gotext import quote
 from kijabi.api.storage.matching import BETA_STORAGE_PROVISIONER, STORAGE_PROVISIONER, class_of
+from kijabi.api.storage.migration import DRIVERS, OWN, annotated
 from kijabi.api.storage.storageclass import StorageClass
-from kijabi.controllers.persistentvolume.migration import DRIVERS, OWN, annotated
 
 HOST_PATH, NFS = "kubernetes.io/host-path", "kubernetes.io/nfs"
 """The plug-ins that are left; neither makes volumes."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.gotext import quote
 from kijabi.api.storage.matching import MIGRATED_TO, PROVISIONED_BY
-from kijabi.controllers.persistentvolume.migration import OWN
+from kijabi.api.storage.migration import OWN
 from kijabi.controllers.persistentvolume.plan import Note, failed
 from kijabi.controllers.persistentvolume.provisioning import HOST_PATH, NFS
 

@@ -8,7 +8,7 @@ finalizer that guards volumes of plug-ins that are left (KEP-625, KEP-2644; k8s.
 from __future__ import annotations
 
 from kijabi.api import codec
-from kijabi.api.core.persistentvolume import PersistentVolume
+from kijabi.api.core.persistentvolume import PersistentVolume, PersistentVolumeSource
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.storage.matching import (
     BETA_STORAGE_PROVISIONER,
@@ -33,6 +33,21 @@ DRIVERS = {
     "kubernetes.io/portworx-volume": "pxd.portworx.com",
     "kubernetes.io/vsphere-volume": "csi.vsphere.vmware.com",
 }
+
+_SOURCES = {
+    "awsElasticBlockStore": "kubernetes.io/aws-ebs",
+    "azureDisk": "kubernetes.io/azure-disk",
+    "azureFile": "kubernetes.io/azure-file",
+    "cinder": "kubernetes.io/cinder",
+    "gcePersistentDisk": "kubernetes.io/gce-pd",
+    "portworxVolume": "kubernetes.io/portworx-volume",
+    "vsphereVolume": "kubernetes.io/vsphere-volume",
+}
+
+
+def plugin_of(source: PersistentVolumeSource) -> str:
+    """The plug-in that once served such a volume; empty if there is none that a CSI driver stands for."""
+    return next((name for member, name in _SOURCES.items() if getattr(source, member) is not None), "")
 
 
 def annotated(annotations: dict[str, str], provisioner: str | None) -> dict[str, str]:
