@@ -27,7 +27,8 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(
     r"(?<![\w./~$:<>-])((?:kijabi|tests|docs|examples|benchmarks|scripts|\.ci)/[\w./<>*…-]*|[\w/]+\.(?:py|md)|pyproject\.toml)(?![\w/])"
 )
-MODULE = re.compile(r"\b((?:kijabi|benchmarks)(?:\.[a-z_0-9]+)+)\b")
+# kijabi.dev/… is a name in the API.
+MODULE = re.compile(r"\b((?:kijabi|benchmarks)(?!\.dev/)(?:\.[a-z_0-9]+)+)\b")
 METHOD = re.compile(r"^([A-Z][a-z]\w+)\.([a-z_]\w*)$")
 PLACEHOLDER = re.compile(r"[<>*…]")
 # Where a path that is written short may be meant to start.
