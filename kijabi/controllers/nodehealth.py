@@ -62,15 +62,18 @@ def ready_status(node: Node) -> str:
 
 
 def observe(before: Signs | None, node: Node, lease: Lease | None, now: float) -> Signs:
-    """What is seen now: a renewed lease or a newer heartbeat counts as life at this moment."""
+    """What is seen now: another renewal of the lease, or another heartbeat, counts as life at this moment.
+
+    Another, not a later one: a node whose clock was ahead and is set right renews its lease in what seems the past.
+    """
     renewed = str(lease.spec.renewTime or "") if lease is not None else ""
     condition = ready_of(node)
     heartbeat = str(condition.lastHeartbeatTime) if condition is not None else ""
     if before is None:
         return Signs(renewed, heartbeat, now)
     # A judgement of ours leaves the heartbeat as it was; a lease that vanished is no sign of life.
-    alive = renewed > before.lease or (heartbeat != before.heartbeat and heartbeat != "")
-    return Signs(max(renewed, before.lease), heartbeat, now if alive else before.since)
+    alive = renewed not in ("", before.lease) or heartbeat not in ("", before.heartbeat)
+    return Signs(renewed or before.lease, heartbeat, now if alive else before.since)
 
 
 def overdue_in(node: Node, signs: Signs, grace: float, startup_grace: float, now: float) -> float:
