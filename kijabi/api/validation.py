@@ -225,6 +225,14 @@ def cidr_legacy(path: str, text: str) -> list[FieldError]:
     return []
 
 
+def cidr(path: str, text: str) -> list[FieldError]:
+    """Errors of an address range in the one canonical form."""
+    errors = cidr_legacy(path, text)
+    if not errors and str(ip_network(text)) != text:
+        errors.append(invalid(path, text, f"must be in canonical form ({quote(str(ip_network(text)))})"))
+    return errors
+
+
 def fully_qualified(path: str, name: str) -> list[FieldError]:
     """Errors of a domain name of at least two labels; a dot may end it."""
     if not name:

@@ -14,6 +14,7 @@ from kijabi.api.core.node import Node
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.podreferences import MIRROR, references
 from kijabi.api.gotext import quote
 from kijabi.api.resource import Resource
 from kijabi.api.status import not_found
@@ -21,7 +22,7 @@ from kijabi.api.storage.csidriver import CSIDriver
 from kijabi.apiserver.admission.plugin import Plugin, refuse
 from kijabi.apiserver.admission.podcertificates import check_request
 from kijabi.apiserver.attributes import Attributes, Authorizer, Operation, Reader, RequestInfo
-from kijabi.apiserver.authz.node import LEASES, MIRROR, node_name, references
+from kijabi.apiserver.authz.node import LEASES, node_name
 
 _RESTRICTED = "node-restriction.kubernetes.io"
 _KUBELET_LABELS = frozenset(

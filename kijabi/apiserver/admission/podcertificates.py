@@ -8,11 +8,11 @@ from __future__ import annotations
 from kijabi.api.certificates.podcertificaterequest import PodCertificateRequestSpec
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.podreferences import MIRROR
 from kijabi.api.core.serviceaccount import ServiceAccount
 from kijabi.api.gotext import quote
 from kijabi.apiserver.admission.plugin import refuse
 from kijabi.apiserver.attributes import Attributes, Authorizer, Reader, RequestInfo
-from kijabi.apiserver.authz.node import MIRROR
 from kijabi.base.errors import ApiError
 
 VERB = "request-serviceaccounts-podcertificate-signer"

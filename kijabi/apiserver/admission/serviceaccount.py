@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from kijabi.api.core.container import Container, EphemeralContainer, VolumeMount
 from kijabi.api.core.env import ObjectFieldSelector
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.podreferences import MIRROR, references
 from kijabi.api.core.reference import LocalObjectReference
 from kijabi.api.core.serviceaccount import ServiceAccount
 from kijabi.api.core.volume import (
@@ -28,7 +29,6 @@ from kijabi.api.gotext import quote
 from kijabi.api.resource import Resource
 from kijabi.apiserver.admission.plugin import Plugin, is_kind, refuse
 from kijabi.apiserver.attributes import Attributes, Operation, Reader
-from kijabi.apiserver.authz.node import MIRROR, references
 from kijabi.base import rand
 
 DEFAULT = "default"

@@ -11,16 +11,14 @@ import logging
 import re
 from collections.abc import Sequence
 
+from kijabi.api.core.bootstraptoken import NAMESPACE, TYPE, expiry, text
 from kijabi.api.core.secret import Secret
-from kijabi.api.meta import Time
 from kijabi.apiserver.attributes import Reader, UserInfo
 from kijabi.apiserver.authn.bearer import Authenticated, meant
 from kijabi.base import clock
 
 log = logging.getLogger(__name__)
 
-TYPE = "bootstrap.kubernetes.io/token"
-NAMESPACE = "kube-system"
 GROUP = "system:bootstrappers"
 _TOKEN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
 _GROUP = re.compile(r"system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]")
@@ -46,7 +44,7 @@ class BootstrapTokens:
         if problem:
             log.info("bootstrap token refused", extra={"secret": secret.metadata.name, "reason": problem})
             return None
-        groups = _text(secret, "auth-extra-groups")
+        groups = text(secret, "auth-extra-groups")
         named = {GROUP, *groups.split(",")} if groups else {GROUP}
         return Authenticated(UserInfo(f"system:bootstrap:{match[1]}", groups=tuple(sorted(named))), fitting)
 
@@ -57,23 +55,19 @@ def _problem(secret: Secret, name: str, value: str) -> str:
         return "is deleted and awaiting removal"
     if secret.type != TYPE:
         return f"has invalid type, expected {TYPE}"
-    if not hmac.compare_digest(_text(secret, "token-secret").encode(), value.encode()):
+    if not hmac.compare_digest(text(secret, "token-secret").encode(), value.encode()):
         return "has invalid value for key token-secret"
-    if _text(secret, "token-id") != name:
+    if text(secret, "token-id") != name:
         return "has invalid value for key token-id"
-    expiry = _text(secret, "expiration")
     try:
-        if expiry and Time.parse(expiry).timestamp() <= clock.wall():
+        ends = expiry(secret)
+        if ends is not None and ends <= clock.wall():
             return "has expired"
     except ValueError:
         return "has unparsable expiration time"
-    if _text(secret, "usage-bootstrap-authentication") != "true":
+    if text(secret, "usage-bootstrap-authentication") != "true":
         return "not marked usage-bootstrap-authentication=true"
-    groups = _text(secret, "auth-extra-groups")
+    groups = text(secret, "auth-extra-groups")
     if groups and not all(_GROUP.fullmatch(group) for group in groups.split(",")):
         return "has invalid value for key auth-extra-groups"
     return ""
-
-
-def _text(secret: Secret, key: str) -> str:
-    return bytes(secret.data.get(key, b"")).decode("utf-8", "replace")

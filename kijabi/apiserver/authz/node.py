@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from kijabi.api.certificates.podcertificaterequest import PodCertificateRequest
-from kijabi.api.core.container import Container, EphemeralContainer
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.pod import Pod
-from kijabi.api.core.volume import Volume
+from kijabi.api.core.podreferences import Ref, references
 from kijabi.api.gotext import quote
 from kijabi.api.selector import parse_fields
 from kijabi.api.storage.volumeattachment import VolumeAttachment
@@ -28,7 +26,6 @@ from kijabi.base.errors import ApiError
 NODES_GROUP = "system:nodes"
 USER_PREFIX = "system:node:"
 LEASES = "kube-node-lease"
-MIRROR = "kubernetes.io/config.mirror"
 
 
 def node_name(user: UserInfo) -> str | None:
@@ -36,14 +33,6 @@ def node_name(user: UserInfo) -> str | None:
     if NODES_GROUP not in user.groups or not user.name.startswith(USER_PREFIX):
         return None
     return user.name.removeprefix(USER_PREFIX)
-
-
-class Ref(NamedTuple):
-    """An object that a pod uses; kind is the resource's plural."""
-
-    kind: str
-    namespace: str
-    name: str
 
 
 class Graph:
@@ -141,77 +130,6 @@ def _same_references(old: Pod, new: Pod) -> bool:
         and len(old.spec.ephemeralContainers) == len(new.spec.ephemeralContainers)
         and old.status.resourceClaimStatuses == new.status.resourceClaimStatuses
     )
-
-
-def references(pod: Pod) -> Iterator[Ref]:
-    """All that a pod uses by name, itself included. A mirror pod may use nothing through the API."""
-    namespace, spec = pod.metadata.namespace, pod.spec
-    yield Ref("pods", namespace, pod.metadata.name)
-    if MIRROR in (pod.metadata.annotations or {}):
-        return
-    if spec.serviceAccountName:
-        yield Ref("serviceaccounts", namespace, spec.serviceAccountName)
-    for secret in spec.imagePullSecrets:
-        yield Ref("secrets", namespace, secret.name)
-    containers: tuple[Container | EphemeralContainer, ...] = (*spec.initContainers, *spec.containers)
-    for container in containers + spec.ephemeralContainers:
-        yield from _container_references(container, namespace)
-    for volume in spec.volumes:
-        yield from _volume_references(volume, pod)
-    for status in pod.status.resourceClaimStatuses:
-        if status.resourceClaimName:
-            yield Ref("resourceclaims", namespace, status.resourceClaimName)
-    for claim in spec.resourceClaims:
-        if claim.resourceClaimName:
-            yield Ref("resourceclaims", namespace, claim.resourceClaimName)
-
-
-def _container_references(container: Container | EphemeralContainer, namespace: str) -> Iterator[Ref]:
-    for source in container.envFrom:
-        if source.configMapRef is not None:
-            yield Ref("configmaps", namespace, source.configMapRef.name)
-        if source.secretRef is not None:
-            yield Ref("secrets", namespace, source.secretRef.name)
-    for env in container.env:
-        if env.valueFrom is not None and env.valueFrom.configMapKeyRef is not None:
-            yield Ref("configmaps", namespace, env.valueFrom.configMapKeyRef.name)
-        if env.valueFrom is not None and env.valueFrom.secretKeyRef is not None:
-            yield Ref("secrets", namespace, env.valueFrom.secretKeyRef.name)
-
-
-def _volume_references(volume: Volume, pod: Pod) -> Iterator[Ref]:
-    namespace = pod.metadata.namespace
-    if volume.configMap is not None:
-        yield Ref("configmaps", namespace, volume.configMap.name)
-    if volume.secret is not None:
-        yield Ref("secrets", namespace, volume.secret.secretName)
-    if volume.projected is not None:
-        for source in volume.projected.sources:
-            if source.configMap is not None:
-                yield Ref("configmaps", namespace, source.configMap.name)
-            if source.secret is not None:
-                yield Ref("secrets", namespace, source.secret.name)
-    if volume.persistentVolumeClaim is not None:
-        yield Ref("persistentvolumeclaims", namespace, volume.persistentVolumeClaim.claimName)
-    if volume.ephemeral is not None:
-        yield Ref("persistentvolumeclaims", namespace, f"{pod.metadata.name}-{volume.name}")
-    for secret in _secret_sources(volume):
-        yield Ref("secrets", namespace, secret)
-
-
-def _secret_sources(source: object) -> Iterator[str]:
-    """Names of secrets in the volume plug-ins that share the shape `secretRef.name` or `secretName`."""
-    for plugin in ("cephfs", "flexVolume", "rbd", "scaleIO", "iscsi", "storageos"):
-        secret = getattr(getattr(source, plugin, None), "secretRef", None)
-        if secret is not None:
-            yield secret.name
-    azure = getattr(source, "azureFile", None)
-    if azure is not None:
-        yield azure.secretName
-    csi = getattr(source, "csi", None)
-    secret = getattr(csi, "nodePublishSecretRef", None)
-    if secret is not None:
-        yield secret.name
 
 
 def _volume_secrets(volume: PersistentVolume) -> Iterator[Ref]:
