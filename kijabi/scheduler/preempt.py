@@ -13,9 +13,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kijabi.scheduler.catalog import FILTERS
-from kijabi.scheduler.framework import Filter, Mask, Trial
+from kijabi.scheduler.framework import Filter, Mask, Refusal, Trial
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.plugins.noderesources import NodeResourcesFit
 from kijabi.scheduler.podinfo import PodInfo
@@ -55,10 +57,27 @@ def choose(
     if not rows.any():
         return Choice(None, Counter())
     ranks = ranks or Ranks(nodes)
-    asked = [(plugin, found) for plugin in filters if (found := plugin.trial(pod, nodes)) is not None]
-    alone = all(isinstance(plugin, NodeResourcesFit) for plugin, _ in asked)
-    search = _by_resources if alone else _one_by_one
-    return search(pod, nodes, rows, budgets, rng, [trial for _, trial in asked], ranks)
+    trials: list[Trial] = []
+    fixed: list[list[Refusal]] = []  # of filters that were not asked about rows which an earlier one had refused
+    alone = True
+    for plugin in filters:
+        trial = plugin.trial(pod, nodes)
+        if trial is not None:
+            trials.append(trial)
+            alone = alone and isinstance(plugin, NodeResourcesFit)
+            continue
+        found = [one for one in plugin.filter(pod, nodes) if one.final and bool((one.rows & rows).any())]
+        if found:
+            fixed.append(found)
+            trials.append(_fixed(found))
+    if alone:
+        return _by_resources(pod, nodes, rows, budgets, rng, trials, ranks, fixed)
+    return _one_by_one(pod, nodes, rows, budgets, rng, trials, ranks)
+
+
+def _fixed(refusals: Sequence[Refusal]) -> Trial:
+    """Refusals that no eviction changes, as a trial."""
+    return lambda row, gone: tuple(one.reason for one in refusals if one.rows[row])
 
 
 def _by_resources(
@@ -69,15 +88,27 @@ def _by_resources(
     rng: random.Random,
     trials: Sequence[Trial],
     ranks: Ranks,
+    fixed: Sequence[Sequence[Refusal]],
 ) -> Choice:
     """All nodes at once; the victims are then found on the node chosen."""
+    reasons: Counter[str] = Counter()
+    if fixed:
+        hopeless = np.logical_or.reduce([one.rows for found in fixed for one in found]) & rows
+        roomy, lacking = ranks.room(pod, hopeless)
+        reasons.update(lacking)
+        for found in fixed:  # the first filter that refuses a row says why
+            for one in found:
+                reasons[one.reason] += int(np.count_nonzero(one.rows[roomy]))
+            roomy = roomy[~np.logical_or.reduce([one.rows[roomy] for one in found])]
+        rows = rows & ~hopeless
     costs = ranks.costs(pod, rows, budgets)
-    found = [_on_row(pod, nodes, row, budgets, trials) for row in costs.unsure.tolist()]
+    reasons.update(costs.stay)
+    outcomes = [_on_row(pod, nodes, row, budgets, trials) for row in costs.unsure.tolist()]
     best = costs.best()
     if len(best):
-        found.append(_on_row(pod, nodes, int(best[rng.randrange(len(best))]), budgets, trials))
-    candidates = [one for one in found if isinstance(one, Candidate)]
-    return Choice(min(candidates, key=cost, default=None), Counter(costs.stay))
+        outcomes.append(_on_row(pod, nodes, int(best[rng.randrange(len(best))]), budgets, trials))
+    candidates = [one for one in outcomes if isinstance(one, Candidate)]
+    return Choice(min(candidates, key=cost, default=None), reasons)
 
 
 def _one_by_one(
@@ -90,9 +121,12 @@ def _one_by_one(
     ranks: Ranks,
 ) -> Choice:
     """The nodes with room, from one picked at random on, until there are enough of which one breaks no budget."""
-    roomy, stay = ranks.room(pod, rows)
-    reasons = Counter(stay)
-    order = sorted(roomy.tolist(), key=lambda row: _name(nodes, row))
+    reasons: Counter[str] = Counter()
+    looked_at = np.flatnonzero(rows)
+    if not pod.ports:  # only ports are asked about before resources, and the first reason counts
+        looked_at, lacking = ranks.room(pod, rows)
+        reasons.update(lacking)
+    order = sorted(looked_at.tolist(), key=lambda row: _name(nodes, row))
     enough = max(LEAST_CANDIDATES, int(rows.sum()) // SHARE)
     start = rng.randrange(len(order)) if order else 0
     found: list[Candidate] = []
@@ -111,19 +145,6 @@ def _name(nodes: NodeState, row: int) -> str:
     node = nodes.nodes[row]
     assert node is not None, "a row with pods to evict holds a node"
     return node.metadata.name
-
-
-def victims_on(
-    pod: PodInfo,
-    nodes: NodeState,
-    name: str,
-    budgets: Sequence[PodDisruptionBudget],
-    filters: Sequence[Filter] = FILTERS,
-) -> Candidate | None:
-    """Who must leave a node for the pod; None if that is not enough, or nobody is of lower priority."""
-    trials = [found for plugin in filters if (found := plugin.trial(pod, nodes)) is not None]
-    outcome = _on_row(pod, nodes, nodes.rows[name], budgets, trials)
-    return outcome if isinstance(outcome, Candidate) else None
 
 
 def _on_row(
