@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import field
 
 from kijabi.api.batch.job_rules import validate, validate_update, warnings
+from kijabi.api.batch.job_status_rules import validate_status
 from kijabi.api.columns import AGE, NAME, column, containers_of, human_duration, selector_text, since
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import LabelSelector, Object, ObjectMeta, Time
@@ -241,6 +242,7 @@ RESOURCE = Resource(
     prepare=prepare,
     validate=validate,
     validate_update=validate_update,
+    validate_status=validate_status,
     warnings=warnings,
     fields=(("status.successful", lambda job: str(job.status.succeeded)),),
 )

@@ -187,14 +187,15 @@ def _validate_failures(path: str, spec: JobSpec) -> list[FieldError]:
         given = (rule.onExitCodes is not None, bool(rule.onPodConditions))
         if all(given):
             detail = "specifying both OnExitCodes and OnPodConditions is not supported"
-            errors.append(_without_value(here, detail))
+            errors.append(without_value(here, detail))
         elif not any(given):
             detail = "specifying one of OnExitCodes and OnPodConditions is required"
-            errors.append(_without_value(here, detail))
+            errors.append(without_value(here, detail))
     return errors
 
 
-def _without_value(path: str, detail: str) -> FieldError:
+def without_value(path: str, detail: str) -> FieldError:
+    """An error that does not repeat what was given."""
     return FieldError(path, "FieldValueInvalid", f"Invalid value: {detail}")
 
 

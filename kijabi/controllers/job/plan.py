@@ -148,7 +148,8 @@ class _Step:
         if limit is None:
             return
         lost = [pod for pod in self.view.pods if tracked(pod) and failed(self.job, pod)]
-        beyond = [pod for pod in lost if self._breaks_index(pod, limit)]
+        # An index that has succeeded has not failed; the API refuses a status that says both.
+        beyond = [pod for pod in lost if self._breaks_index(pod, limit) and not self.done.has(self._index(pod) or 0)]
         self.broken = Indexes.parse(self.status.failedIndexes or "", of).union(self._indexes(beyond))
         taken = self._indexes(self.active)
         for pod in sorted(lost, key=lambda one: (failures_of(one), ended_at(one))):
@@ -374,6 +375,8 @@ class _Step:
         listed = self.status.uncountedTerminatedPods or UncountedTerminatedPods()
         if unsettled or listed.succeeded or listed.failed or self.status.terminating:
             return
+        if self.status.startTime is None and not (self.job.spec.suspend and self.completions == 0):
+            self.status.startTime = Time.of(self.now)  # of a job that ended while suspended; the API demands it
         kind = COMPLETE if verdict.type == MET else FAILED
         final = self._condition(kind, verdict.reason, verdict.message)
         self._put(final)
