@@ -173,16 +173,16 @@ class Ranks:
         unsure = np.zeros(low.shape[1], dtype=np.bool_)
         if not budgets or not low.size:
             return violating, unsure
+        self._learn(budgets)
         kinds = self._kind[: len(low), rows]
-        present = np.unique(kinds[low])
-        guards = {int(kind): self._guards_of(int(kind), budgets) for kind in present.tolist()}
-        used = sorted({number for numbers in guards.values() for number in numbers})
+        present = {kind: self._guards_of(kind) for kind in np.unique(kinds[low]).tolist()}
+        used = sorted({number for numbers in present.values() for number in numbers})
         if not used:
             return violating, unsure
         slots = {number: slot for slot, number in enumerate(used)}
-        width = max(len(numbers) for numbers in guards.values())
+        width = max(len(numbers) for numbers in present.values())
         table = np.full((width, len(self._kinds.values)), -1, dtype=np.int64)
-        for kind, numbers in guards.items():
+        for kind, numbers in present.items():
             for place, number in enumerate(numbers):
                 table[place, kind] = slots[number]
         busy = [slots[number] for number in used if budgets[number].status.disruptedPods]
@@ -198,14 +198,16 @@ class Ranks:
                     unsure |= low[k] & np.isin(slot, busy)
         return violating, unsure
 
-    def _guards_of(self, kind: int, budgets: Sequence[PodDisruptionBudget]) -> tuple[int, ...]:
-        """The budgets, by their place, that guard a kind of pods."""
-        signature = [(one.metadata.namespace, one.metadata.name, one.metadata.uid, one.metadata.generation)
-                     for one in budgets]  # fmt: skip
-        if signature != self._budgets:
-            self._budgets = signature
+    def _learn(self, budgets: Sequence[PodDisruptionBudget]) -> None:
+        """Take over the budgets' selectors; those of the same generations are known."""
+        generations = [(one.metadata.uid, one.metadata.generation) for one in budgets]
+        if generations != self._budgets:
+            self._budgets = generations
             self._guarded.clear()
             self._guards = list(guards(budgets))
+
+    def _guards_of(self, kind: int) -> tuple[int, ...]:
+        """The budgets, by their place, that guard a kind of pods."""
         found = self._guarded.get(kind)
         if found is None:
             namespace, labels = cast(tuple[str, frozenset[tuple[str, str]]], self._kinds.values[kind])

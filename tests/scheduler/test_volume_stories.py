@@ -87,11 +87,10 @@ def test_pods_go_where_their_volumes_are_and_each_gets_its_own() -> None:
         for name in ("a", "b"):
             await world.admin.create(claim(name, "by-hand"))
             await world.admin.create(pod(name, name))
-        nodes = {await world.until(lambda name=name: node_of(world, name)) for name in ("a", "b")}
-        assert nodes == {"node-2", "node-3"}
-        for name in ("a", "b"):
-            number = (await node_of(world, name)).removeprefix("node-")
-            assert await bound(world, name) == f"disk-{number}"
+        nodes = [await world.until(lambda: node_of(world, "a")), await world.until(lambda: node_of(world, "b"))]
+        assert sorted(nodes) == ["node-2", "node-3"]
+        for name, node in zip(("a", "b"), nodes, strict=True):
+            assert await bound(world, name) == node.replace("node", "disk")
 
     play(story)
 
