@@ -99,6 +99,7 @@ class Kubelet:
         killing = Killing(runtime, cache, hooks, reports)
         images = Images(runtime, reports)
         self.agent = NodeAgent(config, client, runtime, machine, reports)
+        self.nodes.add_handler(lambda _, node: self.agent.seen(node) if node is not None else None)
         around = self._surround()
         starter = Starter(
             client, runtime, cache, references, volumes, files, images, groups, killing, hooks, reports,

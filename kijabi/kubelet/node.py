@@ -67,6 +67,15 @@ class NodeAgent:
             group.create_task(self._report(), name="node status")
             group.create_task(self._renew(), name="node lease")
 
+    def seen(self, node: Node) -> None:
+        """The server shows it like this. What others wrote meanwhile (that nobody hears of us) is put right at once."""
+        known = self.node
+        if known is None or node.metadata.uid != known.metadata.uid:
+            return
+        if int(node.metadata.resourceVersion) > int(known.metadata.resourceVersion):
+            self.node = node
+            self._changed.set()
+
     def images_changed(self) -> None:
         """An image was pulled or removed."""
         self._images_stale = True
