@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from kijabi.api.batch.job import Job, JobSpec
+from kijabi.api.core.event import Event
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.resourcequota import ResourceQuota
 from kijabi.api.meta import ObjectMeta
-from kijabi.controllers.job.pod import tracked
+from kijabi.api.quantity import Quantity
+from kijabi.base.errors import Invalid
+from kijabi.controllers import pods as podlib
+from kijabi.controllers.job.indexes import INDEX
+from kijabi.controllers.job.pod import TRACKING, tracked
 from kijabi.testing.faults import Faults
 from tests.controllers.things import template
 from tests.controllers.world import World, play
@@ -117,5 +125,107 @@ def test_a_job_adopts_and_releases() -> None:
 
         await world.until(released)
         await world.until(two)
+
+    play(story)
+
+
+def test_what_a_quota_forbids_is_not_active() -> None:
+    async def story(world: World) -> None:
+        quota = ResourceQuota(metadata=ObjectMeta(name="few", namespace="ns"))
+        quota.spec.hard = {"pods": Quantity("1")}
+        await world.client.create(quota)
+
+        async def counted() -> bool:
+            return bool((await world.client.get(ResourceQuota, "few", "ns")).status.hard)
+
+        await world.until(counted)
+        await world.client.create(a_job("web:1", completions=3, parallelism=3))
+
+        async def refused() -> bool:
+            return any(one.reason == "FailedCreate" for one in (await world.client.list(Event, "ns")).items)
+
+        await world.until(refused)
+        await asyncio.sleep(5)
+        status = (await world.client.get(Job, "sum", "ns")).status
+        assert (status.active, len(await pods(world))) == (1, 1)
+
+    play(story)
+
+
+def test_a_pod_that_comes_too_late_is_let_go() -> None:
+    async def story(world: World) -> None:
+        await world.client.create(a_job("exit:0"))
+        job = await world.until(lambda: over(world))
+        late = (await pods(world))[0]
+        late.metadata = ObjectMeta(
+            name="sum-late",
+            namespace="ns",
+            labels=late.metadata.labels,
+            ownerReferences=late.metadata.ownerReferences,
+            finalizers=(TRACKING,),
+        )
+        late.spec.nodeName = ""
+        await world.client.create(late)
+
+        async def free() -> bool:
+            return not tracked(await world.client.get(Pod, "sum-late", "ns"))
+
+        await world.until(free)
+        assert (await world.client.get(Job, "sum", "ns")).status == job.status
+
+    play(story)
+
+
+def test_a_suspended_job_is_placed_anew_and_resumed() -> None:
+    async def story(world: World) -> None:
+        await world.client.create(a_job("web:1", completions=2, parallelism=2))
+
+        async def active(count: int) -> bool:
+            status = (await world.client.get(Job, "sum", "ns")).status
+            return status.active == count and status.terminating == 0
+
+        await world.until(lambda: active(2))
+        await world.client.patch(Job, "sum", {"spec": {"suspend": True}}, namespace="ns")
+        await world.until(lambda: active(0))
+        place = {"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": "n1"}}}}}
+        await world.client.patch(Job, "sum", place, namespace="ns")
+        await world.client.patch(Job, "sum", {"spec": {"suspend": False}}, namespace="ns")
+        await world.until(lambda: active(2))
+        assert {one.spec.nodeSelector["kubernetes.io/hostname"] for one in await pods(world)} == {"n1"}
+        with pytest.raises(Invalid, match="field is immutable"):
+            moved = {"spec": {"template": {"spec": {"nodeSelector": {"disk": "fast"}}}}}
+            await world.client.patch(Job, "sum", moved, namespace="ns")
+
+    play(story)
+
+
+def test_an_elastic_job_grows_and_shrinks() -> None:
+    async def story(world: World) -> None:
+        await world.client.create(a_job("web:1", completions=2, parallelism=2, completionMode="Indexed"))
+
+        async def indexes(*wanted: str) -> bool:
+            found = [one.metadata.annotations[INDEX] for one in await pods(world) if podlib.active(one)]
+            return sorted(found) == list(wanted)
+
+        await world.until(lambda: indexes("0", "1"))
+        await world.client.patch(Job, "sum", {"spec": {"completions": 4, "parallelism": 4}}, namespace="ns")
+        await world.until(lambda: indexes("0", "1", "2", "3"))
+        await world.client.patch(Job, "sum", {"spec": {"completions": 1, "parallelism": 1}}, namespace="ns")
+        await world.until(lambda: indexes("0"))
+        with pytest.raises(Invalid, match="in tandem with"):
+            await world.client.patch(Job, "sum", {"spec": {"completions": 3}}, namespace="ns")
+
+    play(story)
+
+
+def test_a_job_of_an_outside_controller_is_left_alone() -> None:
+    async def story(world: World) -> None:
+        await world.client.create(a_job("exit:0", managedBy="example.com/theirs"))
+        await asyncio.sleep(30)
+        job = await world.client.get(Job, "sum", "ns")
+        assert (job.status.startTime, await pods(world)) == (None, [])
+        job.status.completedIndexes = "0"
+        with pytest.raises(Invalid, match="non-indexed completion mode"):
+            await world.client.update_status(job)
 
     play(story)

@@ -53,18 +53,22 @@ class Jobs:
         return (Source(self.jobs, self._keys_of_job), Source(self.pods, self._keys_of_pod))
 
     def _keys_of_job(self, old: Job | None, new: Job | None) -> Iterable[str]:
-        if new is not None:
-            return (key_of(new),)
-        if old is None:
-            return ()
-        self.records.pop(old.metadata.uid, None)
-        return [_POD + key_of(pod) for pod in self.pods.index(CONTROLLER, old.metadata.uid) if tracked(pod)]
+        """The job itself; of one that is over or gone, the pods that nobody will count any more."""
+        keys = [key_of(new)] if new is not None else []
+        if new is None and old is not None:
+            self.records.pop(old.metadata.uid, None)
+        if old is not None and (new is None or finished(new)):
+            left = (pod for pod in self.pods.index(CONTROLLER, old.metadata.uid) if tracked(pod))
+            keys += [_POD + key_of(pod) for pod in left]
+        return keys
 
     def _keys_of_pod(self, old: Pod | None, new: Pod | None) -> Iterable[str]:
-        """The jobs that control the pod or would adopt it; the pod itself if it is tracked and nobody has it."""
+        """The jobs that control the pod or would adopt it; the pod itself if it is tracked and nobody counts it."""
         keys = keys_of_owners(KIND, self.jobs, selects, old, new)
-        if new is not None and tracked(new) and self._job_of(new) is None:
-            keys.add(_POD + key_of(new))
+        if new is not None and tracked(new):
+            job = self._job_of(new)
+            if job is None or finished(job):
+                keys.add(_POD + key_of(new))
         return keys
 
     def _job_of(self, pod: Pod) -> Job | None:
@@ -181,16 +185,18 @@ class Jobs:
             return None
 
     async def _orphan(self, key: str) -> None:
-        """Let a pod go whose job is gone, and which no other adopts: nobody will count it."""
+        """Let a pod go whose job is gone or over, and which no other adopts: nobody will count it."""
         pod: Pod | None = self.pods.get(key)
-        if pod is None or not tracked(pod) or self._job_of(pod) is not None:
+        if pod is None or not tracked(pod):
             return
-        ref = controller_of(pod.metadata)
-        if ref is None:
+        ref, job = controller_of(pod.metadata), self._job_of(pod)
+        if job is not None:
+            spared = job.spec.managedBy not in (None, OURS) or not finished(job)
+        elif ref is None:
             near = by_namespace(self.jobs, pod.metadata.namespace)
-            spared = any(living(job.metadata) and not finished(job) and selects(job, pod) for job in near)
+            spared = any(living(one.metadata) and not finished(one) and selects(one, pod) for one in near)
         else:
-            spared = ref.kind == KIND and await self._exists(pod, ref)
+            spared = (ref.kind, ref.apiVersion) != (KIND, API_VERSION) or await self._exists(pod, ref)
         if not spared:
             await self._untrack(pod, unchanged=True)
 
