@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from kijabi.controllers.bootstraptokens import BootstrapSigner, TokenCleaner
+from kijabi.controllers.attachdetach.controller import AttachDetach
 from kijabi.controllers.certificates.approving import CertificateApprover
 from kijabi.controllers.certificates.cleaning import CertificateRequestCleaner, PodCertificateRequestCleaner
 from kijabi.controllers.certificates.signing import CertificateSigner
@@ -102,6 +103,7 @@ CONTROLLERS: tuple[Kind, ...] = (
     VolumeBinder,
     VolumeExpander,
     EphemeralVolumes,
+    AttachDetach,
     ClaimProtection,
     VolumeProtection,
     AttributesProtection,

@@ -102,3 +102,56 @@ def test_as_upstream(number: int) -> None:
     assert changed == wanted
     assert events == answer["events"]
     assert error == answer["error"]
+
+
+def _half_bound(writes: int) -> dict[str, Any]:
+    """A claim and a volume after so many of the four writes that bind them."""
+    ref = {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": "ns", "name": "c", "uid": "u"}
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}
+    free = {"metadata": {"name": "v", "resourceVersion": "1"}, "spec": spec, "status": {"phase": "Available"}}
+    wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": ""}
+    meta = {"name": "c", "namespace": "ns", "uid": "u", "resourceVersion": "1"}
+    claim: dict[str, Any] = {"metadata": meta, "spec": wanted, "status": {"phase": "Pending"}}
+    volume: dict[str, Any] = free
+    if writes > 0:
+        volume["metadata"]["annotations"] = {"pv.kubernetes.io/bound-by-controller": "yes"}
+        volume["spec"]["claimRef"] = ref
+    if writes > 1:
+        volume["status"] = {"phase": "Bound"}
+    if writes > 2:
+        marks = ("pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller")
+        claim["metadata"]["annotations"] = dict.fromkeys(marks, "yes")
+        claim["spec"]["volumeName"] = "v"
+    if writes > 3:
+        claim["status"] = {"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}}
+    return {"Volumes": [volume], "Claims": [claim], "Pods": [], "Classes": []}
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_binding_goes_on_from_wherever_it_stopped(writes: int) -> None:
+    lists, whole = Lists(_half_bound(writes)), _half_bound(4)
+    plan = plan_claim(lists.known.claims.objects["ns/c"], lists)
+    assert plan.claim is not None
+    assert plan.volume is not None
+    assert plain(plan.claim) == plain(codec.from_builtins(PersistentVolumeClaim, whole["Claims"][0]))
+    assert plain(plan.volume) == plain(codec.from_builtins(PersistentVolume, whole["Volumes"][0]))
+    volume = lists.known.volumes.objects["v"]
+    other = plan_volume(volume, lists.known.claims.objects["ns/c"] if writes else None)
+    assert not other.released, "nothing that is being bound is given up"
+    assert other.look == (writes in (1, 2)), "the volume wakes the claim that does not know of it"
+
+
+def test_own_writes_count_before_the_informer_shows_them() -> None:
+    known = Lists(_half_bound(0)).known
+    claim, volume = known.claims.objects["ns/c"], known.volumes.objects["v"]
+    assert known.match(claim, delay=False) is volume
+    taken = codec.clone(volume)
+    taken.metadata.resourceVersion = "2"
+    taken.status.phase = "Bound"
+    known.wrote(taken)
+    assert known.match(claim, delay=False) is None
+    known.saw_volume(None, volume)
+    assert known.match(claim, delay=False) is None, "an older version changes nothing"
+    known.saw_volume(volume, None)
+    known.wrote(taken)
+    assert not known.volumes.objects, "the answer to a write does not bring back what has gone"

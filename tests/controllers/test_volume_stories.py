@@ -21,7 +21,7 @@ HOST = {"hostPath": {"path": "/data"}}
 NOISY = Faults()
 
 
-def volume(name: str, size: str = "1Gi", **spec: Any) -> PersistentVolume:
+def volume(name: str, size: str = "1Gi", /, **spec: Any) -> PersistentVolume:
     """A volume of no class on a host path."""
     given = {"capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], **HOST, **spec}
     return codec.from_builtins(PersistentVolume, {"metadata": {"name": name}, "spec": given})
@@ -308,7 +308,7 @@ def test_an_ephemeral_volume_is_a_claim_of_the_pods_own() -> None:
 def test_a_claim_that_grows_waits_for_who_makes_it_grow() -> None:
     async def story(world: World) -> None:
         await world.client.create(storage_class("fast", allowVolumeExpansion=True))
-        plain = {"hostPath": None, "storageClassName": "fast", "accessModes": ["ReadWriteOnce"]}
+        plain: dict[str, Any] = {"hostPath": None, "storageClassName": "fast", "accessModes": ["ReadWriteOnce"]}
         await world.client.create(volume("v", **plain, csi={"driver": "d.example.com", "volumeHandle": "1"}))
         old = {**plain, "gcePersistentDisk": {"pdName": "x"}, "accessModes": ["ReadWriteMany"]}
         await world.client.create(volume("w", **old))
