@@ -173,12 +173,49 @@ def test_host_paths(tmp_path: Path) -> None:
             local.check_host_path("v", str(tmp_path / path), kind)
 
 
-def test_sub_paths_stay_in_their_volume(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+async def test_sub_paths_stay_in_their_volume(tmp_path: Path) -> None:
     local = LocalFiles()
-    volume = tmp_path / "v"
-    volume.mkdir(mode=0o775)
-    assert local.sub_path(str(volume), "a/b") == str(volume / "a" / "b")
-    assert (volume / "a" / "b").is_dir()
-    (volume / "evil").symlink_to("/etc")
-    with pytest.raises(VolumeProblem):
-        local.sub_path(str(volume), "evil/passwd")
+    pod, volume, target = tmp_path / "pod", tmp_path / "v", tmp_path / "pod" / "volume-subpaths" / "v" / "c" / "0"
+    volume.mkdir()
+    volume.chmod(0o2775)
+    os.chown(volume, -1, 2000)
+    try:
+        local.bind_sub_path(str(volume), "a/b", str(target))
+        (target / "file").write_text("x")
+        assert (volume / "a" / "b" / "file").read_text() == "x"
+        assert (os.stat(volume / "a" / "b").st_gid, stat.S_IMODE(os.stat(volume / "a").st_mode)) == (2000, 0o2775)
+        # The next container: what was meant may have become another directory.
+        (volume / "a" / "b").rename(volume / "a" / "old")
+        local.bind_sub_path(str(volume), "a/b", str(target))
+        assert list(target.iterdir()) == []
+        (volume / "inside").symlink_to("a/old")
+        local.bind_sub_path(str(volume), "inside/file", str(target.parent / "1"))
+        assert (target.parent / "1").read_text() == "x"
+        for name, to in (("evil", "/etc"), ("up", "../pod"), ("root", "/")):
+            (volume / name).symlink_to(to)
+            with pytest.raises(VolumeProblem, match="leaves the volume"):
+                local.bind_sub_path(str(volume), f"{name}/passwd", str(target.parent / "2"))
+    finally:
+        await local.remove_tree(str(pod))
+    assert (volume / "a" / "old" / "file").read_text() == "x"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+async def test_a_link_that_is_put_there_at_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at the path and the mount, another container swaps a directory for a link."""
+    volume, target = tmp_path / "v", tmp_path / "pod" / "0"
+    (volume / "sub").mkdir(parents=True)
+    real = os.path.realpath
+
+    def swapped(path: str) -> str:
+        found = real(path)
+        if found.endswith("/sub"):
+            (volume / "sub").rmdir()
+            (volume / "sub").symlink_to("/etc")
+        return found
+
+    monkeypatch.setattr(os.path, "realpath", swapped)
+    with pytest.raises(VolumeProblem, match="was changed while it was looked at"):
+        LocalFiles().bind_sub_path(str(volume), "sub", str(target))
+    assert not target.exists()

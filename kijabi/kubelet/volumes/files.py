@@ -19,7 +19,7 @@ from typing import Protocol
 from kijabi.base.process import CommandFailed, run
 from kijabi.kubelet.problems import VolumeProblem
 from kijabi.kubelet.runtime import linux
-from kijabi.kubelet.volumes import atomic
+from kijabi.kubelet.volumes import atomic, subpaths
 from kijabi.kubelet.volumes.payload import File
 
 log = logging.getLogger(__name__)
@@ -48,8 +48,8 @@ class Files(Protocol):
         """Check or make what a hostPath of that type names. Raises VolumeProblem."""
         ...
 
-    def sub_path(self, root: str, sub: str) -> str:
-        """The path of `sub` in a volume, made as a directory if absent, never outside the volume.
+    def bind_sub_path(self, root: str, sub: str, target: str) -> None:
+        """Mount `sub` of a volume at `target`, made as a directory if absent, never outside the volume.
 
         Raises VolumeProblem.
         """
@@ -179,18 +179,9 @@ class LocalFiles:
         if not target.exists() or not test(target.stat().st_mode):
             raise VolumeProblem(volume, f"hostPath type check failed: {path} is not a {word}")
 
-    def sub_path(self, root: str, sub: str) -> str:
+    def bind_sub_path(self, root: str, sub: str, target: str) -> None:
         """See Files."""
-        base = os.path.realpath(root)
-        wanted = os.path.join(base, sub)
-        real = os.path.realpath(wanted)
-        if real != base and not real.startswith(base + "/"):
-            raise VolumeProblem(os.path.basename(root), f'subPath "{sub}" leaves the volume')
-        if not os.path.exists(real):
-            mode = stat.S_IMODE(os.stat(base).st_mode) if os.path.isdir(base) else 0o755
-            os.makedirs(real, exist_ok=True)
-            self._match(base, real, mode)
-        return real
+        subpaths.bind(root, sub, target)
 
     def write_file(self, path: str, data: bytes, mode: int) -> None:
         """See Files. Keeps the inode of a file that is there, which containers may have mounted."""
@@ -223,16 +214,6 @@ class LocalFiles:
         if left:
             raise OSError(f"{left[0]} is still mounted")
         await asyncio.to_thread(shutil.rmtree, path, onerror=_unless_gone)
-
-    @staticmethod
-    def _match(base: str, made: str, mode: int) -> None:
-        """New directories below a volume get the volume's mode and group."""
-        owner = os.stat(base)
-        part = made
-        while part.startswith(base + "/"):
-            os.chmod(part, mode)
-            os.chown(part, -1, owner.st_gid)
-            part = os.path.dirname(part)
 
 
 _EXPECTED = {
@@ -277,9 +258,8 @@ class NullFiles:
     def check_host_path(self, volume: str, path: str, kind: str) -> None:
         """See Files."""
 
-    def sub_path(self, root: str, sub: str) -> str:
+    def bind_sub_path(self, root: str, sub: str, target: str) -> None:
         """See Files."""
-        return f"{root}/{sub}"
 
     def write_file(self, path: str, data: bytes, mode: int) -> None:
         """See Files."""

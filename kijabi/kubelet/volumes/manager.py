@@ -5,6 +5,7 @@ mounts, `gc.py` for leftovers. Hands on to `payload.py` (what), `files.py` (the 
 `certificates.py`, `references.py`, `persistent.py` (claims) and the runtime (the files of images). On disk:
 
     ROOT/<pod uid>/volumes/kubernetes.io~<kind>/<volume>   the volumes; those that outlive the pod: `persistent.py`
+    ROOT/<pod uid>/volume-subpaths/<volume>/<container>/…  parts of volumes (`subpaths.py`)
     ROOT/<pod uid>/etc-hosts                               the managed hosts file
     ROOT/<pod uid>/containers/<container>/<attempt>        the termination message
 """
@@ -76,7 +77,8 @@ class Volumes:
 
         hosts: the content of its /etc/hosts, "" to leave the image's. Raises ConfigProblem or VolumeProblem.
         """
-        made = [self._mount(pod, mount, env) for mount in container.volumeMounts]
+        places = (f"{container.name}/{number}" for number in range(len(container.volumeMounts)))
+        made = [self._mount(pod, *pair, env) for pair in zip(container.volumeMounts, places, strict=True)]
         paths = {mount.mountPath for mount in container.volumeMounts}
         home = f"{self._root}/{pod.metadata.uid}"
         if hosts and HOSTS_PATH not in paths:
@@ -187,7 +189,8 @@ class Volumes:
             return volume.hostPath.path
         return f"{self._root}/{pod.metadata.uid}/volumes/kubernetes.io~{_kind(volume)}/{volume.name}"
 
-    def _mount(self, pod: Pod, mount: VolumeMount, env: Mapping[str, str]) -> Mount:
+    def _mount(self, pod: Pod, mount: VolumeMount, which: str, env: Mapping[str, str]) -> Mount:
+        """One mount; which: the container's and its number there."""
         volume = next((v for v in pod.spec.volumes if v.name == mount.name), None)
         if volume is None:
             raise ConfigProblem(f'cannot find volume "{mount.name}" to mount into container')
@@ -197,7 +200,9 @@ class Volumes:
         path = place.path if place is not None else self._path(pod, volume)
         sub = self._sub_path(mount, env)
         if sub:
-            path = self._files.sub_path(path, sub)
+            part = f"{self._root}/{pod.metadata.uid}/volume-subpaths/{volume.name}/{which}"
+            self._files.bind_sub_path(path, sub, part)
+            path = part
         target = mount.mountPath if mount.mountPath.startswith("/") else f"/{mount.mountPath}"
         fixed = is_payload(volume) or volume.image is not None
         return Mount(
