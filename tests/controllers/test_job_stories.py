@@ -192,8 +192,8 @@ def test_a_suspended_job_is_placed_anew_and_resumed() -> None:
         await world.client.patch(Job, "sum", {"spec": {"suspend": False}}, namespace="ns")
         await world.until(lambda: active(2))
         assert {one.spec.nodeSelector["kubernetes.io/hostname"] for one in await pods(world)} == {"n1"}
+        moved = {"spec": {"template": {"spec": {"nodeSelector": {"disk": "fast"}}}}}
         with pytest.raises(Invalid, match="field is immutable"):
-            moved = {"spec": {"template": {"spec": {"nodeSelector": {"disk": "fast"}}}}}
             await world.client.patch(Job, "sum", moved, namespace="ns")
 
     play(story)
