@@ -76,6 +76,15 @@ async def together(requests: Iterable[Sent]) -> KijabiError | None:
     return next((error for task in tasks if (error := task.result()) is not None), None)
 
 
+async def in_order(requests: Iterable[Callable[[], Sent]]) -> KijabiError | None:
+    """Send requests one after the other until one fails, which ends it."""
+    for send in requests:
+        failure = await send()
+        if failure is not None:
+            return failure
+    return None
+
+
 async def growing(requests: Sequence[Callable[[], Sent]]) -> KijabiError | None:
     """Send requests in batches that double until one fails, which ends it; the first failure."""
     size, done = FIRST_BATCH, 0

@@ -65,16 +65,22 @@ class Claim(NamedTuple, Generic[T]):
     release: tuple[T, ...]
 
 
-def claim(owner: ObjectMeta, matches: Callable[[Mapping[str, str]], bool], objects: Iterable[T]) -> Claim[T]:
+def claim(
+    owner: ObjectMeta,
+    matches: Callable[[Mapping[str, str]], bool],
+    objects: Iterable[T],
+    suits: Callable[[T], bool] = lambda obj: True,
+) -> Claim[T]:
     """Sort objects into ours, to adopt and to release; others' are left out (apps/v1, controller adoption).
 
-    An owner being deleted neither adopts nor releases; an object being deleted is not adopted.
+    An owner being deleted neither adopts nor releases; an object being deleted is not adopted. matches: whether its
+    labels are right; suits: whether all else is.
     """
     owned, adopt, release = [], [], []
     for obj in objects:
         meta = obj.metadata
         ref = controller_of(meta)
-        fits = matches(meta.labels)
+        fits = matches(meta.labels) and suits(obj)
         if ref is not None and ref.uid == owner.uid:
             if fits:
                 owned.append(obj)

@@ -40,6 +40,11 @@ class History(NamedTuple):
         """What the present template's revision is numbered: above all others."""
         return max((one.revision for one in self.old), default=0) + 1
 
+    @property
+    def up_to_date(self) -> bool:
+        """The present template's revision is the last of all."""
+        return bool(self.current) and (not self.old or order(self.current[-1]) > order(self.old[-1]))
+
 
 def data_of(template: PodTemplateSpec) -> msgspec.Raw:
     """What a revision keeps: the strategic merge patch that brings the template back.

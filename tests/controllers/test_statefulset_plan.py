@@ -22,7 +22,8 @@ from kijabi.api.core.podstatus import PodCondition
 from kijabi.api.meta import LabelSelector, ObjectMeta, OwnerReference
 from kijabi.controllers.owners import controller_ref
 from kijabi.controllers.statefulset import claims, identity
-from kijabi.controllers.statefulset.plan import REPLACE_BROKEN, Create, View, plan, status_of
+from kijabi.controllers.statefulset.broken import REPLACE_BROKEN
+from kijabi.controllers.statefulset.plan import Create, Delete, View, plan, status_of
 from tests.controllers.things import APP, NOW, ago, owner, template
 
 OLD, NEW = "web-old", "web-new"
@@ -62,8 +63,9 @@ def pod(ordinal: int, revision: str = NEW, *, ready: bool = True, phase: str = "
 
 def steps(ss: StatefulSet, *pods: Pod, current: str = NEW, update: str = NEW) -> tuple[list[int], list[str]]:
     """(numbers to create, names to delete)."""
-    todo = plan(View(ss, pods, current, update, NOW))
-    return [one.ordinal for one in todo.create], [one.metadata.name for one in todo.delete]
+    todo = plan(View(ss, pods, current, update, NOW)).steps
+    created = [one.ordinal for one in todo if isinstance(one, Create)]
+    return created, [one.pod.metadata.name for one in todo if isinstance(one, Delete)]
 
 
 def test_one_after_the_other() -> None:
@@ -129,7 +131,7 @@ def test_a_rollout_waits_for_what_it_took_down() -> None:
 
 def test_below_the_partition_pods_are_made_from_the_old_template() -> None:
     todo = plan(View(stateful(partition=1, parallel=True), (), OLD, NEW, NOW))
-    assert todo.create == (Create(0, OLD), Create(1, NEW), Create(2, NEW))
+    assert todo.steps == [Create(0, OLD), Create(1, NEW), Create(2, NEW)]
 
 
 def test_a_broken_rollout_can_be_replaced_where_the_user_lets_it() -> None:

@@ -11,7 +11,7 @@ from kijabi.api.core.resources import VolumeResourceRequirements
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.quantity import Quantity
 from kijabi.controllers import pods as podlib
-from kijabi.controllers.statefulset.plan import REPLACE_BROKEN
+from kijabi.controllers.statefulset.broken import REPLACE_BROKEN
 from kijabi.testing.faults import Faults
 from tests.controllers.stories import pods_of
 from tests.controllers.test_statefulset_plan import stateful

@@ -58,9 +58,12 @@ def owners(ss: StatefulSet, pod: Pod, claim: PersistentVolumeClaim) -> tuple[Own
 
 
 def conflicting(ss: StatefulSet, pod: Pod, claim: PersistentVolumeClaim) -> bool:
-    """Somebody else controls the claim, so that the retention policy cannot be followed."""
-    ours = {ss.metadata.uid, pod.metadata.uid}
-    return any(policy(ss)) and any(ref.controller and ref.uid not in ours for ref in claim.metadata.ownerReferences)
+    """Somebody else controls the claim, or an earlier set or pod of the name owns it, so that the retention policy
+    cannot be followed.
+    """
+    present, ours = claim.metadata.ownerReferences, {ss.metadata.uid, pod.metadata.uid}
+    others = any(ref.controller and ref.uid not in ours for ref in present)
+    return any(policy(ss)) and (others or any(_stale(present, *each) for each in _both(ss, pod)))
 
 
 def _both(ss: StatefulSet, pod: Pod) -> tuple[tuple[tuple[str, str], str, str], ...]:

@@ -5,6 +5,7 @@ Receives StatefulSets, pods, claims and ControllerRevisions from the informers. 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -14,6 +15,7 @@ from kijabi.api.apps.statefulset import StatefulSet
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.podtemplate import PodTemplateSpec
+from kijabi.api.gotext import aggregate
 from kijabi.api.meta import Object, OwnerReference
 from kijabi.api.selector import from_label_selector
 from kijabi.base import clock
@@ -21,7 +23,7 @@ from kijabi.base.errors import AlreadyExists, ApiError, Conflict, ConnectionLost
 from kijabi.client.cache import key_of
 from kijabi.controllers import pods as podlib
 from kijabi.controllers import revisions
-from kijabi.controllers.creation import growing, together
+from kijabi.controllers.creation import growing, in_order
 from kijabi.controllers.owners import CONTROLLER, claim, controller_ref, orphans, settle
 from kijabi.controllers.ownwrites import AGAIN, OwnWrites
 from kijabi.controllers.revisions import History, Revisions
@@ -32,12 +34,27 @@ from kijabi.controllers.statefulset.identity import (
     claims_of,
     is_member,
     make_pod,
+    matches,
+    mounted,
     name_of,
     ordinal_of,
     repaired,
     revision_of,
 )
-from kijabi.controllers.statefulset.plan import Create, Plan, View, plan, status_of
+from kijabi.controllers.statefulset.plan import (
+    Create,
+    Delete,
+    Furnish,
+    Own,
+    Plan,
+    Repair,
+    Turn,
+    View,
+    plan,
+    status_of,
+)
+
+log = logging.getLogger(__name__)
 
 KIND = "StatefulSet"
 API_VERSION = "apps/v1"
@@ -85,24 +102,24 @@ class StatefulSets:
         space = ss.metadata.namespace
         view = View(ss, owned, current.metadata.name, update.metadata.name, clock.now(),
                     lambda name: self.claims.get(f"{space}/{name}"))  # fmt: skip
-        todo = plan(view)
-        failure = await self._carry_out(view, ref, todo, known)
-        status = status_of(view, collisions)
+        failure, outdated = await self._carry_out(view, ref, plan(view), known)
+        status = status_of(view, collisions, outdated)
         if status != ss.status:
             changed = codec.clone(ss)
             changed.status = status
             await self.client.update_status(changed)
+        await self._forget(ss, history, {current.metadata.name, update.metadata.name, *map(revision_of, owned)})
         if failure is not None:
             raise failure
-        await self._forget(ss, history, {current.metadata.name, update.metadata.name, *map(revision_of, owned)})
-        return podlib.next_available(owned, ss.spec.minReadySeconds, view.now)
+        running = (pod for pod in owned if pod.status.phase == "Running")
+        return podlib.next_available(running, ss.spec.minReadySeconds, view.now)
 
     async def _claim(self, ss: StatefulSet, ref: OwnerReference) -> tuple[Pod, ...]:
         uid, namespace = ss.metadata.uid, ss.metadata.namespace
         candidates = (*self.pods.index(CONTROLLER, uid), *self.pods.index(CONTROLLER, orphans(namespace)))
-        matches = from_label_selector(ss.spec.selector).matches
-        members = (pod for pod in candidates if is_member(ss, pod))
-        return await settle(self.client, ss, ref, claim(ss.metadata, matches, members))
+        selects = from_label_selector(ss.spec.selector).matches
+        todo = claim(ss.metadata, selects, candidates, partial(is_member, ss))
+        return await settle(self.client, ss, ref, todo)
 
     async def _history(self, ss: StatefulSet, ref: OwnerReference) -> History:
         matches = from_label_selector(ss.spec.selector).matches
@@ -116,13 +133,13 @@ class StatefulSets:
         collisions = ss.status.collisionCount or 0
         if history.current:
             found = history.current[-1]
-            if found.revision < history.next_number:
+            if not history.up_to_date:
                 found = await self.revisions.renumber(found, history.next_number)
             return found, collisions
         data = revisions.data_of(ss.spec.template)
+        labels = revisions.labels_of(ss.spec.template, REVISION_LABEL, revisions.hash_of(data, collisions))
         while True:  # until a name is free; each clash gives another name
             code = revisions.hash_of(data, collisions)
-            labels = revisions.labels_of(ss.spec.template, REVISION_LABEL, code)
             made = await self.revisions.ensure(revisions.make(ss, ref, data, code, labels, history.next_number))
             if made is not None:
                 return made, collisions
@@ -136,29 +153,49 @@ class StatefulSets:
 
     async def _carry_out(
         self, view: View, ref: OwnerReference, todo: Plan, known: dict[str, ControllerRevision]
-    ) -> KijabiError | None:
+    ) -> tuple[KijabiError | None, int]:
+        """The first failure, and how many outdated pods were deleted."""
         ss = view.ss
-        for pod in todo.claims:
-            failure = await self._make_claims(ss, ordinal_of(pod))
+        for phase in (todo.members, todo.owning, todo.surplus):
+            turns = [partial(self._turn, ss, ref, turn, known) for turn in phase]
+            failure = await (in_order(turns) if view.ordered else growing(turns))
+            if failure is not None:
+                return failure, 0
+        for count, one in enumerate(todo.outdated):
+            failure = await self._delete(ss, one.pod)
+            if failure is not None:
+                return failure, count
+        return None, len(todo.outdated)
+
+    async def _turn(
+        self, ss: StatefulSet, ref: OwnerReference, turn: Turn, known: dict[str, ControllerRevision]
+    ) -> KijabiError | None:
+        """All that is done for one pod, until something fails."""
+        failure: KijabiError | None = None
+        for step in turn:
+            match step:
+                case Create():
+                    failure = await self._create(ss, ref, step, known)
+                case Delete(pod):
+                    failure = await self._delete(ss, pod)
+                case Furnish(pod):
+                    failure = await self._make_claims(ss, ordinal_of(pod)) or await self._own_claims(ss, pod)
+                case Repair():
+                    failure = await self._repair(ss, step)
+                case Own(pod):
+                    failure = await self._own_claims(ss, pod, tell=False)
             if failure is not None:
                 return failure
-        for pod in todo.repair:
-            failure = await self._make_claims(ss, ordinal_of(pod)) or await self._repair(ss, pod)
-            if failure is not None:
-                return failure
-        for pod in todo.own:
-            await self._own_claims(ss, pod)
-        created = await growing([partial(self._create, ss, ref, one, known) for one in todo.create])
-        return created or await together(self._delete(ss, pod) for pod in todo.delete)
+        return None
 
     async def _make_claims(self, ss: StatefulSet, ordinal: int) -> KijabiError | None:
-        """Create the claims of one pod that do not exist; the first failure."""
-        name = name_of(ss, ordinal)
+        """Create the claims of one pod that do not exist; all failures as one."""
+        name, failures = name_of(ss, ordinal), []
         for wanted in claims_of(ss, ordinal).values():
             own = wanted.metadata
             found = self.claims.get(f"{own.namespace}/{own.name}")
             if found is not None and found.metadata.deletionTimestamp is not None:
-                return Conflict(f"pvc {own.name} is being deleted")
+                failures.append(f"pvc {own.name} is being deleted")
             if found is not None:
                 continue
             try:
@@ -168,38 +205,57 @@ class StatefulSets:
             except (ApiError, ConnectionLost) as error:
                 text = f"Create Claim {own.name} for Pod {name} in StatefulSet {ss.metadata.name} failed error: {error}"
                 self.recorder.event(ss, "Warning", "FailedCreate", text)
-                return error
+                failures.append(f"failed to create PVC {own.name}: {error}")
+                continue
             text = f"Create Claim {own.name} Pod {name} in StatefulSet {ss.metadata.name} success"
             self.recorder.event(ss, "Normal", "SuccessfulCreate", text)
-        return None
+        return Conflict(aggregate(failures)) if failures else None
 
-    async def _own_claims(self, ss: StatefulSet, pod: Pod) -> None:
+    async def _own_claims(self, ss: StatefulSet, pod: Pod, *, tell: bool = True) -> KijabiError | None:
         """Give the pod's claims the owners that the retention policy asks for."""
         for wanted in claims_of(ss, ordinal_of(pod)).values():
-            found: PersistentVolumeClaim | None = self.claims.get(f"{ss.metadata.namespace}/{wanted.metadata.name}")
+            name = wanted.metadata.name
+            found: PersistentVolumeClaim | None = self.claims.get(f"{ss.metadata.namespace}/{name}")
             if found is None:
                 continue
             if ownership.conflicting(ss, pod, found):
                 text = (
-                    f"PersistentVolumeClaim {found.metadata.name} has a conflicting OwnerReference that acts as a "
-                    "managing controller, the retention policy is ignored for this claim"
+                    f"PersistentVolumeClaim {name} has a conflicting OwnerReference that acts as a manging controller, "
+                    "the retention policy is ignored for this claim"
                 )
                 self.recorder.event(ss, "Warning", "ConflictingController", text)
             owners = ownership.owners(ss, pod, found)
-            if owners != found.metadata.ownerReferences:
-                changed = codec.clone(found)
-                changed.metadata.ownerReferences = owners
+            if owners == found.metadata.ownerReferences:
+                continue
+            changed = codec.clone(found)
+            changed.metadata.ownerReferences = owners
+            try:
                 await self.client.update(changed)
+            except (ApiError, ConnectionLost) as error:
+                failure = Conflict(f"could not update claim {name} for delete policy ownerRefs: {error}")
+                if tell:
+                    self._tell(ss, "Update", pod.metadata.name, failure)
+                return failure
+        return None
 
-    async def _repair(self, ss: StatefulSet, pod: Pod) -> KijabiError | None:
-        try:
-            self.own.wrote(key_of(ss), await self.client.update(repaired(ss, pod)))
-        except ConnectionLost as error:
-            self.own.lost(key_of(ss))
-            return error
-        except ApiError as error:
-            self._tell(ss, "Update", pod.metadata.name, error)
-            return error
+    async def _repair(self, ss: StatefulSet, step: Repair) -> KijabiError | None:
+        pod = step.pod
+        failure = None if mounted(ss, pod) else await self._make_claims(ss, ordinal_of(pod))
+        if failure is not None:
+            self._tell(ss, "Update", pod.metadata.name, failure)
+            return failure
+        failure = await self._own_claims(ss, pod) if step.own else None
+        if failure is not None:
+            return failure
+        if not matches(ss, pod):
+            try:
+                self.own.wrote(key_of(ss), await self.client.update(repaired(ss, pod)))
+            except ConnectionLost as error:
+                self.own.lost(key_of(ss))
+                return error
+            except ApiError as error:
+                self._tell(ss, "Update", pod.metadata.name, error)
+                return error
         self._tell(ss, "Update", pod.metadata.name)
         return None
 
@@ -208,9 +264,11 @@ class StatefulSets:
     ) -> KijabiError | None:
         failure = await self._make_claims(ss, wanted.ordinal)
         if failure is not None:
+            self._tell(ss, "Create", name_of(ss, wanted.ordinal), failure)
             return failure
         template: PodTemplateSpec = revisions.template_in(known[wanted.revision])
         pod = make_pod(ss, ref, template, wanted.ordinal, wanted.revision)
+        refused: ApiError | None = None
         try:
             self.own.wrote(key_of(ss), await self.client.create(pod))
         except ConnectionLost as error:
@@ -219,18 +277,23 @@ class StatefulSets:
         except ApiError as error:
             if namespace_terminating(error):
                 return None
-            if not isinstance(error, AlreadyExists):
-                self._tell(ss, "Create", pod.metadata.name, error)
-            return error
-        self._tell(ss, "Create", pod.metadata.name)
-        return None
+            if isinstance(error, AlreadyExists):
+                return error
+            refused = error
+        failure = await self._own_claims(ss, pod)
+        if failure is not None:
+            return failure
+        self._tell(ss, "Create", pod.metadata.name, refused)
+        return refused
 
     async def _delete(self, ss: StatefulSet, pod: Pod) -> KijabiError | None:
         own = pod.metadata
         try:
             self.own.reached(key_of(ss), await self.client.delete(Pod, own.name, own.namespace, uid=own.uid))
-        except (NotFound, Conflict):  # Gone, or replaced by another of its name.
+        except Conflict:  # Replaced by another of its name.
             return None
+        except NotFound:
+            log.debug("gone already", extra={"pod": own.name})
         except ConnectionLost as error:
             self.own.lost(key_of(ss))
             return error

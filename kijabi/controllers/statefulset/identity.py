@@ -48,8 +48,9 @@ def ordinal_of(pod: Pod) -> int:
 
 
 def is_member(ss: StatefulSet, pod: Pod) -> bool:
-    """Whether the pod's name is one that the set gives."""
-    return pod.metadata.name.rpartition("-")[0] == ss.metadata.name and ordinal_of(pod) >= 0
+    """Whether the pod's name is one that the set might give: its own, a dash, and digits."""
+    parent, _, number = pod.metadata.name.rpartition("-")
+    return parent == ss.metadata.name and number.isascii() and number.isdigit()
 
 
 def revision_of(pod: Pod) -> str:
@@ -93,16 +94,18 @@ def labels(ss: StatefulSet, ordinal: int, given: Mapping[str, str]) -> dict[str,
 
 def matches(ss: StatefulSet, pod: Pod) -> bool:
     """Whether the pod is labelled with its name and has its claims mounted."""
-    own = pod.metadata
-    if own.labels.get(NAME_LABEL) != own.name:
-        return False
-    mounted = {
+    return pod.metadata.labels.get(NAME_LABEL) == pod.metadata.name and mounted(ss, pod)
+
+
+def mounted(ss: StatefulSet, pod: Pod) -> bool:
+    """Whether the pod has its claims mounted."""
+    found = {
         one.name: one.persistentVolumeClaim.claimName
         for one in pod.spec.volumes
         if one.persistentVolumeClaim is not None
     }
     wanted = {name: claim.metadata.name for name, claim in claims_of(ss, ordinal_of(pod)).items()}
-    return wanted.items() <= mounted.items()
+    return wanted.items() <= found.items()
 
 
 def repaired(ss: StatefulSet, pod: Pod) -> Pod:
@@ -119,7 +122,7 @@ def make_pod(ss: StatefulSet, owner: OwnerReference, template: PodTemplateSpec, 
     name = name_of(ss, ordinal)
     pod = pod_of(template, owner, ss.metadata.namespace, name)
     pod.metadata = replace(
-        pod.metadata, generateName="", labels={**labels(ss, ordinal, pod.metadata.labels), HASH_LABEL: revision}
+        pod.metadata, labels={**labels(ss, ordinal, pod.metadata.labels), HASH_LABEL: revision}
     )
     pod.spec.volumes = volumes(ss, ordinal, pod.spec.volumes)
     pod.spec.hostname, pod.spec.subdomain = name, ss.spec.serviceName

@@ -16,7 +16,7 @@ from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.deployment.scale import scaled
-from kijabi.controllers.statefulset import claims
+from kijabi.controllers.statefulset import broken, claims
 from kijabi.controllers.statefulset.identity import (
     claims_of,
     matches,
@@ -25,11 +25,6 @@ from kijabi.controllers.statefulset.identity import (
     revision_of,
     start_of,
 )
-
-REPLACE_BROKEN = "statefulset.kijabi.io/replace-broken"
-"""Annotation: "true" lets a rollout, or a rollback, replace pods of an earlier template that never became ready.
-
-By default such a pod holds everything up until somebody deletes it (kubernetes/kubernetes issue 67250)."""
 
 Claim = Callable[[str], PersistentVolumeClaim | None]
 
@@ -61,46 +56,75 @@ class View(NamedTuple):
 
 
 class Create(NamedTuple):
-    """Make the pod with this number, from this revision."""
+    """Make the pod with this number, from this revision, and its claims before it."""
 
     ordinal: int
     revision: str
 
 
+class Delete(NamedTuple):
+    """Delete this pod."""
+
+    pod: Pod
+
+
+class Furnish(NamedTuple):
+    """Make the claims that this pod waits for, and put their owners right."""
+
+    pod: Pod
+
+
+class Repair(NamedTuple):
+    """Put right the pod's labels, its volumes, and (own) the owners of its claims."""
+
+    pod: Pod
+    own: bool
+
+
+class Own(NamedTuple):
+    """Put right the owners of the claims of a pod beyond the replicas."""
+
+    pod: Pod
+
+
+Step = Create | Delete | Furnish | Repair | Own
+Turn = tuple[Step, ...]
+"""What is done for one pod, one after the other."""
+
+
 class Plan(NamedTuple):
-    """Steps in order. claims: pods whose claims are to be made where missing; own: pods the owners of whose claims are
-    to be put right; repair: pods to be relabelled or remounted.
+    """What to do, in this order; a failure ends it. Turns go one after the other, with Parallel many at a time.
+
+    members: for the pods that are wanted; owning, surplus: for those beyond the replicas; outdated: pods to be made
+    anew from the new template.
     """
 
-    claims: tuple[Pod, ...] = ()
-    repair: tuple[Pod, ...] = ()
-    own: tuple[Pod, ...] = ()
-    create: tuple[Create, ...] = ()
-    delete: tuple[Pod, ...] = ()
+    members: tuple[Turn, ...] = ()
+    owning: tuple[Turn, ...] = ()
+    surplus: tuple[Turn, ...] = ()
+    outdated: tuple[Delete, ...] = ()
 
-
-class _Steps:
-    """A plan in the making."""
-
-    def __init__(self) -> None:
-        self.claims: list[Pod] = []
-        self.repair: list[Pod] = []
-        self.own: list[Pod] = []
-        self.create: list[Create] = []
-        self.delete: list[Pod] = []
-
-    def done(self) -> Plan:
-        return Plan(*map(tuple, (self.claims, self.repair, self.own, self.create, self.delete)))  # type: ignore[arg-type]
+    @property
+    def steps(self) -> list[Step]:
+        """All of it in one row."""
+        turns = (*self.members, *self.owning, *self.surplus, self.outdated)
+        return [step for turn in turns for step in turn]
 
 
 def plan(view: View) -> Plan:
     """What to do now; nothing for a set that is being deleted."""
-    steps = _Steps()
-    if view.ss.metadata.deletionTimestamp is None:
-        members, condemned = split(view.ss, view.pods)
-        if _fill(view, members, steps) and _shrink(view, members, condemned, steps):
-            _roll(view, members, steps)
-    return steps.done()
+    if view.ss.metadata.deletionTimestamp is not None:
+        return Plan()
+    members, condemned = split(view.ss, view.pods)
+    turns, waits = _fill(view, members)
+    if waits:
+        return Plan(turns)
+    owning = tuple((Own(pod),) for pod in condemned if not _owned_right(view, pod))
+    surplus, waits = _shrink(view, members, condemned)
+    if waits:
+        return Plan(turns, owning, surplus)
+    ended = {step.pod.metadata.uid for turn in turns for step in turn if isinstance(step, Delete)}
+    return Plan(turns, owning, surplus, _outdated(view, members, ended))
 
 
 def split(ss: StatefulSet, pods: Iterable[Pod]) -> tuple[dict[int, Pod | None], list[Pod]]:
@@ -133,50 +157,41 @@ def revision_for(view: View, ordinal: int) -> str:
     return view.current if ordinal < start_of(view.ss) + kept else view.update
 
 
-def _fill(view: View, members: dict[int, Pod | None], steps: _Steps) -> bool:
-    """Make what is missing, replace what ended; whether there is nothing (more) to wait for."""
+def _fill(view: View, members: dict[int, Pod | None]) -> tuple[tuple[Turn, ...], bool]:
+    """Make what is missing, replace what ended; with OrderedReady up to the first that must be waited for, and whether
+    there is one.
+    """
+    turns: list[Turn] = []
     for ordinal, pod in members.items():
-        if pod is None:
-            if _waits_for_claims(view, ordinal):
-                if view.ordered:
-                    return False
-                continue
-            steps.create.append(Create(ordinal, revision_for(view, ordinal)))
-            if view.ordered:
-                return False
-        elif podlib.terminal(pod):
-            if pod.metadata.deletionTimestamp is None:
-                steps.delete.append(pod)
-            if view.ordered:
-                return False
-        elif not _member_settled(view, ordinal, pod, steps):
-            return False
-    return True
+        turn, waits = _turn(view, ordinal, pod)
+        turns.append(turn)
+        if waits and view.ordered:
+            return tuple(turns), True
+    return tuple(turns), False
 
 
-def _member_settled(view: View, ordinal: int, pod: Pod, steps: _Steps) -> bool:
-    """Look after a pod that exists; False if everything after it must wait."""
-    if pod.status.phase == "Pending":
-        steps.claims.append(pod)
+def _turn(view: View, ordinal: int, pod: Pod | None) -> tuple[Turn, bool]:
+    """What a wanted pod needs, and whether those after it must wait."""
+    if pod is None:
+        return (() if _waits_for_claims(view, ordinal) else (Create(ordinal, revision_for(view, ordinal)),)), True
+    if podlib.terminal(pod):
+        return ((Delete(pod),) if pod.metadata.deletionTimestamp is None else ()), True
+    turn: Turn = (Furnish(pod),) if pod.status.phase == "Pending" else ()
     if view.ordered:
         if pod.metadata.deletionTimestamp is not None:
-            return False
+            return turn, True
         if pod.status.phase != "Running" or not view.settled(pod):
-            if _broken(view, ordinal, pod):
-                steps.delete.append(pod)
-            return False
-    if not matches(view.ss, pod):
-        steps.repair.append(pod)
-    if not _owned_right(view, pod):
-        steps.own.append(pod)
-    return True
+            return ((Delete(pod),) if _replaceable(view, ordinal, pod) else turn), True
+    owned = _owned_right(view, pod)
+    if not owned or not matches(view.ss, pod):
+        turn = (*turn, Repair(pod, own=not owned))
+    return turn, False
 
 
-def _broken(view: View, ordinal: int, pod: Pod) -> bool:
-    """Not ready, of a template that is no longer wanted, and the user lets such pods be replaced."""
-    wanted = view.ss.metadata.annotations.get(REPLACE_BROKEN) == "true"
+def _replaceable(view: View, ordinal: int, pod: Pod) -> bool:
+    """It is broken, the rollout would replace it anyway, and the user lets it do so now; see `broken.py`."""
     rolls = view.ss.spec.updateStrategy.type == "RollingUpdate" and ordinal >= start_of(view.ss) + partition_of(view.ss)
-    return wanted and rolls and not podlib.ready(pod) and revision_of(pod) != view.update
+    return rolls and broken.allowed(view.ss) and revision_of(pod) != view.update and broken.broken(pod)
 
 
 def _waits_for_claims(view: View, ordinal: int) -> bool:
@@ -197,28 +212,27 @@ def _owned_right(view: View, pod: Pod) -> bool:
     return True
 
 
-def _shrink(view: View, members: dict[int, Pod | None], condemned: Sequence[Pod], steps: _Steps) -> bool:
-    """Delete pods beyond the replicas, the highest number first; whether there is nothing to wait for."""
-    steps.own += [pod for pod in condemned if not _owned_right(view, pod)]
-    every = [pod for pod in members.values() if pod is not None] + list(reversed(condemned))
-    first = next((pod for pod in every if not view.available(pod)), None)
-    for pod in condemned:
-        if pod.metadata.deletionTimestamp is not None:
-            if view.ordered:
-                return False
-            continue
-        if view.ordered and not view.settled(pod) and pod is not first:
-            return False
-        steps.delete.append(pod)
-        if view.ordered:
-            return False
-    return True
+def _shrink(
+    view: View, members: dict[int, Pod | None], condemned: Sequence[Pod]
+) -> tuple[tuple[Turn, ...], bool]:
+    """Delete pods beyond the replicas, the highest number first; and whether the rollout must wait for that."""
+    if not view.ordered:
+        return tuple((Delete(pod),) for pod in condemned if pod.metadata.deletionTimestamp is None), False
+    if not condemned:
+        return (), False
+    pod = condemned[0]
+    if pod.metadata.deletionTimestamp is not None:
+        return (), True
+    every = [one for one in members.values() if one is not None] + list(reversed(condemned))
+    first = next((one for one in every if not view.available(one)), None)
+    healthy = pod.status.phase == "Running" and view.settled(pod)
+    return (((Delete(pod),),) if healthy or pod is first else ()), True
 
 
-def _roll(view: View, members: dict[int, Pod | None], steps: _Steps) -> None:
-    """Delete pods of earlier templates, to be made anew, as far as maxUnavailable allows."""
+def _outdated(view: View, members: dict[int, Pod | None], ended: set[str]) -> tuple[Delete, ...]:
+    """Pods of earlier templates, to be deleted and made anew, as far as maxUnavailable allows."""
     if view.ss.spec.updateStrategy.type != "RollingUpdate":
-        return
+        return ()
     rolling = view.ss.spec.updateStrategy.rollingUpdate
     limit = max(1, scaled(rolling.maxUnavailable if rolling else None, replicas_of(view.ss), up=False))
     down = sum(pod is None or not view.available(pod) for pod in members.values())
@@ -228,28 +242,32 @@ def _roll(view: View, members: dict[int, Pod | None], steps: _Steps) -> None:
         for ordinal, pod in reversed(members.items())
         if ordinal >= least
         and pod is not None
-        and pod not in steps.delete
+        and pod.metadata.uid not in ended
         and revision_of(pod) != view.update
         and pod.metadata.deletionTimestamp is None
     ]
+    broken_ones: list[Pod] = []
     if not view.ordered:  # what is down anyway costs nothing
-        steps.delete += [pod for pod in old if not view.settled(pod)]
+        broken_ones = [pod for pod in old if not view.settled(pod)]
         old = [pod for pod in old if view.settled(pod)]
-    steps.delete += old[: max(0, limit - down)]
+    return tuple(map(Delete, (*broken_ones, *old[: max(0, limit - down)])))
 
 
-def status_of(view: View, collisions: int | None) -> StatefulSetStatus:
-    """The status that these pods amount to; when all are of the new revision and ready, it becomes the current one."""
+def status_of(view: View, collisions: int | None, outdated: int = 0) -> StatefulSetStatus:
+    """The status that these pods amount to; when all are of the new revision and ready, it becomes the current one.
+
+    outdated: how many pods were deleted just now to be made anew; they do not count as of the current revision.
+    """
     before = view.ss.status
-    created = [pod for pod in view.pods if pod.status.phase]
+    created = [pod for pod in view.pods if pod.status.phase and ordinal_of(pod) >= 0]
     staying = [pod for pod in created if pod.metadata.deletionTimestamp is None]
-    ready = [pod for pod in view.pods if pod.status.phase == "Running" and podlib.ready(pod)]
+    ready = [pod for pod in created if pod.status.phase == "Running" and podlib.ready(pod)]
     status = StatefulSetStatus(
         observedGeneration=view.ss.metadata.generation,
         replicas=len(created),
         readyReplicas=len(ready),
         availableReplicas=sum(view.settled(pod) for pod in ready),
-        currentReplicas=sum(revision_of(pod) == view.current for pod in staying),
+        currentReplicas=max(0, sum(revision_of(pod) == view.current for pod in staying) - outdated),
         updatedReplicas=sum(revision_of(pod) == view.update for pod in staying),
         currentRevision=view.current,
         updateRevision=view.update,
