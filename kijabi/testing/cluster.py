@@ -38,6 +38,7 @@ from kijabi.store.memory import MemoryStore
 from kijabi.testing.direct import ADMIN, Believing, Direct
 from kijabi.testing.faults import NONE, Faults, FaultyTransport
 from kijabi.testing.interrupt import Waits
+from kijabi.testing.simloop import MACHINE
 
 Work = Callable[[], Awaitable[None]]
 
@@ -63,6 +64,7 @@ class Component:
         self._task = self._group.create_task(self._run(), name=self.name)
 
     async def _run(self) -> None:
+        MACHINE.set(self.name)  # In the context of this task and of all that it starts.
         await self._work()
 
     async def crash(self) -> None:

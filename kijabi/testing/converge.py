@@ -1,43 +1,62 @@
 """Liveness: what must come true, once nothing fails any more and nobody changes anything.
 
 `problems` looks at all present objects (`history.Ledger`) and says in words what is not yet as it should be; the
-simulation asks again and again until the list is empty. `leftovers` is the same after everything was deleted.
+simulation asks again and again until the list is empty. What each kind must come to, `liveness/` says. `leftovers` is
+the same after everything was deleted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
+from kijabi.api.apps.controllerrevision import ControllerRevision
+from kijabi.api.apps.daemonset import DaemonSet
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet
+from kijabi.api.apps.statefulset import StatefulSet
+from kijabi.api.batch.cronjob import CronJob
+from kijabi.api.batch.job import Job
 from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.endpoints import Endpoints
 from kijabi.api.core.event import Event
 from kijabi.api.core.namespace import Namespace
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.replicationcontroller import ReplicationController
 from kijabi.api.core.secret import Secret
 from kijabi.api.core.service import Service
 from kijabi.api.core.serviceaccount import ServiceAccount
-from kijabi.api.discovery.endpointslice import SERVICE_NAME, EndpointSlice
+from kijabi.api.discovery.endpointslice import EndpointSlice
+from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kijabi.kubelet.runtime.fake import FakeRuntime
-from kijabi.testing.checkers import ENDED, controller, pods_of, ready, sets_of
 from kijabi.testing.history import Ledger
+from kijabi.testing.liveness import jobs, replicas, services
+from kijabi.testing.safety.facts import ENDED
 
 SYSTEM = ("kube-system", "kube-public", "kube-node-lease")
+KINDS: tuple[tuple[type[Any], Callable[[Any, Ledger], Iterator[str]]], ...] = (
+    (Deployment, replicas.deployment),
+    (ReplicaSet, replicas.replica_set),
+    (ReplicationController, replicas.replica_set),
+    (StatefulSet, replicas.stateful_set),
+    (DaemonSet, replicas.daemon_set),
+    (Job, jobs.job),
+    (CronJob, jobs.cron_job),
+    (Service, services.service),
+    (PodDisruptionBudget, services.budget),
+)
+# What a user deletes, and what goes with it.
+WORKLOADS: tuple[type[Any], ...] = (*(cls for cls, _ in KINDS), ControllerRevision, Endpoints, EndpointSlice, Pod)
 
 
 def problems(ledger: Ledger, runtimes: Mapping[str, FakeRuntime]) -> list[str]:
     """What is not yet right."""
     found = [*_nodes(ledger), *_leaving(ledger), *_orphans(ledger), *_namespaces(ledger)]
-    for d in ledger.of(Deployment):
-        found += [f"deployment {d.metadata.namespace}/{d.metadata.name}: {text}" for text in _deployment(d, ledger)]
-    for rs in ledger.of(ReplicaSet):
-        found += [f"replica set {rs.metadata.namespace}/{rs.metadata.name}: {text}" for text in _set(rs, ledger)]
-    for service in ledger.of(Service):
-        if service.spec.selector:
-            where = f"service {service.metadata.namespace}/{service.metadata.name}"
-            found += [f"{where}: {text}" for text in _service(service, ledger)]
+    for cls, wrong in KINDS:
+        for one in ledger.of(cls):
+            where = f"{cls.__name__} {one.metadata.namespace}/{one.metadata.name}"
+            found += [f"{where}: {text}" for text in wrong(one, ledger)]
     found += _runtimes(ledger, runtimes)
     return found
 
@@ -45,12 +64,9 @@ def problems(ledger: Ledger, runtimes: Mapping[str, FakeRuntime]) -> list[str]:
 def leftovers(ledger: Ledger, runtimes: Mapping[str, FakeRuntime]) -> list[str]:
     """What is still there though every namespace of the user and all workloads were deleted."""
     found = [*_leaving(ledger), *_orphans(ledger)]
-    for cls in (Pod, ReplicaSet, Deployment):
-        found += [f"{cls.__name__} {one.metadata.namespace}/{one.metadata.name} is left" for one in ledger.of(cls)]
-    for kind in (Service, Endpoints, EndpointSlice):
-        for other in ledger.of(kind):
-            if other.metadata.name != "kubernetes":
-                found.append(f"{kind.__name__} {other.metadata.namespace}/{other.metadata.name} is left")
+    for cls in WORKLOADS:
+        left = (one.metadata for one in ledger.of(cls) if one.metadata.name != "kubernetes")
+        found += [f"{cls.__name__} {meta.namespace}/{meta.name} is left" for meta in left]
     namespaces = {ns.metadata.name for ns in ledger.of(Namespace)}
     found += [f"namespace {name} is left" for name in sorted(namespaces - {"default", *SYSTEM})]
     for kind_of, obj in ledger.everything():
@@ -109,70 +125,6 @@ def _namespaces(ledger: Ledger) -> Iterator[str]:
         for obj in ledger.of(cls):
             if obj.metadata.namespace not in names:
                 yield f"{cls.__name__} {obj.metadata.namespace}/{obj.metadata.name} has no namespace"
-
-
-def _deployment(d: Deployment, ledger: Ledger) -> Iterator[str]:
-    status, want = d.status, d.spec.replicas
-    if status.observedGeneration != d.metadata.generation:
-        yield f"generation {d.metadata.generation} not observed, only {status.observedGeneration}"
-    counts = {
-        "replicas": status.replicas,
-        "updated": status.updatedReplicas,
-        "ready": status.readyReplicas,
-        "available": status.availableReplicas,
-    }
-    if set(counts.values()) != {want} or status.unavailableReplicas:
-        yield f"wants {want}, has {counts}, unavailable {status.unavailableReplicas}"
-    live = [pod for pod in pods_of(d, ledger) if ready(pod)]
-    if len(live) != want:
-        yield f"wants {want}, {len(live)} pods are ready"
-    image = d.spec.template.spec.containers[0].image
-    if any(pod.spec.containers[0].image != image for pod in live):
-        yield f"not all pods have image {image}"
-    for kind in ("Available", "Progressing"):
-        condition = next((c for c in status.conditions if c.type == kind), None)
-        if condition is None or condition.status != "True":
-            yield f"condition {kind} is {condition}"
-    own = [rs for rs in sets_of(d, ledger) if rs.spec.replicas]
-    if len(own) > (1 if want else 0):
-        yield f"{len(own)} replica sets have replicas"
-
-
-def _set(rs: ReplicaSet, ledger: Ledger) -> Iterator[str]:
-    mine = [p for p in ledger.of(Pod) if (ref := controller(p.metadata)) and ref.uid == rs.metadata.uid]
-    live = [pod for pod in mine if pod.status.phase not in ENDED]
-    want, status = rs.spec.replicas, rs.status
-    if len(live) != want:
-        yield f"wants {want}, has {len(live)} pods"
-    said = (status.replicas, status.readyReplicas, status.availableReplicas)
-    if said != (want, want, want):
-        yield f"wants {want}, says (replicas, ready, available) {said}"
-    if status.observedGeneration != rs.metadata.generation:
-        yield "generation not observed"
-
-
-def _service(service: Service, ledger: Ledger) -> Iterator[str]:
-    meta = service.metadata
-    chosen = {
-        pod.status.podIP
-        for pod in ledger.of(Pod)
-        if pod.metadata.namespace == meta.namespace
-        and service.spec.selector.items() <= pod.metadata.labels.items()
-        and ready(pod)
-    }
-    slices = [
-        one
-        for one in ledger.of(EndpointSlice)
-        if one.metadata.namespace == meta.namespace and one.metadata.labels.get(SERVICE_NAME) == meta.name
-    ]
-    endpoints_ready = (one for part in slices for one in part.endpoints if one.conditions.ready)
-    listed = [address for one in endpoints_ready for address in one.addresses]
-    if sorted(listed) != sorted(chosen):
-        yield f"its slices have {sorted(listed)}, its ready pods {sorted(chosen)}"
-    endpoints = ledger.get(Endpoints, meta.name, meta.namespace)
-    old = sorted(a.ip for subset in endpoints.subsets for a in subset.addresses) if endpoints is not None else None
-    if old != sorted(chosen):
-        yield f"its endpoints are {old}, its ready pods {sorted(chosen)}"
 
 
 def _runtimes(ledger: Ledger, runtimes: Mapping[str, FakeRuntime]) -> Iterator[str]:

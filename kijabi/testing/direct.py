@@ -16,7 +16,10 @@ from kijabi.base.errors import ConnectionLost
 from kijabi.client.transport import Request, Response, Stream
 from kijabi.testing.history import ACTOR, LATE
 from kijabi.testing.interrupt import Waits
+from kijabi.testing.simloop import MACHINE
 
+# The machine that the server is on.
+SERVER = "apiserver"
 USER, GROUPS = "x-remote-user", "x-remote-group"
 ADMIN = UserInfo("kubernetes-admin", groups=("system:masters",))
 PEER = Peer(None, "127.0.0.1")
@@ -94,11 +97,12 @@ class Direct:
             headers={**request.headers, **identity},
             body=request.body,
         )
-        token = ACTOR.set(self._user.name + LATE.get())
+        actor, machine = ACTOR.set(self._user.name + LATE.get()), MACHINE.set(SERVER)
         try:
             answer = await self._calls.run(server.handle(asked, PEER))
         finally:
-            ACTOR.reset(token)
+            MACHINE.reset(machine)
+            ACTOR.reset(actor)
         if self._server() is not server:
             raise ConnectionLost("the API server went away before it answered")
         if isinstance(answer, UpgradeAnswer):

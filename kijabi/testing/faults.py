@@ -1,7 +1,7 @@
 """A network that misbehaves by a seed: what every client in a simulation speaks through.
 
 `FaultyTransport` wraps any `client.Transport` and adds what real networks and servers do: latency, requests
-that never arrive, answers that never come back (the server did act), watches that are cut, histories that are
+that never arrive, answers that never come back (the server did act), watches that are cut or lag, histories that are
 too old (410), and partitions. `heal()` ends it all, for the phase in which the cluster has to converge.
 """
 
@@ -11,14 +11,14 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
 from kijabi.base import rand
 from kijabi.base.errors import ConnectionLost
 from kijabi.client.transport import Request, Response, Stream, Transport
-from kijabi.testing.history import LATE
+from kijabi.testing.history import GIVEN_UP, LATE
 from kijabi.testing.interrupt import Waits
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     ConnectionLost after `loss_seconds`. cut: each chunk of a stream may be its last. expired: a watch or a
     list from a resource version or continue token gets 410 at once. expired_event: each chunk of a watch may
     become a 410 event. late: a write is given up by the client, but arrives within `late_seconds`, when nobody
-    expects it any more; only on connections made with a task group.
+    expects it any more; only on connections made with a task group. stale: each chunk of a watch may be held up for
+    `stale_seconds`, and all that follows with it: what the client knows is of the past, while its requests get through.
     """
 
     latency: tuple[float, float] = (0.001, 0.05)
@@ -54,9 +55,13 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     expired_event: float = 0.002
     late: float = 0.02
     late_seconds: tuple[float, float] = (0.0, 10.0)
+    stale: float = 0.005
+    stale_seconds: tuple[float, float] = (0.5, 15.0)
 
 
-NONE = Faults(latency=(0.0, 0.0), lost_request=0.0, lost_reply=0.0, cut=0.0, expired=0.0, expired_event=0.0, late=0.0)
+NONE = Faults(
+    latency=(0.0, 0.0), lost_request=0.0, lost_reply=0.0, cut=0.0, expired=0.0, expired_event=0.0, late=0.0, stale=0.0
+)
 
 
 class _Chunks:
@@ -91,6 +96,7 @@ class FaultyTransport:
         self._inner = inner
         self._own = random.Random(seed) if seed is not None else None
         self._down = False
+        self._well = asyncio.Event()
         self._waits = Waits()
         self._group = group
 
@@ -112,6 +118,7 @@ class FaultyTransport:
         """No more faults."""
         self._down = False
         self.faults = NONE
+        self._well.set()
 
     async def request(self, request: Request) -> Response:
         """See `Transport`; may lose the request or its answer."""
@@ -149,6 +156,10 @@ class FaultyTransport:
             if chunk is None:
                 return
             await self._delay()
+            if watching and self._hit("stale", self.faults.stale):
+                await self._hold_up()
+                if self._down:
+                    raise ConnectionLost(OUT_OF_REACH)
             if self._hit("cut", self.faults.cut):
                 # Half of a chunk may arrive before the end.
                 yield chunk[: self._rng().randrange(len(chunk) + 1)]
@@ -158,6 +169,13 @@ class FaultyTransport:
                 return
             yield chunk
 
+    async def _hold_up(self) -> None:
+        """Keep a chunk for a while, not longer than there are faults."""
+        seconds = self._rng().uniform(*self.faults.stale_seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._well.wait()
+
     async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
         """The next chunk, None at the end; ConnectionLost as soon as a partition begins."""
         if self._down:
@@ -165,7 +183,7 @@ class FaultyTransport:
         return await self._waits.run(anext(chunks, None))
 
     async def _arrive_late(self, request: Request) -> None:
-        LATE.set(" (late)")  # In the context of this task alone.
+        LATE.set(GIVEN_UP)  # In the context of this task alone.
         await asyncio.sleep(self._rng().uniform(*self.faults.late_seconds))
         try:
             await self._inner.request(request)

@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from kijabi.api import catalog, codec
+from kijabi.api.meta import ObjectMeta, OwnerReference
 from kijabi.api.resource import Resource
 from kijabi.apiserver.routes import is_stored
 from kijabi.base import clock, rand
@@ -27,6 +28,7 @@ T = TypeVar("T")
 ACTOR: ContextVar[str] = ContextVar("ACTOR", default="the API server itself")
 # What is said of whoever had given the request up before it came (`faults`).
 LATE: ContextVar[str] = ContextVar("LATE", default="")
+GIVEN_UP = " (late)"
 # Writes remembered of each object, for the report of a violation, and of objects that are gone.
 REMEMBERED = 12
 ROOT = "/registry/"
@@ -52,6 +54,16 @@ class Change(NamedTuple):
         """The object, as it is now or was last."""
         return self.new if self.new is not None else self.old
 
+    @property
+    def time_of_day(self) -> float:
+        """When it was, by a clock that is right: seconds since the epoch."""
+        return clock.wall() - clock.monotonic() + self.time
+
+    @property
+    def late(self) -> bool:
+        """Whether its client had given it up before it came."""
+        return self.actor.endswith(GIVEN_UP)
+
     def __str__(self) -> str:
         verb = "create" if self.old is None else "delete" if self.new is None else "update"
         meta = self.obj.metadata
@@ -65,17 +77,29 @@ class Ledger:
     def __init__(self) -> None:
         self.objects: dict[type[Any], dict[str, Any]] = {}
         self.uids: dict[str, tuple[str, str, str]] = {}  # every uid there ever was: kind, namespace, name
+        self.born: dict[str, Change] = {}  # how each was made
+        self.late: set[str] = set()  # uids of what came when nobody expected it any more
         self.recent: dict[str, deque[Change]] = {}
+        self._owned: dict[tuple[type[Any], str], dict[str, Any]] = {}
 
     def enter(self, change: Change) -> None:
         """Take a write in."""
-        there = self.objects.setdefault(change.resource.type, {})
+        cls = change.resource.type
+        there = self.objects.setdefault(cls, {})
+        if change.old is not None and (owner := controller(change.old.metadata)) is not None:
+            self._owned[cls, owner.uid].pop(change.key, None)
         if change.new is None:
             there.pop(change.key, None)
         else:
             meta = change.new.metadata
             there[change.key] = change.new
-            self.uids[meta.uid] = (change.resource.kind, meta.namespace, meta.name)
+            if (owner := controller(meta)) is not None:
+                self._owned.setdefault((cls, owner.uid), {})[change.key] = change.new
+            if change.old is None:
+                self.uids[meta.uid] = (change.resource.kind, meta.namespace, meta.name)
+                self.born[meta.uid] = change
+                if change.late:
+                    self.late.add(meta.uid)
         where = f"{change.resource.qualified} {change.key}"
         self.recent.setdefault(where, deque(maxlen=REMEMBERED)).append(change)
 
@@ -83,16 +107,37 @@ class Ledger:
         """The present objects of a type."""
         return self.objects.get(cls, {}).values()
 
+    def owned(self, cls: type[T], uid: str) -> Iterable[T]:
+        """The present objects of a type that something controls."""
+        return self._owned.get((cls, uid), {}).values()
+
     def get(self, cls: type[T], name: str, namespace: str = "") -> T | None:
         """A present object."""
         found: T | None = self.objects.get(cls, {}).get(f"{namespace}/{name}" if namespace else name)
         return found
+
+    def owner(self, cls: type[T], obj: Any) -> T | None:
+        """The present object of a type that controls this one."""
+        ref = controller(obj.metadata)
+        found: Any = self.get(cls, ref.name, obj.metadata.namespace) if ref is not None else None
+        return found if found is not None and ref is not None and found.metadata.uid == ref.uid else None
+
+    def forms(self, resource: str, obj: Any) -> list[Any]:
+        """What an object has been lately, the latest last: a cache that lags shows one of them."""
+        meta = obj.metadata
+        before = self.recent[f"{resource} {meta.namespace}/{meta.name}"]
+        return [one.new for one in before if one.new is not None and one.new.metadata.uid == meta.uid]
 
     def everything(self) -> Iterator[tuple[str, Any]]:
         """Every present object, with its kind."""
         for objects in self.objects.values():
             for obj in objects.values():
                 yield self.uids[obj.metadata.uid][0], obj
+
+
+def controller(meta: ObjectMeta) -> OwnerReference | None:
+    """The owner that manages the object, if it has one."""
+    return next((ref for ref in meta.ownerReferences if ref.controller), None)
 
 
 class Checker(Protocol):

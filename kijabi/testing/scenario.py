@@ -13,26 +13,41 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.core.pod import Pod
 from kijabi.base import rand
 from kijabi.store.memory import MemoryStore
 from kijabi.testing import converge
-from kijabi.testing.checkers import pods_of, standard
+from kijabi.testing.checkers import standard
 from kijabi.testing.cluster import World, cluster
 from kijabi.testing.faults import Faults
 from kijabi.testing.history import Violation, WatchedStore
+from kijabi.testing.safety.facts import pods_of
 from kijabi.testing.simloop import SimLoop
 from kijabi.testing.trouble import Trouble
-from kijabi.testing.user import MISSING, User
+from kijabi.testing.user import THEMES, User
+from kijabi.testing.wishes.budgets import Budgets
+from kijabi.testing.wishes.hand import Hand, Theme
+from kijabi.testing.wishes.templates import MISSING
 
 # Virtual seconds that a healed cluster may take. Waits after failures reach ten minutes (crash loops: five), twice.
 PATIENCE = 1500.0
-# Virtual seconds of the storm, least and most.
-STORM = (40.0, 150.0)
+# The worlds that there are, with how many of a hundred are so: many small ones find more than a few large ones.
+SIZES = ((72, "small"), (23, "medium"), (5, "large"))
 # Store writes and their news take up to so many seconds, by chance.
 DISK = 0.02
+
+
+MILD = Faults(latency=(0.0, 0.01), lost_request=0.01, lost_reply=0.01, cut=0.002, expired=0.0, expired_event=0.0)
+WEATHER = (
+    Faults(),
+    Faults(),
+    Faults(lost_request=0.15, lost_reply=0.15, cut=0.05),
+    Faults(stale=0.05, lost_request=0.02, lost_reply=0.02),
+    MILD,
+)
 
 
 class Stuck(AssertionError):
@@ -45,14 +60,48 @@ class Defect(AssertionError):
 
 @dataclass
 class Result:
-    """What a simulation did: its history's digest and size, the user's and the world's doings, virtual seconds."""
+    """What a simulation did: its history's digest and size, the user's and the world's doings, virtual seconds, seconds
+    of a processor, and how often each rule was put to the test."""
 
     digest: str = ""
     writes: int = 0
     seconds: float = 0.0
     converged: float = 0.0
-    judged: int = 0
+    cpu: float = 0.0
+    judged: dict[str, int] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
+
+
+class Setting(NamedTuple):
+    """What a seed's world is like. themes: what its user is about; most: things of a kind; pace: mean seconds between
+    wishes; storm: seconds."""
+
+    size: str
+    nodes: int
+    themes: tuple[Callable[[Hand], Theme], ...]
+    most: int
+    pace: float
+    storm: float
+    faults: Faults
+
+    def __str__(self) -> str:
+        about = ", ".join(getattr(theme, "__name__", "") for theme in self.themes)
+        return f"a {self.size} world: {self.nodes} nodes, {self.storm:.0f} s, {about}; {self.faults}"
+
+
+def draw() -> Setting:
+    """One by the loop's chance. What is left out is as telling as what is there: fewer things meet more often."""
+    chance = rand.rng()
+    size = chance.choices([name for _, name in SIZES], [weight for weight, _ in SIZES])[0]
+    faults = chance.choice(WEATHER)
+    some = chance.sample(THEMES, 1 if size == "small" else 3)
+    if some[0] is Budgets:  # which are about the pods of others
+        some.append(THEMES[0])
+    if size == "small":
+        return Setting(size, chance.choice((1, 2, 2, 3)), tuple(some), 2, 1.5, chance.uniform(15, 50), faults)
+    if size == "medium":
+        return Setting(size, chance.choice((2, 3, 3)), tuple(some), 3, 2.0, chance.uniform(30, 90), faults)
+    return Setting(size, chance.choice((3, 4)), THEMES, 6, 2.0, chance.uniform(60, 150), faults)
 
 
 class _Defects(logging.Handler):
@@ -80,19 +129,18 @@ class Scenario:
 
     async def play(self) -> Result:
         """Run it; the loop must be a SimLoop of this scenario's seed."""
-        chance = rand.rng()
-        nodes = chance.choice((1, 2, 3, 3, 4))
-        faults = chance.choice((Faults(), Faults(), Faults(lost_request=0.15, lost_reply=0.15, cut=0.05), MILD))
+        setting = draw()
+        self._say(str(setting))
         logger = logging.getLogger("kijabi")
         logger.addHandler(self._defects)
         try:
-            async with cluster(nodes, faults=faults, store=self.store, detect_mutations=True) as world:
-                self.store.checkers = standard(lambda node, uid: bool(world.runtimes[node].alive(uid)))
+            async with cluster(setting.nodes, faults=setting.faults, store=self.store, detect_mutations=True) as world:
+                self.store.checkers = standard(lambda node, uid: bool(node) and bool(world.runtimes[node].alive(uid)))
                 for runtime in world.runtimes.values():
                     runtime.missing.add(MISSING)
                 if self._tamper is not None:
                     self._tamper(world)
-                await self._acts(world)
+                await self._acts(world, setting)
         finally:
             logger.removeHandler(self._defects)
         self._check()
@@ -102,14 +150,14 @@ class Scenario:
         result, store = self.result, self.store
         result.digest, result.writes = store.digest, store.writes
         result.seconds = asyncio.get_running_loop().time()
-        result.judged = sum(getattr(checker, "judged", 0) for checker in store.checkers)
+        result.judged = {type(one).__name__: one.judged for one in store.checkers if hasattr(one, "judged")}
         return result
 
-    async def _acts(self, world: World) -> None:
-        user = User(world.admin, self._say)
+    async def _acts(self, world: World, setting: Setting) -> None:
+        user = User(world.admin, self._say, setting.themes, most=setting.most, pace=setting.pace)
         trouble = Trouble(world, self._say)
         loop = asyncio.get_running_loop()
-        await self._storm(user, trouble)
+        await self._storm(user, trouble, setting.storm)
         self._say("healing")
         await trouble.heal()
         healed = loop.time()
@@ -124,8 +172,7 @@ class Scenario:
         await self._settled(lambda: converge.leftovers(self.store.ledger, world.runtimes), "after deleting everything")
         world.verify_caches()
 
-    async def _storm(self, user: User, trouble: Trouble) -> None:
-        seconds = rand.rng().uniform(*STORM)
+    async def _storm(self, user: User, trouble: Trouble, seconds: float) -> None:
         async with self._watching():
             try:
                 async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
@@ -187,9 +234,6 @@ class Scenario:
         self.result.done.append(f"{now:9.3f} {text}")
         if self.store.trace is not None:
             self.store.trace.append(f"== {now:.3f} {text}")
-
-
-MILD = Faults(latency=(0.0, 0.01), lost_request=0.01, lost_reply=0.01, cut=0.002, expired=0.0, expired_event=0.0)
 
 
 async def play(seed: int, *, trace: bool = False) -> Result:

@@ -14,6 +14,7 @@ import os
 import random
 import selectors
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, NoReturn, TypeVar
@@ -24,6 +25,8 @@ T = TypeVar("T")
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 # Virtual seconds after which a simulation that does not end is stopped: ten days.
 HORIZON = 10 * 86400.0
+# On whose machine the running task is: each may have a clock of its own that is wrong.
+MACHINE: ContextVar[str] = ContextVar("MACHINE", default="")
 
 
 class Deadlock(RuntimeError):
@@ -72,7 +75,7 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, seed: int = 0, *, horizon: float = HORIZON) -> None:
         self.now = 0.0
-        self.skew = 0.0
+        self.skews: dict[str, float] = {}
         self.seed = seed
         self.horizon = horizon
         self.rng = random.Random(seed)
@@ -92,12 +95,16 @@ class SimLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def wall_time(self) -> float:
-        """The simulation's date, in seconds since the epoch."""
-        return EPOCH + self.now + self.skew
+        """The date on the clock of the task's machine, in seconds since the epoch."""
+        return EPOCH + self.now + self.skews.get(MACHINE.get(), 0.0)
 
-    def jump(self, seconds: float) -> None:
-        """Set the date forward or (less than 0) back, as somebody who corrects a clock; waiting is not touched."""
-        self.skew += seconds
+    def jump(self, machine: str, seconds: float) -> None:
+        """Set a machine's clock forward or (less than 0) back; what waits there is not touched."""
+        self.skews[machine] = self.skews.get(machine, 0.0) + seconds
+
+    def correct(self) -> None:
+        """Set all clocks right."""
+        self.skews.clear()
 
     def advance(self, seconds: float) -> None:
         """Move time on."""

@@ -14,7 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from time import perf_counter
+from time import perf_counter, process_time
 
 from kijabi.testing import simloop
 from kijabi.testing.scenario import Result, Scenario
@@ -28,12 +28,13 @@ HORIZON = 20_000.0
 
 def simulate(seed: int, *, trace: bool = False) -> tuple[Result, str]:
     """Run one seed: what it did, and how it failed, or an empty text."""
-    scenario = Scenario(seed, trace=trace)
+    scenario, started = Scenario(seed, trace=trace), process_time()
     try:
         simloop.run(scenario.play(), seed, horizon=HORIZON)
         failure = ""
     except Exception as error:  # Whatever a simulation ends with is a finding to be shown.
         failure = _told(scenario.store.violations[0] if scenario.store.violations else _root(error))
+    scenario.result.cpu = process_time() - started
     if trace:
         print("\n".join(scenario.store.trace or ()))
     return scenario.result, failure
@@ -87,9 +88,10 @@ def main() -> int:
     logging.getLogger("kijabi").propagate = False
     seeds = seeds_of(given.seeds)
     jobs = 1 if given.trace or len(seeds) == 1 else given.jobs
-    started, failed, done = perf_counter(), [], Counter[str]()
+    started, failed, done, judged = perf_counter(), [], Counter[str](), Counter[str]()
     for number, (seed, result, failure) in enumerate(_run(seeds, jobs, given.trace), 1):
-        done.update(writes=result.writes, seconds=int(result.seconds), judged=result.judged)
+        done.update(writes=result.writes, seconds=int(result.seconds), cpu=int(1000 * result.cpu))
+        judged.update(result.judged)
         if given.verbose:
             print("\n".join(result.done))
             print(f"seed {seed}: {result.writes} writes, {result.seconds:.0f} s, history {result.digest[:16]}")
@@ -100,11 +102,12 @@ def main() -> int:
             print(f"seed {seed} FAILED\n{shown}\nreplay: {REPLAY.format(seed)}", flush=True)
         elif number % 50 == 0:
             print(f"{number} of {len(seeds)} seeds, {len(failed)} failed", flush=True)
-    took = perf_counter() - started
+    took, each = perf_counter() - started, done["cpu"] / 1000 / len(seeds)
     print(
-        f"{len(seeds)} seeds in {took:.1f} s ({took / len(seeds):.2f} s each): {done['writes']} writes in "
-        f"{done['seconds']} virtual s, {done['judged']} deletions in promised rollouts; failed: {failed or 'none'}"
+        f"{len(seeds)} seeds in {took:.1f} s ({each:.2f} s of CPU each): {done['writes']} writes in "
+        f"{done['seconds']} virtual s; failed: {failed or 'none'}"
     )
+    print("judged: " + ", ".join(f"{name} {count}" for name, count in sorted(judged.items())))
     return 1 if failed else 0
 
 

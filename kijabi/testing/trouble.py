@@ -8,14 +8,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from kijabi.api.core.node import Node
 from kijabi.base import rand
 from kijabi.kubelet.runtime.interface import RuntimeFailure
 from kijabi.testing.cluster import World
+from kijabi.testing.faults import NONE
 from kijabi.testing.simloop import SimLoop
 
 # Mean virtual seconds between troubles.
 PAUSE = 8.0
+# A clock may be so many seconds wrong, to either side.
+HOURS = 3 * 3600.0
 
 
 class Trouble:
@@ -34,7 +39,8 @@ class Trouble:
             (3, self.stop_runtime),
             (3, self.fail_runtime),
             (8, self.kill_container),
-            (2, self.jump),
+            (3, self.jump),
+            (3, self.lag),
         )
 
     async def make(self) -> None:
@@ -49,8 +55,11 @@ class Trouble:
                 group.create_task(_run(kind), name=f"trouble {kind.__name__}")
 
     async def heal(self) -> None:
-        """No trouble from now on; what was crashed runs again, and nodes that were deleted are there again."""
+        """No trouble from now on; clocks are right, what was crashed runs again, nodes that were deleted are there."""
         self.world.heal()
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, SimLoop):
+            loop.correct()
         self._busy.clear()
         for runtime in self.world.runtimes.values():
             runtime.fault = None
@@ -141,12 +150,28 @@ class Trouble:
                 runtime.exit(victim, rand.rng().choice((0, 1, 137)))
 
     async def jump(self) -> None:
-        """Somebody sets the clock."""
+        """Somebody sets the clock of a machine: the server's, the controllers' or a node's."""
         loop = asyncio.get_running_loop()
-        seconds = rand.rng().choice((-90.0, -2.0, 2.0, 90.0, 600.0))
+        chance = rand.rng()
+        machine = chance.choice(("apiserver", "control", *self.world.runtimes))
+        seconds = chance.choice((-90.0, -2.0, 2.0, 90.0)) if chance.random() < 0.6 else chance.uniform(-HOURS, HOURS)
         if isinstance(loop, SimLoop):
-            self._say(f"the clock jumps by {seconds} s")
-            loop.jump(seconds)
+            self._say(f"the clock of {machine} jumps by {seconds:.0f} s")
+            loop.jump(machine, seconds)
+
+    async def lag(self) -> None:
+        """A component hears of everything late for some seconds, while its own requests are answered at once."""
+        name = rand.rng().choice(list(self.world.links))
+        if self._take(f"link {name}"):
+            seconds = rand.rng().uniform(3, 20)
+            self._say(f"{name} lags for {seconds:.1f} s")
+            link = self.world.links[name]
+            before = link.faults
+            link.faults = msgspec.structs.replace(before, stale=0.3, stale_seconds=(1.0, 12.0))
+            await asyncio.sleep(seconds)
+            if link.faults is not NONE:
+                link.faults = before
+            self._busy.discard(f"link {name}")
 
     def _take(self, what: str) -> bool:
         if what in self._busy:

@@ -7,97 +7,24 @@ from typing import Any
 
 import pytest
 
-from kijabi.api import catalog, codec
+from kijabi.api import codec
 from kijabi.api.core.pod import Pod
-from kijabi.store.interface import Guard, Op
+from kijabi.store.interface import Op
 from kijabi.store.memory import MemoryStore
-from kijabi.testing.checkers import standard
-from kijabi.testing.history import ACTOR, Violation, WatchedStore
-
-CONTROLLERS = "system:kube-controller-manager"
-NODE = "system:node:n1"
-BORN = "2026-01-01T00:00:00Z"
-Step = tuple[str, str, dict[str, Any] | None]  # who, what ("pod a"), the object or None: deleted
-
-
-def thing(kind: str, name: str, **parts: Any) -> dict[str, Any]:
-    """An object as wire data, of uid `<name>`."""
-    meta = {"name": name, "namespace": "ns", "uid": name, "creationTimestamp": BORN, **parts.pop("metadata", {})}
-    return {"metadata": {key: value for key, value in meta.items() if value is not None}, **parts}
-
-
-def pod(name: str, *, rs: str = "rs", ready: bool = True, deleted: bool = False, **status: Any) -> dict[str, Any]:
-    meta: dict[str, Any] = {"ownerReferences": [ref("ReplicaSet", rs)]} if rs else {}
-    if deleted:
-        meta["deletionTimestamp"] = BORN
-    conditions = [{"type": "Ready", "status": str(ready)}]
-    return thing(
-        "Pod",
-        name,
-        metadata=meta,
-        spec={"nodeName": "n1", "containers": [{"name": "c"}]},
-        status={"phase": "Running", "conditions": conditions, **status},
-    )
-
-
-def ref(kind: str, name: str) -> dict[str, Any]:
-    return {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": name, "controller": True}
-
-
-def replica_set(name: str, replicas: int) -> dict[str, Any]:
-    meta = {"ownerReferences": [ref("Deployment", "web")]}
-    return thing("ReplicaSet", name, metadata=meta, spec={"replicas": replicas})
-
-
-def deployment(*, strategy: str = "RollingUpdate", complete: bool = False) -> dict[str, Any]:
-    rolling = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}} if strategy == "RollingUpdate" else {}
-    counts = {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "observedGeneration": 1}
-    return thing(
-        "Deployment",
-        "web",
-        metadata={"generation": 1},
-        spec={"replicas": 2, "strategy": {"type": strategy, **rolling}},
-        status=counts if complete else {},
-    )
-
-
-def namespace() -> Step:
-    return ("a", "Namespace ns", {"metadata": {"name": "ns", "uid": "ns", "creationTimestamp": BORN}})
-
-
-def rolled_out() -> list[Step]:
-    """A complete Deployment of two pods."""
-    return [
-        namespace(),
-        ("a", "Deployment web", deployment()),
-        (CONTROLLERS, "ReplicaSet rs", replica_set("rs", 2)),
-        (CONTROLLERS, "Pod p1", pod("p1")),
-        (CONTROLLERS, "Pod p2", pod("p2")),
-        (CONTROLLERS, "Deployment web", deployment(complete=True)),
-    ]
-
-
-GROUPS = {"Deployment": "apps", "ReplicaSet": "apps"}
-
-
-def play(steps: list[Step], runs: tuple[str, ...] = ()) -> None:
-    """Write the steps one after another; runs: uids of pods with a running container."""
-
-    async def main() -> None:
-        store = WatchedStore(MemoryStore(), standard(lambda node, uid: uid in runs))
-        for actor, what, obj in steps:
-            kind, name = what.split()
-            resource = catalog.by_kind(GROUPS.get(kind, ""), "v1", kind)
-            assert resource is not None
-            place = f"ns/{name}" if resource.namespaced else name
-            key = f"/registry/{resource.group or 'core'}/{resource.plural}/{place}"
-            value = codec.encode(codec.from_builtins(resource.type, obj)) if obj is not None else None
-            ACTOR.set(actor)
-            entry = await store.get(key)
-            await store.txn([Guard(key, entry.revision if entry else 0)], [Op(key, value)])
-
-    asyncio.run(main())
-
+from kijabi.testing.history import Violation, WatchedStore
+from tests.testing.histories import (
+    BORN,
+    CONTROLLERS,
+    NODE,
+    Step,
+    deployment,
+    node,
+    play,
+    pod,
+    replica_set,
+    rolled_out,
+    thing,
+)
 
 WRONG: list[tuple[str, list[Step]]] = [
     (
@@ -127,7 +54,8 @@ WRONG: list[tuple[str, list[Step]]] = [
         "RestartsCounted",
         [("a", "Pod p", pod("p", rs="", containerStatuses=[{"name": "c", "restartCount": count}])) for count in (2, 1)],
     ),
-    ("PodsEndFirst", [("a", "Pod runs", pod("runs", rs="")), (NODE, "Pod runs", None)]),
+    ("PodsEndFirst", [node(), ("a", "Pod runs", pod("runs", rs="")), (NODE, "Pod runs", None)]),
+    ("PodsEndFirst", [node(), ("a", "Pod runs", pod("runs", rs="")), (CONTROLLERS, "Pod runs", None)]),
     ("SurgeBounded", [*rolled_out(), (CONTROLLERS, "ReplicaSet new", replica_set("new", 2))]),
     ("AvailabilityKept", [*rolled_out(), (CONTROLLERS, "Pod p1", pod("p1", deleted=True))]),
     (
@@ -166,9 +94,7 @@ def test_a_node_that_is_full() -> None:
         container = {"name": "c", "resources": {"requests": {"cpu": "600m"}}}
         return thing("Pod", name, spec={"nodeName": node, "containers": [container]})
 
-    steps: list[Step] = [
-        ("a", "Node n1", {"metadata": {"name": "n1", "uid": "n1"}, "status": {"allocatable": {"cpu": "1"}}})
-    ]
+    steps: list[Step] = [node(allocatable={"cpu": "1"})]
     for name in ("p", "q"):
         steps += [("a", f"Pod {name}", asking(name, "")), ("system:kube-scheduler", f"Pod {name}", asking(name, "n1"))]
     play(steps[:-1])
