@@ -59,11 +59,6 @@ def frame(config: ProxyConfig, picks: int = FEWEST_PICKS) -> str:
         for way in ("", "-masq", "-inside")
         for count in range(1, picks + 1)
     )
-    inside = ", ".join(filter(None, (config.pod_cidr, config.node_cidr)))
-    # Hairpins are translated connections only: conntrack, waking with this table, takes the next packet of a connection
-    # from the node to its own API server for a new one, and to masquerade that would be its silent end.
-    # The nodes in namespaces reach the world through the machine, whose proxy lends them its address.
-    sources = f"{{ {inside} }}" if config.node_cidr else inside
     return f"""table ip {config.table}
 delete table ip {config.table}
 table ip {config.table} {{
@@ -100,7 +95,18 @@ table ip {config.table} {{
     reject with icmp type port-unreachable
   }}
 {chains}
-  chain guard-prerouting {{ type filter hook prerouting priority dstnat - 10; jump guards; }}
+{_hooks(config)}}}
+"""
+
+
+def _hooks(config: ProxyConfig) -> str:
+    """Where packets come in. Guards look at the address before it is translated."""
+    inside = ", ".join(filter(None, (config.pod_cidr, config.node_cidr)))
+    # Hairpins are translated connections only: conntrack, waking with this table, takes the next packet of a connection
+    # from the node to its own API server for a new one, and to masquerade that would be its silent end.
+    # The nodes in namespaces reach the world through the machine, whose proxy lends them its address.
+    sources = f"{{ {inside} }}" if config.node_cidr else inside
+    return f"""  chain guard-prerouting {{ type filter hook prerouting priority dstnat - 10; jump guards; }}
   chain guard-output {{ type filter hook output priority -110; jump guards; }}
   chain nat-prerouting {{
     type nat hook prerouting priority dstnat;
@@ -118,7 +124,6 @@ table ip {config.table} {{
   chain filter-input {{ type filter hook input priority filter; jump refusals; }}
   chain filter-forward {{ type filter hook forward priority filter; jump refusals; }}
   chain filter-output {{ type filter hook output priority filter; jump refusals; }}
-}}
 """
 
 

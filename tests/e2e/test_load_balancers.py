@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kijabi.api.core.balancing import ANNOUNCED_BY
+from kijabi.api.core.balancing import ANNOUNCED_BY, WANTED
 from kijabi.cmd.addresses import layout
 from tests.e2e.conftest import fresh_cluster
 from tests.e2e.world import Cluster, Namespace, eventually
@@ -61,6 +61,11 @@ class Neighbour:
         """What a server says to it, or nothing."""
         line = ["ip", "netns", "exec", NEIGHBOUR, "curl", "-s", "--max-time", "3", f"http://{address}:{port}/"]
         return subprocess.run(line, capture_output=True, text=True, timeout=30).stdout
+
+    def refused(self, address: str, port: int) -> bool:
+        """Whether an address says at once that nobody is there (curl's exit code for that is 7)."""
+        line = ["ip", "netns", "exec", NEIGHBOUR, "curl", "-s", "--max-time", "2", f"http://{address}:{port}/"]
+        return subprocess.run(line, capture_output=True, timeout=30).returncode == 7
 
     def hardware(self, address: str) -> str:
         """Whom it believes to have an address."""
@@ -133,16 +138,125 @@ def test_a_service_is_reached_from_the_machine_and_by_a_neighbour(
     assert ipaddress.ip_address(address) in network
     nodes = {"node-1", "node-2", "node-3"}
     assert announcer(place, "first") in nodes
-    assert eventually(lambda: cluster3.run_here("curl", "-s", "--max-time", "3", f"http://{address}/")).split()[0] in nodes
+    assert (
+        eventually(lambda: cluster3.run_here("curl", "-s", "--max-time", "3", f"http://{address}/")).split()[0] in nodes
+    )
     assert eventually(partial(neighbour.ask, address)).split()[0] in nodes
     assert neighbour.hardware(address)
     second = expose(place, "second")
     assert second != address
     assert eventually(partial(neighbour.ask, second)).split()[0] in nodes
 
+    assert neighbour.refused(second, 81), "other ports are refused, not lost"
     place.kubectl("delete", "service", "first")
     assert eventually(lambda: neighbour.ask(address) == "")
     third = expose(place, "third")
     assert third == address
     assert eventually(partial(neighbour.ask, third)).split()[0] in nodes
     place.kubectl("delete", "service", "second", "third")
+
+
+def local(place: Namespace, name: str) -> None:
+    place.kubectl("patch", "service", name, "-p", '{"spec":{"externalTrafficPolicy":"Local"}}')
+
+
+def test_local_traffic_keeps_its_source_and_goes_where_the_pods_are(
+    cluster3: Cluster, place: Namespace, neighbour: Neighbour
+) -> None:
+    address = expose(place, "near")
+    assert neighbour.ask(address).split()[1] != neighbour.address, "by default the node stands between"
+    local(place, "near")
+    place.kubectl("scale", "deployment", "web", "--replicas=1")
+    (pod,) = eventually(lambda: one_pod(place))
+    node = pod["spec"]["nodeName"]
+    eventually(lambda: announcer(place, "near") == node)
+    assert eventually(lambda: neighbour.ask(address)) == f"{node} {neighbour.address}"
+    here = cluster3.run_here("curl", "-s", "--max-time", "3", f"http://{address}/")
+    assert here.split()[0] == node, "who asks from within the cluster reaches it wherever it is"
+
+    port = place.get("service/near")["spec"]["healthCheckNodePort"]
+    for name in ("node-1", "node-2", "node-3"):
+        link = layout(cluster3.config).node(name)  # type: ignore[union-attr]
+        line = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %header{x-load-balancing-endpoint-weight}"]
+        said = cluster3.run_here(*line, "--max-time", "3", f"http://{link.address}:{port}/healthz")
+        assert said == ("200 1" if name == node else "503 0")
+    place.kubectl("scale", "deployment", "web", "--replicas=3")
+    place.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    place.kubectl("delete", "service", "near")
+
+
+def one_pod(place: Namespace) -> list[dict[str, Any]]:
+    pods = [pod for pod in place.get("pods", "-l", "app=web")["items"] if "deletionTimestamp" not in pod["metadata"]]
+    return pods if len(pods) == 1 else []
+
+
+def test_source_ranges_let_nobody_else_in(place: Namespace, neighbour: Neighbour) -> None:
+    address = expose(place, "guarded")
+    assert eventually(partial(neighbour.ask, address))
+    ranges = '{"spec":{"loadBalancerSourceRanges":["192.0.2.0/24"]}}'
+    place.kubectl("patch", "service", "guarded", "-p", ranges)
+    assert eventually(lambda: neighbour.ask(address) == "")
+    ranges = f'{{"spec":{{"loadBalancerSourceRanges":["{neighbour.address}/32"]}}}}'
+    place.kubectl("patch", "service", "guarded", "-p", ranges)
+    assert eventually(partial(neighbour.ask, address))
+    place.kubectl("delete", "service", "guarded")
+
+
+def test_an_address_can_be_asked_for_and_needs_no_node_ports(
+    cluster3: Cluster, place: Namespace, neighbour: Neighbour
+) -> None:
+    wanted = str(ipaddress.ip_network(cluster3.config.node_cidr)[200])
+    place.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "asked", "annotations": {WANTED: wanted}},
+            "spec": {
+                "type": "LoadBalancer",
+                "allocateLoadBalancerNodePorts": False,
+                "selector": {"app": "web"},
+                "ports": [{"port": 80, "targetPort": 8000}],
+            },
+        }
+    )
+    assert eventually(lambda: place.field("service/asked", "{.status.loadBalancer.ingress[0].ip}")) == wanted
+    assert "nodePort" not in place.get("service/asked")["spec"]["ports"][0]
+    assert eventually(partial(neighbour.ask, wanted))
+    place.kubectl("delete", "service", "asked")
+
+
+def test_another_node_takes_over_for_one_that_is_cut_off(
+    cluster3: Cluster, place: Namespace, neighbour: Neighbour
+) -> None:
+    """Its process is stopped, so it neither renews its lease nor answers; the neighbour must find another by itself."""
+    for number in range(12):
+        name = f"over-{number}"
+        address = expose(place, name)
+        first = eventually(partial(announcer, place, name))
+        if first != "node-1":  # It has the machine's network, and with it the API server's.
+            break
+        place.kubectl("delete", "service", name)
+    assert eventually(partial(neighbour.ask, address))
+    hardware = neighbour.hardware(address)
+    pid = cluster3.component(first)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        second = eventually(lambda: (now := announcer(place, name)) != first and now, seconds=120)
+        assert second
+        assert eventually(partial(neighbour.ask, address))
+        assert neighbour.hardware(address) != hardware
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    cluster3.kubectl("wait", "--for=condition=Ready", f"node/{first}", "--timeout=60s")
+    eventually(lambda: announcer(place, name) == first)
+    assert eventually(lambda: neighbour.ask(address) and neighbour.hardware(address) == hardware)
+
+
+def test_an_announcer_that_is_killed_answers_again(cluster3: Cluster, place: Namespace, neighbour: Neighbour) -> None:
+    (service,) = [one["metadata"]["name"] for one in place.get("services")["items"]]
+    address = place.field(f"service/{service}", "{.status.loadBalancer.ingress[0].ip}")
+    node = announcer(place, service)
+    cluster3.kill(node)
+    ip(f"-n {NEIGHBOUR} neigh flush all")
+    assert eventually(partial(neighbour.ask, address))
+    assert announcer(place, service) == node
