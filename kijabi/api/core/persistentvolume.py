@@ -6,7 +6,7 @@ from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, UNSET, column
 from kijabi.api.core.nodeselector import NodeSelector
-from kijabi.api.core.persistentvolume_rules import prepare, validate, validate_update
+from kijabi.api.core.persistentvolume_rules import prepare, prepare_status, validate, validate_update
 from kijabi.api.core.reference import ObjectReference, SecretReference
 from kijabi.api.core.resources import ResourceList
 from kijabi.api.core.volume import HostPathVolumeSource, NFSVolumeSource
@@ -187,6 +187,7 @@ RESOURCE = Resource(
     ),
     columns=COLUMNS,
     prepare=prepare,
+    prepare_status=prepare_status,
     validate=validate,
     validate_update=validate_update,
 )

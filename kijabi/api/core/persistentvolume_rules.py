@@ -57,6 +57,23 @@ _RENAMED = {
     "beta.kubernetes.io/os": "kubernetes.io/os",
     "beta.kubernetes.io/arch": "kubernetes.io/arch",
 }
+MOUNT_OPTIONS = "volume.beta.kubernetes.io/mount-options"
+"""The annotation that was before there was a field; kinds that are mounted by the node's own means have it."""
+_MOUNTED = (
+    "awsElasticBlockStore",
+    "azureDisk",
+    "azureFile",
+    "cephfs",
+    "cinder",
+    "gcePersistentDisk",
+    "glusterfs",
+    "iscsi",
+    "nfs",
+    "photonPersistentDisk",
+    "quobyte",
+    "rbd",
+    "vsphereVolume",
+)
 _SECRETS = (
     "controllerPublishSecretRef",
     "controllerExpandSecretRef",
@@ -69,6 +86,17 @@ def prepare(new: PersistentVolume, old: PersistentVolume | None) -> None:
     """A new volume is not yet available."""
     if old is None:
         new.status.phase = "Pending"
+        new.status.lastPhaseTransitionTime = time_now()
+
+
+def prepare_status(new: PersistentVolume, old: PersistentVolume) -> None:
+    """A write of the status changes nothing else, and notes when the phase changed (KEP-3762)."""
+    new.spec = old.spec
+    new.metadata.deletionTimestamp = old.metadata.deletionTimestamp
+    since = new.status.lastPhaseTransitionTime
+    if new.status.phase == old.status.phase:
+        new.status.lastPhaseTransitionTime = since or old.status.lastPhaseTransitionTime
+    elif since is None or since == old.status.lastPhaseTransitionTime:
         new.status.lastPhaseTransitionTime = time_now()
 
 
@@ -96,7 +124,11 @@ def validate(obj: PersistentVolume) -> Sequence[FieldError]:
         errors += each("spec.storageClassName", spec.storageClassName, dns_subdomain(spec.storageClassName))
     if spec.volumeMode is not None:
         errors += one_of("spec.volumeMode", spec.volumeMode, ("Block", "Filesystem"))
-    return errors + _validate_attributes(spec)
+    errors += _validate_attributes(spec)
+    if MOUNT_OPTIONS in obj.metadata.annotations and not any(getattr(spec, name) is not None for name in _MOUNTED):
+        path = f"metadata.annotations.{MOUNT_OPTIONS}"
+        errors.append(forbidden(path, "may not specify mount options for this volume type"))
+    return errors
 
 
 def _validate_capacity(spec: PersistentVolumeSpec) -> list[FieldError]:
@@ -123,6 +155,8 @@ def _validate_source(spec: PersistentVolumeSpec) -> list[FieldError]:
             errors = validate_host_path(path, source)
         case "local":
             errors = no_backsteps(f"{path}.path", source.path) if source.path else [required(f"{path}.path")]
+            if spec.nodeAffinity is None:
+                errors.append(required("spec.nodeAffinity", "Local volume requires node affinity"))
         case "nfs":
             errors = validate_nfs(path, source)
         case "iscsi":

@@ -8,6 +8,7 @@ from msgspec import field
 from kijabi.api.columns import AGE, NAME, NONE, UNSET, column
 from kijabi.api.meta import Object
 from kijabi.api.resource import Column, Resource
+from kijabi.api.storage.rules import validate_csi_driver, validate_csi_driver_update
 from kijabi.api.struct import Int64, Struct, Tag
 
 
@@ -85,5 +86,7 @@ RESOURCE = Resource(
     namespaced=False,
     singular="csidriver",
     columns=COLUMNS,
+    validate=validate_csi_driver,
+    validate_update=validate_csi_driver_update,
     update_needs_version=True,
 )

@@ -7,6 +7,7 @@ from msgspec import field
 from kijabi.api.columns import AGE, NAME, number
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Resource, Subresource
+from kijabi.api.storage.rules import validate_csi_node, validate_csi_node_update
 from kijabi.api.struct import Int32, Struct, Tag, empty_list
 
 
@@ -81,5 +82,7 @@ RESOURCE = Resource(
     singular="csinode",
     subresources=(Subresource(name="status", kind="CSINode", verbs=("get", "patch", "update"), type=CSINode),),
     columns=COLUMNS,
+    validate=validate_csi_node,
+    validate_update=validate_csi_node_update,
     update_needs_version=True,
 )

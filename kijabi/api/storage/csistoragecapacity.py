@@ -8,6 +8,7 @@ from kijabi.api.columns import NAME, UNSET, column
 from kijabi.api.meta import LabelSelector, Object
 from kijabi.api.quantity import Quantity
 from kijabi.api.resource import Resource
+from kijabi.api.storage.rules import validate_capacity, validate_capacity_update
 from kijabi.api.struct import Tag
 
 
@@ -35,5 +36,7 @@ RESOURCE = Resource(
     type=CSIStorageCapacity,
     singular="csistoragecapacity",
     columns=COLUMNS,
+    validate=validate_capacity,
+    validate_update=validate_capacity_update,
     update_needs_version=True,
 )

@@ -7,11 +7,12 @@ from msgspec import field
 
 from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.core.nodeselector import TopologySelectorTerm
-from kijabi.api.formats import qualified_name, size
+from kijabi.api.formats import qualified_name
 from kijabi.api.meta import Object
 from kijabi.api.resource import Column, FieldError, Resource
+from kijabi.api.storage.rules import validate_parameters
 from kijabi.api.struct import Tag
-from kijabi.api.validation import duplicate, each, invalid, one_of, required, too_long, unchanged
+from kijabi.api.validation import duplicate, each, one_of, required, unchanged
 
 
 class StorageClass(Object):
@@ -50,19 +51,11 @@ COLUMNS = (
 )
 
 
-_MOST_PARAMETERS, _LONGEST_PARAMETERS = 512, 256 * 1024
-
-
 def validate(obj: StorageClass) -> Sequence[FieldError]:
     """Who makes volumes, with what, when, and what becomes of them."""
     name = obj.provisioner.lower()
     errors = each("provisioner", name, qualified_name(name)) if name else []
-    if len(obj.parameters) > _MOST_PARAMETERS:
-        errors.append(too_long("parameters", _MOST_PARAMETERS))
-    elif "" in obj.parameters:
-        errors.append(invalid("parameters", "", "field can not be empty."))
-    if sum(size(key) + size(value) for key, value in obj.parameters.items()) > _LONGEST_PARAMETERS:
-        errors.append(too_long("parameters", _LONGEST_PARAMETERS))
+    errors += validate_parameters("parameters", obj.parameters)
     if obj.reclaimPolicy:
         errors += one_of("reclaimPolicy", obj.reclaimPolicy, ("Delete", "Retain"))
     if obj.volumeBindingMode is None:

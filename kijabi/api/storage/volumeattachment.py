@@ -8,6 +8,7 @@ from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.core.persistentvolume import PersistentVolumeSpec
 from kijabi.api.meta import Object, Time
 from kijabi.api.resource import Column, Resource, Subresource
+from kijabi.api.storage.rules import validate_attachment, validate_attachment_update
 from kijabi.api.struct import Int32, Struct, Tag
 
 
@@ -80,5 +81,7 @@ RESOURCE = Resource(
         ),
     ),
     columns=COLUMNS,
+    validate=validate_attachment,
+    validate_update=validate_attachment_update,
     update_needs_version=True,
 )

@@ -7,6 +7,7 @@ from msgspec import field
 from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
+from kijabi.api.storage.rules import validate_attributes_class, validate_attributes_class_update
 from kijabi.api.struct import Tag
 
 
@@ -30,4 +31,6 @@ RESOURCE = Resource(
     singular="volumeattributesclass",
     short=("vac",),
     columns=COLUMNS,
+    validate=validate_attributes_class,
+    validate_update=validate_attributes_class_update,
 )
