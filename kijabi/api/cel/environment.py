@@ -25,7 +25,7 @@ from kijabi.api.cel.errors import EXCEEDED, CelError, CelTypeError, CostExceeded
 from kijabi.api.cel.evaluate import Planner
 from kijabi.api.cel.frame import Frame, Run
 from kijabi.api.cel.functions import NAMED, Function, Overload, gather
-from kijabi.api.cel.macros import STANDARD
+from kijabi.api.cel.macros import STANDARD, Macro
 from kijabi.api.cel.overloads import (
     authorizer,
     collections,
@@ -87,10 +87,18 @@ class Environment:
     """The names that expressions may use.
 
     variables: their types; the object types in them are known by their names. libraries: `KUBERNETES`, or `MUTATION`.
+    macros: of `macros.py`.
     """
 
-    def __init__(self, variables: Mapping[str, Type], *, libraries: tuple[Library, ...] = KUBERNETES) -> None:
+    def __init__(
+        self,
+        variables: Mapping[str, Type],
+        *,
+        libraries: tuple[Library, ...] = KUBERNETES,
+        macros: Mapping[tuple[str, int, bool], Macro] = STANDARD,
+    ) -> None:
         self.variables = dict(variables)
+        self._macros = macros
         self.functions = _functions(libraries)
         self._mutates = any(library is mutations.LIBRARY for library in libraries)
         self._structs: dict[str, Declared] = {}
@@ -107,7 +115,7 @@ class Environment:
         for a constant that cannot work.
         """
         issues = Issues(Source(expression))
-        tree = parse(expression, STANDARD, issues)
+        tree = parse(expression, self._macros, issues)
         checker = Checker(self, issues)
         try:
             found = checker.run(tree)

@@ -178,6 +178,13 @@ def _sort_by(at: int, target: Node | None, args: list[Node]) -> Node:
     return _bind(at, _SORT_INPUT, target, body)
 
 
+def _cel_bind(at: int, target: Node | None, args: list[Node]) -> Node | None:
+    """`cel.bind(name, value, body)`; `bind` of anything else is a call like others."""
+    if not isinstance(target, Ident) or target.name != "cel":
+        return None
+    return _bind(at, _variable(args[0], "cel.bind() variable names must be simple identifiers"), args[1], args[2])
+
+
 def copy(node: Node) -> Node:
     """A deep copy, so that the checker may type each use on its own."""
     match node:
@@ -229,3 +236,5 @@ STANDARD: Mapping[tuple[str, int, bool], Macro] = {
     # Lists
     ("sortBy", 2, True): _sort_by,
 }
+# With `cel.bind`, for selectors of devices.
+BINDINGS: Mapping[tuple[str, int, bool], Macro] = {**STANDARD, ("bind", 3, True): _cel_bind}

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from msgspec import Raw, field
 
 from kijabi.api.columns import AGE, NAME
+from kijabi.api.dra.claim_rules import validate_class
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
 from kijabi.api.struct import NO_JSON, Struct, Tag
@@ -65,4 +66,5 @@ RESOURCE = Resource(
     singular="deviceclass",
     has_generation=True,
     columns=(NAME, AGE),
+    validate=validate_class,
 )

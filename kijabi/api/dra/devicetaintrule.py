@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.dra.slice_rules import validate_rule, validate_rule_status
 from kijabi.api.meta import Condition, Object, Time, time_now
 from kijabi.api.resource import Resource, Subresource
 from kijabi.api.struct import Struct, Tag
@@ -79,4 +80,6 @@ RESOURCE = Resource(
     has_generation=True,
     update_needs_version=True,
     prepare=prepare,
+    validate=validate_rule,
+    validate_status=validate_rule_status,
 )

@@ -6,6 +6,7 @@ from msgspec import Raw, field
 
 from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.core.nodeselector import NodeSelector
+from kijabi.api.dra.claim_rules import validate, validate_status, validate_update
 from kijabi.api.dra.deviceclass import DeviceConfiguration
 from kijabi.api.dra.devicerequest import DeviceClaim, DeviceToleration
 from kijabi.api.meta import Condition, Object, Time
@@ -161,4 +162,8 @@ RESOURCE = Resource(
         ),
     ),
     columns=COLUMNS,
+    validate=validate,
+    validate_update=validate_update,
+    update_alone=True,
+    validate_status=validate_status,
 )

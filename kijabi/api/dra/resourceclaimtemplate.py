@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import field
 
 from kijabi.api.columns import AGE, NAME
+from kijabi.api.dra.claim_rules import validate_template, validate_template_update
 from kijabi.api.dra.resourceclaim import ResourceClaimSpec
 from kijabi.api.meta import Object, ObjectMeta
 from kijabi.api.resource import Resource
@@ -32,4 +33,7 @@ RESOURCE = Resource(
     type=ResourceClaimTemplate,
     singular="resourceclaimtemplate",
     columns=(NAME, AGE),
+    validate=validate_template,
+    validate_update=validate_template_update,
+    update_alone=True,
 )

@@ -7,6 +7,7 @@ from msgspec import field
 from kijabi.api.columns import AGE, NAME, column
 from kijabi.api.core.nodeselector import NodeSelector
 from kijabi.api.dra.devicetaintrule import DeviceTaint
+from kijabi.api.dra.slice_rules import validate, validate_update
 from kijabi.api.meta import Object
 from kijabi.api.quantity import Quantity
 from kijabi.api.resource import Resource
@@ -186,4 +187,6 @@ RESOURCE = Resource(
         ("spec.nodeName", lambda piece: piece.spec.nodeName or ""),
         ("spec.driver", lambda piece: piece.spec.driver),
     ),
+    validate=validate,
+    validate_update=validate_update,
 )

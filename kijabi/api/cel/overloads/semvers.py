@@ -55,7 +55,7 @@ def _number(what: str, text: str) -> int:
     return value
 
 
-def _semver(text: str, normalize: bool = False) -> Semver:
+def parsed(text: str, normalize: bool = False) -> Semver:
     """CelError with the text that upstream's parser gives."""
     if normalize:
         text = _normal(text)
@@ -100,15 +100,15 @@ def _normal(text: str) -> str:
 
 def _is_semver(text: str, normalize: bool = False) -> bool:
     try:
-        _semver(text, normalize)
+        parsed(text, normalize)
     except CelError:
         return False
     return True
 
 
 LIBRARY = (
-    Overload("string_to_semver", "semver(string) -> Semver", _semver),
-    Overload("string_bool_to_semver", "semver(string, bool) -> Semver", _semver),
+    Overload("string_to_semver", "semver(string) -> Semver", parsed),
+    Overload("string_bool_to_semver", "semver(string, bool) -> Semver", parsed),
     Overload("is_semver_string", "isSemver(string) -> bool", _is_semver),
     Overload("is_semver_string_bool", "isSemver(string, bool) -> bool", _is_semver),
     Overload("semver_is_greater_than", "Semver.isGreaterThan(Semver) -> bool", lambda a, b: a.compare(b) > 0),
