@@ -70,6 +70,13 @@ def families(service: Service) -> tuple[str, ...]:
     return ("IPv6",) if address and address != "None" and ":" in address else ("IPv4",)
 
 
+def slice_families(service: Service) -> tuple[str, ...]:
+    """The families of a service's slices: both where neither it nor its cluster IP says which."""
+    if service.spec.ipFamilies or not headless(service):
+        return families(service)
+    return ("IPv4", "IPv6")
+
+
 def headless(service: Service) -> bool:
     """It has no cluster IP."""
     return service.spec.clusterIP in ("", "None")

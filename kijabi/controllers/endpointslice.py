@@ -19,24 +19,22 @@ from kijabi.api.discovery.endpointslice import (
     SERVICE_NAME,
     Endpoint,
     EndpointConditions,
-    EndpointHints,
     EndpointPort,
     EndpointSlice,
-    ForNode,
-    ForZone,
 )
 from kijabi.api.meta import ObjectMeta
 from kijabi.base import clock
 from kijabi.base.errors import ApiError, NotFound
 from kijabi.client.cache import key_of
 from kijabi.client.informer import Informer
-from kijabi.controllers import backends
+from kijabi.controllers import backends, topologyhints
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.creation import create_once, generated
 from kijabi.controllers.expectations import Expectations
 from kijabi.controllers.owners import controller_ref
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
 from kijabi.controllers.sources import SERVICE, endpoint_slices, nodes, pods, services
+from kijabi.controllers.topologyhints import DISABLED, ENABLED, IS_DISABLED, IS_ENABLED, Dealt, Slices
 
 MANAGER = "endpointslice-controller.k8s.io"
 MOST = 100
@@ -47,43 +45,81 @@ Nodes = Callable[[str], Node | None]
 
 
 class Plan(NamedTuple):
-    """Slices to write. Created ones have no name yet; updated ones are whole, with the version they were read
-    at.
+    """Slices to write. Created ones have no name yet; updated ones are whole, with the version they were read at.
+
+    hints: by family, for a service whose endpoints are to be dealt out to zones: how they were, or why not.
     """
 
     create: tuple[EndpointSlice, ...] = ()
     update: tuple[EndpointSlice, ...] = ()
     delete: tuple[EndpointSlice, ...] = ()
+    hints: Mapping[str, Dealt] = {}
 
 
 def plan(
-    service: Service, candidates: Iterable[Pod], node_of: Nodes, slices: Sequence[EndpointSlice], stamp: str
+    service: Service,
+    candidates: Iterable[Pod],
+    node_of: Nodes,
+    slices: Sequence[EndpointSlice],
+    stamp: str,
+    ratios: Mapping[str, float] | None = None,
+    most: int = MOST,
 ) -> Plan:
     """What makes the service's slices say what its pods are.
 
-    candidates: the pods that its selector matches. slices: those that this controller made for it and that
-    are not being deleted. stamp: when the change happened that this answers, "" if unknown.
+    candidates: the pods that its selector matches. slices: those that this controller made for it and that are not
+    being deleted. stamp: when the change happened that this answers, "" if unknown. ratios: each zone's part of the
+    CPUs. most: endpoints in one slice.
     """
     backing = sorted((pod for pod in candidates if backends.eligible(pod, terminating=True)), key=key_of)
+    families = backends.slice_families(service)
     create: list[EndpointSlice] = []
     update: list[EndpointSlice] = []
-    delete = [s for s in slices if s.addressType not in backends.families(service)]
-    for family in backends.families(service):
+    delete = [s for s in slices if s.addressType not in families]
+    hints: dict[str, Dealt] = {}
+    for family in families:
         existing = [s for s in slices if s.addressType == family]
-        done = _family(service, family, _wanted(service, backing, node_of, family), existing)
-        create += done.create
-        update += done.update
-        delete += done.delete
-    owned = [s for s in delete if any(ref.uid == service.metadata.uid for ref in s.metadata.ownerReferences)]
-    for old in owned:  # A slice that would go can become one that would come.
-        new = next((s for s in create if s.addressType == old.addressType), None)
-        if new is not None:
-            create.remove(new)
-            delete.remove(old)
-            update.append(replace(new, metadata=replace(old.metadata, labels=new.metadata.labels)))
+        owned = [s for s in existing if _owned(s, service)]
+        done = _family(service, family, _wanted(service, backing, node_of, family), owned, existing, most)
+        touched = {s.metadata.name for s in (*done.update, *done.delete)}
+        unchanged = [s for s in existing if s.metadata.name not in touched]
+        packed = Slices(list(done.create), list(done.update), unchanged)
+        if topologyhints.automatic(service):
+            hints[family] = topologyhints.deal(packed, ratios)
+            packed = hints[family].slices
+        else:
+            packed = topologyhints.nearby(packed, service.spec.trafficDistribution)
+        created, reused, deleted = _reuse(service, packed.create, done.delete)
+        create += created
+        update += [*packed.update, *reused]
+        delete += deleted
     if service.metadata.deletionTimestamp is not None:
         create = []
-    return Plan(_stamped(create, stamp), _stamped(update, stamp), tuple(delete))
+    return Plan(_stamped(create, stamp), _stamped(update, stamp), tuple(delete), hints)
+
+
+def _owned(s: EndpointSlice, service: Service) -> bool:
+    """It is this service's, not that of another which had its name; what that left is replaced, its placeholder too
+    (which upstream leaves to the garbage collector).
+    """
+    return any(
+        (ref.uid, ref.kind, ref.apiVersion) == (service.metadata.uid, "Service", "v1")
+        for ref in s.metadata.ownerReferences
+    )
+
+
+def _reuse(
+    service: Service, create: Sequence[EndpointSlice], delete: Sequence[EndpointSlice]
+) -> tuple[list[EndpointSlice], list[EndpointSlice], list[EndpointSlice]]:
+    """A slice that would go becomes one that would come: what is to create, to update and to delete then."""
+    new, reused, gone = list(create), [], []
+    for old in delete:
+        if new and _owned(old, service):
+            made = new.pop()
+            reused.append(replace(made, metadata=replace(old.metadata, labels=made.metadata.labels)))
+        else:
+            gone.append(old)
+    return new, reused, gone
 
 
 def _stamped(slices: Iterable[EndpointSlice], stamp: str) -> tuple[EndpointSlice, ...]:
@@ -105,14 +141,12 @@ def _wanted(service: Service, backing: Iterable[Pod], node_of: Nodes, family: st
     """Endpoints by the ports they serve; pods of one service differ in ports only by named target ports."""
     wanted: dict[Ports, list[Endpoint]] = {}
     for pod in backing:
+        here = wanted.setdefault(backends.ports(pod, service), [])
         address = backends.address_of(pod, family)
         node = node_of(pod.spec.nodeName)
-        # A pod on a node that does not exist is about to be removed, unless the user asks for it all the
-        # same.
-        if address is None or (node is None and not service.spec.publishNotReadyAddresses):
-            continue
-        ports = backends.ports(pod, service)
-        wanted.setdefault(ports, []).append(endpoint_of(service, pod, node, address))
+        # A pod on a node that does not exist is about to be removed, unless the user asks for it all the same.
+        if address is not None and (node is not None or service.spec.publishNotReadyAddresses):
+            here.append(endpoint_of(service, pod, node, address))
     return wanted
 
 
@@ -133,61 +167,65 @@ def endpoint_of(service: Service, pod: Pod, node: Node | None, address: str) -> 
         hostname=backends.hostname(pod, service) or None,
         nodeName=pod.spec.nodeName or None,
         zone=zone,
-        hints=_hints(service.spec.trafficDistribution, pod.spec.nodeName, zone),
         targetRef=ObjectReference(
             kind="Pod", namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid
         ),
     )
 
 
-def _hints(distribution: str | None, node: str, zone: str | None) -> EndpointHints | None:
-    """Who should use the endpoint first (Service trafficDistribution; KEP-4444, KEP-3015)."""
-    if distribution not in ("PreferClose", "PreferSameZone", "PreferSameNode") or zone is None:
-        return None
-    same_node = (ForNode(name=node),) if distribution == "PreferSameNode" and node else ()
-    return EndpointHints(forZones=(ForZone(name=zone),), forNodes=same_node)
-
-
 def _family(
-    service: Service, family: str, wanted: Mapping[Ports, Sequence[Endpoint]], existing: Sequence[EndpointSlice]
+    service: Service,
+    family: str,
+    wanted: Mapping[Ports, Sequence[Endpoint]],
+    owned: Sequence[EndpointSlice],
+    existing: Sequence[EndpointSlice],
+    most: int,
 ) -> Plan:
     """The plan for one address family; if nothing would be left, one empty slice stands for the service."""
-    by_ports: dict[Ports, list[EndpointSlice]] = {}
-    for s in existing:
-        by_ports.setdefault(ports_of(s), []).append(s)
+    by_ports: dict[frozenset[backends.Port], list[EndpointSlice]] = {}
+    for s in owned:
+        by_ports.setdefault(frozenset(ports_of(s)), []).append(s)
     create: list[EndpointSlice] = []
     update: list[EndpointSlice] = []
-    delete: list[EndpointSlice] = []
+    delete = [s for s in existing if s not in owned]
     for ports, endpoints in wanted.items():
-        done = _pack(service, family, ports, endpoints, by_ports.pop(ports, []))
+        done = _pack(service, family, ports, endpoints, by_ports.pop(frozenset(ports), []), most)
         create += done.create
         update += done.update
         delete += done.delete
     delete += [s for left in by_ports.values() for s in left]
     if len(delete) == len(existing) and not create:
         empty = new_slice(service, family, (), ())
-        kept = next((s for s in delete if _is_placeholder(s, empty)), None)
-        if kept is not None:
-            delete.remove(kept)
+        if len(delete) == 1 and _is_placeholder(delete[0], empty):
+            delete = []
         else:
             create.append(empty)
     return Plan(tuple(create), tuple(update), tuple(delete))
 
 
 def _is_placeholder(s: EndpointSlice, empty: EndpointSlice) -> bool:
-    return not s.endpoints and not s.ports and backends.same_labels(s, empty.metadata.labels)
+    owners = s.metadata.ownerReferences == empty.metadata.ownerReferences
+    return owners and not s.endpoints and not s.ports and backends.same_labels(s, empty.metadata.labels)
 
 
 def _identity(endpoint: Endpoint) -> tuple[object, ...]:
     """What makes it the same endpoint, whatever its conditions."""
     ref = endpoint.targetRef
-    return (endpoint.addresses, endpoint.hostname, ref.uid if ref is not None else None)
+    return (endpoint.addresses, endpoint.hostname, (ref.namespace, ref.name) if ref is not None else None)
 
 
 def _pack(
-    service: Service, family: str, ports: Ports, endpoints: Sequence[Endpoint], existing: Sequence[EndpointSlice]
+    service: Service,
+    family: str,
+    ports: Ports,
+    endpoints: Sequence[Endpoint],
+    existing: Sequence[EndpointSlice],
+    most: int,
 ) -> Plan:
-    """Put endpoints of the same ports into slices: first where they are, then into slices that change anyway."""
+    """Put endpoints of the same ports into slices: first where they are, then into slices that change anyway.
+
+    Hints do not count here: those that are there stay with what does not change otherwise.
+    """
     left = {_identity(e): e for e in endpoints}
     labels = labels_of(service)
     changed: dict[str, list[Endpoint]] = {}
@@ -198,24 +236,24 @@ def _pack(
         kept = [left.pop(_identity(e)) for e in s.endpoints if _identity(e) in left]
         if not kept and s.endpoints:
             delete.append(s)
-        elif tuple(kept) != s.endpoints or not backends.same_labels(s, labels):
+        elif tuple(kept) != topologyhints.hinted(None, s.endpoints) or not backends.same_labels(s, labels):
             changed[s.metadata.name] = kept
         else:
             same[s.metadata.name] = kept
     rest = list(left.values())
     for kept in sorted(changed.values(), key=len, reverse=True):  # The fullest first.
-        room = MOST - len(kept)
+        room = most - len(kept)
         kept += rest[:room]
         rest = rest[room:]
     create = []
     while rest:
-        name = _closest(same, len(rest)) if len(rest) < MOST else None
+        name = _closest(same, len(rest), most) if len(rest) < most else None
         if name is not None:
             changed[name] = same.pop(name) + rest
             rest = []
         else:
-            create.append(new_slice(service, family, ports, tuple(rest[:MOST])))
-            rest = rest[MOST:]
+            create.append(new_slice(service, family, ports, tuple(rest[:most])))
+            rest = rest[most:]
     update = tuple(
         replace(known[name], endpoints=tuple(kept), metadata=replace(known[name].metadata, labels=labels))
         for name, kept in changed.items()
@@ -223,9 +261,9 @@ def _pack(
     return Plan(tuple(create), update, tuple(delete))
 
 
-def _closest(slices: Mapping[str, Sequence[Endpoint]], more: int) -> str | None:
+def _closest(slices: Mapping[str, Sequence[Endpoint]], more: int, most: int) -> str | None:
     """The slice that comes closest to full when `more` endpoints go into it."""
-    fitting = [(len(kept), name) for name, kept in slices.items() if len(kept) + more <= MOST]
+    fitting = [(len(kept), name) for name, kept in slices.items() if len(kept) + more <= most]
     return max(fitting)[1] if fitting else None
 
 
@@ -301,6 +339,9 @@ class EndpointSlices:
         self.slices = endpoint_slices(context.informers)
         self.times = backends.TriggerTimes()
         self.expectations = Expectations()
+        self.most = context.config.flags.max_endpoints_per_slice
+        self.zones = topologyhints.Zones()
+        self.allotted = topologyhints.Allotted()
 
     def sources(self) -> Sequence[Source]:
         return (
@@ -317,13 +358,21 @@ class EndpointSlices:
         return (key_of(one),) if one is not None else ()
 
     def _keys_of_node(self, old: Node | None, new: Node | None) -> Iterable[str]:
-        """A node that comes or goes, or changes zone, changes the endpoints on it."""
+        """A node that comes or goes, or changes zone, changes the endpoints on it; and those of services whose
+        endpoints were dealt out by zones that are no longer as they were.
+        """
         before = old.metadata.labels.get(backends.ZONE) if old is not None else None
         after = new.metadata.labels.get(backends.ZONE) if new is not None else None
         one = new if new is not None else old
-        if one is None or (old is not None and new is not None and before == after):
+        if one is None:
             return ()
-        return backends.services_of_node(self.services, self.pods, one.metadata.name)
+        name = one.metadata.name
+        keys: set[str] = set()
+        if self.zones.update(name, new):
+            keys.update(self.allotted.uneven(self.zones.ratios()))
+        if old is None or new is None or before != after:
+            keys |= backends.services_of_node(self.services, self.pods, name)
+        return keys
 
     def _keys_of_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> Iterable[str]:
         return services_of_slice(MANAGER, self.expectations, old, new)
@@ -332,6 +381,7 @@ class EndpointSlices:
         service = self.services.get(key)
         if service is None:
             self.times.forget(key)  # Its slices are its dependents: the garbage collector removes them.
+            self.allotted.forget(key)
             return None
         if not backends.managed(service):
             return None
@@ -339,7 +389,8 @@ class EndpointSlices:
             return wait
         existing = managed_slices(MANAGER, self.slices, key)
         chosen = backends.chosen(self.pods, service)
-        todo = plan(service, chosen, self.nodes.get, existing, self.times.of(service, chosen))
+        stamp = self.times.of(service, chosen)
+        todo = plan(service, chosen, self.nodes.get, existing, stamp, self.zones.ratios(), self.most)
         try:
             await self._carry_out(service, todo)
         except ApiError as error:
@@ -348,7 +399,26 @@ class EndpointSlices:
             text = f"Error updating Endpoint Slices for Service {key}: {error}"
             self.recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
             raise
+        finally:
+            self._remember(service, existing, todo)
         return None
+
+    def _remember(self, service: Service, existing: Iterable[EndpointSlice], todo: Plan) -> None:
+        """Keep how endpoints were dealt out, and tell when that begins, ends or cannot be."""
+        key, families = key_of(service), backends.slice_families(service)
+        for dropped in {s.addressType for s in existing} - set(families):
+            self.allotted.remove(key, dropped)
+        for family in families:
+            dealt = todo.hints.get(family)
+            problem = dealt.problem if dealt is not None else IS_DISABLED
+            if dealt is not None and not problem:
+                if not self.allotted.hinted(key):
+                    self.recorder.event(service, "Normal", ENABLED, f"{IS_ENABLED}, addressType: {family}")
+                self.allotted.set(key, family, dealt.zones)
+                continue
+            if dealt is not None or self.allotted.hinted(key):
+                self.recorder.event(service, "Warning", DISABLED, f"{problem}, addressType: {family}")
+            self.allotted.remove(key, family)
 
     async def _carry_out(self, service: Service, todo: Plan) -> None:
         retry = list(self.expectations.names(service.metadata.uid))
