@@ -21,7 +21,7 @@ from kijabi.controllers import revisions
 from kijabi.controllers.backoff import Backoff
 from kijabi.controllers.creation import generated, growing, together
 from kijabi.controllers.daemonset.plan import Plan, View, belongs, group, plan, status_of
-from kijabi.controllers.daemonset.pod import make_pod
+from kijabi.controllers.daemonset.pod import make_pod, target
 from kijabi.controllers.owners import CONTROLLER, claim, controller_ref, living, orphans, settle
 from kijabi.controllers.ownwrites import AGAIN, OwnWrites
 from kijabi.controllers.podwrites import PodWrites
@@ -162,12 +162,12 @@ class DaemonSets:
     async def _carry_out(self, view: View, ref: OwnerReference, todo: Plan) -> KijabiError | None:
         ds = view.ds
         for pod in todo.failed:
-            self.failing.next(_failing_key(ds, pod.spec.nodeName), clock.monotonic())
-            place = f"{pod.metadata.namespace}/{pod.metadata.name} on node {pod.spec.nodeName}"
+            self.failing.next(_failing_key(ds, target(pod)), clock.monotonic())
+            place = f"{pod.metadata.namespace}/{pod.metadata.name} on node {target(pod)}"
             text = f"Found failed daemon pod {place}, will try to kill it"
             self.recorder.event(ds, "Warning", "FailedDaemonPod", text)
         for pod in todo.succeeded:
-            place = f"{pod.metadata.namespace}/{pod.metadata.name} on node {pod.spec.nodeName}"
+            place = f"{pod.metadata.namespace}/{pod.metadata.name} on node {target(pod)}"
             text = f"Found succeeded daemon pod {place}, will try to delete it"
             self.recorder.event(ds, "Normal", "SucceededDaemonPod", text)
         name = ds.metadata.name

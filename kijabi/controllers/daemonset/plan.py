@@ -122,13 +122,15 @@ def manage(view: View) -> Plan:
             create += [name] * should
             continue
         running: list[Pod] = []
+        replaced = False
         for pod in pods:
             if pod.metadata.deletionTimestamp is not None:
                 continue
             if pod.status.phase == "Failed" and (wait := view.held(name)):
                 waits.append(wait)
             elif pod.status.phase == "Failed":
-                failed.append(pod)
+                failed += [] if replaced else [pod]  # one at a time: from the first on, the node is held
+                replaced = True
             elif pod.status.phase == "Succeeded":
                 succeeded.append(pod)
             else:
@@ -154,9 +156,9 @@ def _beyond_two(view: View, running: Sequence[Pod]) -> list[Pod]:
     old: Pod | None = None
     surplus: list[Pod] = []
     for pod in oldest_first(running):
-        if view.is_new(pod) and new is None:
+        if daemon.is_of(pod, view.code) and new is None:
             new = pod
-        elif not view.is_new(pod) and old is None:
+        elif not daemon.is_of(pod, view.code) and old is None:
             old = pod
         else:
             surplus.append(pod)
@@ -200,10 +202,10 @@ def roll(view: View) -> Plan:
     """The next steps of a rollout."""
     surge, unavailable, wanted = limits(view)
     places = {node.metadata.name: node for node in view.nodes}
-    names = [name for name in view.pods if name in places]
-    names += [name for name in places if name not in view.pods and belongs(view.ds, places[name])[0]]
+    bare = [name for name in places if name not in view.pods and belongs(view.ds, places[name])[0]]
+    names = sorted((*view.pods, *bare))
     if surge:
-        return _roll_by_surge(view, names, places, surge, wanted)
+        return _roll_by_surge(view, [name for name in names if name in places], places, surge, wanted)
     return _roll_by_deletion(view, names, unavailable)
 
 

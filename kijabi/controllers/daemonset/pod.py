@@ -15,6 +15,7 @@ from kijabi.api.core.affinity import Affinity, NodeAffinity, Toleration
 from kijabi.api.core.nodeselector import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from kijabi.api.core.pod import Pod, PodSpec
 from kijabi.api.core.podtemplate import PodTemplateSpec
+from kijabi.api.gotext import read_int
 from kijabi.api.meta import OwnerReference
 from kijabi.controllers.replicaset import pod_of
 from kijabi.controllers.revisions import HASH_LABEL
@@ -34,23 +35,32 @@ _HOST_NETWORK = ("network-unavailable", "NoSchedule")
 
 
 def tolerations(spec: PodSpec) -> tuple[Toleration, ...]:
-    """The template's own, and those that every daemon pod has."""
-    wanted = (*_ALWAYS, _HOST_NETWORK) if spec.hostNetwork else _ALWAYS
-    extra = [Toleration(key=_NODE + key, operator="Exists", effect=effect) for key, effect in wanted]
-    keys = {(one.key, one.effect) for one in extra}
-    return (*(one for one in spec.tolerations if (one.key, one.effect) not in keys), *extra)
+    """The template's own, and those that every daemon pod has, in place of its own that differ in seconds only."""
+    found = list(spec.tolerations)
+    for key, effect in (*_ALWAYS, _HOST_NETWORK) if spec.hostNetwork else _ALWAYS:
+        wanted = Toleration(key=_NODE + key, operator="Exists", effect=effect)
+        same = [place for place, one in enumerate(found) if replace(one, tolerationSeconds=None) == wanted]
+        for place in same:
+            found[place] = wanted
+        if not same:
+            found.append(wanted)
+    return tuple(found)
 
 
 def generation_of(ds: DaemonSet) -> str:
     """How often the template changed, as the deprecated annotation says; empty if it says nothing."""
-    text = ds.metadata.annotations.get(TEMPLATE_GENERATION, "")
-    return text if text.lstrip("-").isdecimal() and text.isascii() else ""
+    count = read_int(ds.metadata.annotations.get(TEMPLATE_GENERATION))
+    return "" if count is None else str(count)
+
+
+def is_of(pod: Pod, code: str) -> bool:
+    """Whether a pod is labelled as of the revision with this hash."""
+    return pod.metadata.labels.get(HASH_LABEL) == code
 
 
 def is_updated(pod: Pod, code: str, generation: str) -> bool:
     """Whether a pod is of the present template: by its revision's hash or, older still, by the generation."""
-    labels = pod.metadata.labels
-    return labels.get(HASH_LABEL) == code or bool(generation and labels.get(GENERATION_LABEL) == generation)
+    return is_of(pod, code) or bool(generation and pod.metadata.labels.get(GENERATION_LABEL) == generation)
 
 
 def target(pod: Pod) -> str:
