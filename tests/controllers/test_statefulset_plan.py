@@ -18,11 +18,17 @@ from kijabi.api.apps.statefulset import (
 )
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
-from kijabi.api.core.podstatus import PodCondition
+from kijabi.api.core.podstatus import (
+    ContainerState,
+    ContainerStateTerminated,
+    ContainerStateWaiting,
+    ContainerStatus,
+    PodCondition,
+)
 from kijabi.api.meta import LabelSelector, ObjectMeta, OwnerReference
 from kijabi.controllers.owners import controller_ref
 from kijabi.controllers.statefulset import claims, identity
-from kijabi.controllers.statefulset.broken import REPLACE_BROKEN
+from kijabi.controllers.statefulset.broken import REPLACE_BROKEN, broken
 from kijabi.controllers.statefulset.plan import Create, Delete, View, plan, status_of
 from tests.controllers.things import APP, NOW, ago, owner, template
 
@@ -134,12 +140,65 @@ def test_below_the_partition_pods_are_made_from_the_old_template() -> None:
     assert todo.steps == [Create(0, OLD), Create(1, NEW), Create(2, NEW)]
 
 
+def failing(ordinal: int, revision: str, *, was_ready: bool = False, state: ContainerState | None = None) -> Pod:
+    """A pod that is not ready: from the start on, or since a minute."""
+    made = pod(ordinal, revision, ready=False)
+    states = () if state is None else (ContainerStatus(name="c", state=state),)
+    made.status = replace(made.status, startTime=ago(60 if not was_ready else 600), containerStatuses=states)
+    return made
+
+
+def crashed() -> ContainerState:
+    return ContainerState(waiting=ContainerStateWaiting(reason="CrashLoopBackOff"))
+
+
 def test_a_broken_rollout_can_be_replaced_where_the_user_lets_it() -> None:
-    ss, pods = stateful(), (pod(0), pod(1), pod(2, "web-broken", ready=False))
+    ss, pods = stateful(), (pod(0), pod(1), failing(2, "web-broken"))
     assert steps(ss, *pods) == ([], []), "upstream waits for somebody to delete web-2"
     ss.metadata.annotations = {REPLACE_BROKEN: "true"}
     assert steps(ss, *pods) == ([], ["web-2"])
-    assert steps(ss, pod(0), pod(1), pod(2, ready=False)) == ([], []), "the wanted template is given its time"
+    assert steps(ss, pod(0), pod(1), failing(2, NEW)) == ([], []), "the wanted template is given its time"
+    two = (pod(0), failing(1, "web-broken"), failing(2, "web-broken"))
+    assert steps(ss, *two) == ([], ["web-1"]), "one after the other"
+    going = replace(pods[2].metadata, deletionTimestamp=ago(1))
+    assert steps(ss, *pods[:2], replace(pods[2], metadata=going)) == ([], [])
+
+
+def test_what_the_rollout_leaves_alone_is_not_replaced() -> None:
+    noted = {REPLACE_BROKEN: "true"}
+    below, by_hand = stateful(partition=1), stateful(strategy="OnDelete")
+    below.metadata.annotations = by_hand.metadata.annotations = noted
+    assert steps(below, failing(0, OLD), pod(1), pod(2)) == ([], [])
+    assert steps(by_hand, pod(0), pod(1), failing(2, OLD)) == ([], [])
+    refused = stateful()
+    refused.metadata.annotations = {REPLACE_BROKEN: "yes"}
+    assert steps(refused, pod(0), pod(1), failing(2, OLD)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("one", "found"),
+    [
+        (pod(0, OLD), False),
+        (failing(0, OLD), True),
+        (failing(0, OLD, was_ready=True), False),
+        (failing(0, OLD, was_ready=True, state=crashed()), True),
+        (
+            failing(0, OLD, was_ready=True, state=ContainerState(terminated=ContainerStateTerminated(exitCode=1))),
+            True,
+        ),
+        (
+            failing(0, OLD, was_ready=True, state=ContainerState(terminated=ContainerStateTerminated(exitCode=0))),
+            False,
+        ),
+        (
+            failing(0, OLD, was_ready=True, state=ContainerState(waiting=ContainerStateWaiting("ContainerCreating"))),
+            False,
+        ),
+        (Pod(), True),
+    ],
+)
+def test_what_is_broken(one: Pod, found: bool) -> None:
+    assert broken(one) is found
 
 
 def test_a_pod_carries_its_identity() -> None:

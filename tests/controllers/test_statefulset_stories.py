@@ -92,6 +92,33 @@ def test_a_rollout_goes_back_and_a_broken_one_too_where_that_is_allowed() -> Non
     play(story)
 
 
+def test_a_broken_revision_is_replaced_without_touching_what_works() -> None:
+    async def story(world: World) -> None:
+        ss = fresh(3, partition=1)
+        ss.metadata.annotations = {REPLACE_BROKEN: "true"}
+        await world.client.create(ss)
+        first = await world.until(lambda: settled(world, 3))
+        kept = first[0].metadata.uid
+        await roll(world, "broken")
+        await asyncio.sleep(60)
+        assert [p.metadata.name for p in await pods_of(world) if not podlib.ready(p)] == ["web-2"]
+        await roll(world, "web:2")
+        names: set[str] = set()
+
+        async def mended() -> bool:
+            pods = await pods_of(world)
+            names.update(p.metadata.name for p in pods if not podlib.ready(p))
+            assert sum(map(podlib.ready, pods)) >= 2, "one at a time"
+            images = {p.metadata.name: p.spec.containers[0].image for p in pods if podlib.ready(p)}
+            return images == {"web-0": "web:1", "web-1": "web:2", "web-2": "web:2"}
+
+        await world.until(mended)
+        assert "web-0" not in names
+        assert (await world.client.get(Pod, "web-0", "ns")).metadata.uid == kept, "below the partition"
+
+    play(story)
+
+
 def test_claims_come_with_pods_and_go_as_the_policy_says() -> None:
     async def story(world: World) -> None:
         await world.client.create(fresh(3, claims=("data",), keep=("Delete", "Delete")))
