@@ -117,19 +117,18 @@ class _Defects(logging.Handler):
 
 
 class Scenario:
-    """One play. trace: keep every write, for the eye; tamper: changes the world before it begins, for tests of the
-    checkers."""
+    """One play. trace: keep every write, for the eye; setting: what its world is like, None to draw one."""
 
-    def __init__(self, seed: int, *, trace: bool = False, tamper: Callable[[World], None] | None = None) -> None:
+    def __init__(self, seed: int, *, trace: bool = False, setting: Setting | None = None) -> None:
         self.store = WatchedStore(MemoryStore(), slow=DISK, seed=seed)
         self.store.trace = [] if trace else None
         self.result = Result()
-        self._tamper = tamper
+        self._setting = setting
         self._defects = _Defects()
 
     async def play(self) -> Result:
         """Run it; the loop must be a SimLoop of this scenario's seed."""
-        setting = draw()
+        setting = self._setting or draw()
         self._say(str(setting))
         logger = logging.getLogger("kijabi")
         logger.addHandler(self._defects)
@@ -138,8 +137,6 @@ class Scenario:
                 self.store.checkers = standard(lambda node, uid: bool(node) and bool(world.runtimes[node].alive(uid)))
                 for runtime in world.runtimes.values():
                     runtime.missing.add(MISSING)
-                if self._tamper is not None:
-                    self._tamper(world)
                 await self._acts(world, setting)
         finally:
             logger.removeHandler(self._defects)

@@ -29,7 +29,7 @@ class Budgets:
         self.hand = hand
 
     def wishes(self) -> Sequence[tuple[int, Wish]]:
-        return ((4, self.create), (8, self.evict), (2, self.drain), (2, self.delete))
+        return ((4, self.create), (10, self.evict), (2, self.drain), (2, self.delete))
 
     async def create(self) -> None:
         """For the pods of a workload that has none."""
@@ -42,10 +42,18 @@ class Budgets:
         await self.hand.create(PodDisruptionBudget, one.metadata.name, one.metadata.namespace, spec=spec)
 
     async def evict(self) -> None:
-        """Ask for the eviction of a pod."""
-        pod = await self.hand.one(Pod)
-        if pod is not None:
-            await self._evict(pod)
+        """Ask for the eviction of a pod, most often of one that has a budget."""
+        chance = rand.rng()
+        pods = await self._covered() if chance.random() < 0.8 else await self.hand.all(Pod)
+        if pods:
+            await self._evict(chance.choice(pods))
+
+    async def _covered(self) -> list[Pod]:
+        """The pods that have budgets."""
+        kept = await self.hand.living(PodDisruptionBudget)
+        apps = {(one.metadata.namespace, one.spec.selector.matchLabels["app"]) for one in kept}
+        pods = await self.hand.living(Pod)
+        return [pod for pod in pods if (pod.metadata.namespace, pod.metadata.labels.get("app")) in apps]
 
     async def drain(self) -> None:
         """Let nothing new onto a node, and ask for the eviction of all that is there, once."""
@@ -77,4 +85,6 @@ class Budgets:
         """Nothing to repair."""
 
     async def update(self) -> None:
-        """Nothing to roll out."""
+        """Ask for the eviction of every pod that has a budget, one after the other."""
+        for pod in await self._covered():
+            await self._evict(pod)

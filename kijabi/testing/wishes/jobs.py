@@ -110,7 +110,7 @@ class Jobs:
         """One more, which must be counted exactly without faults too."""
         if not await self.hand.full(Job):
             spec = {"completions": 3, "parallelism": 2, "completionMode": "Indexed", "template": task("task", 1)}
-            await self.hand.create(Job, f"job-{self.hand.number()}", "default", spec=spec)
+            await self.hand.create(Job, f"job-last-{self.hand.number()}", "default", spec=spec)
 
 
 class CronJobs:
