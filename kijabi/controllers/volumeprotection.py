@@ -33,6 +33,8 @@ UNUSED = "Unused"
 """The condition of a claim; its transition says since when."""
 CLASS = "attributes"
 """The index of claims and volumes by the attribute classes that they name."""
+GOING = "going"
+"""The index of claims that wait to be deleted, by namespace."""
 
 
 def refers(pod: Pod, claim: PersistentVolumeClaim, *, ephemeral: bool = True) -> bool:
@@ -71,6 +73,11 @@ def unused_condition(claim: PersistentVolumeClaim, used: bool, now: Time) -> Per
 def protected(obj: Object, finalizer: str) -> bool:
     """Whether the object waits for us to be deleted."""
     return obj.metadata.deletionTimestamp is not None and finalizer in obj.metadata.finalizers
+
+
+def going(claim: PersistentVolumeClaim) -> tuple[str, ...]:
+    """The index function of `GOING`."""
+    return (claim.metadata.namespace,) if protected(claim, CLAIM) else ()
 
 
 def unguarded(obj: Object, finalizer: str) -> bool:
@@ -112,6 +119,7 @@ class ClaimProtection:
         self.client = context.client
         self.claims = claims(context.informers)
         self.pods = indexed(pods(context.informers))
+        self.claims.add_index(GOING, going)
 
     def sources(self) -> Sequence[Source]:
         return (Source(self.claims, self._keys), Source(self.pods, self._keys_of_pod))
@@ -130,20 +138,28 @@ class ClaimProtection:
         if claim is None:
             return None
         if protected(claim, CLAIM):
-            await self._release(claim)
+            await self._release(claim.metadata.namespace)
         elif unguarded(claim, CLAIM):
             await guard(self.client, claim, CLAIM)
         elif claim.metadata.deletionTimestamp is None and claim.status.phase == "Bound":
             await self._tell(claim)
         return None
 
-    async def _release(self, claim: PersistentVolumeClaim) -> None:
-        """Let it go, unless it is used: of that the live pods tell, for the informer may not show one yet."""
-        if any(uses(pod, claim) for pod in self.pods.index(BY_CLAIM, key_of(claim))):
+    async def _release(self, namespace: str) -> None:
+        """Let go what waits in a namespace, unless it is used.
+
+        Of that the live pods tell, for the informer may not show one yet; one list serves all claims that wait.
+        """
+        waiting = [claim for claim in self.claims.index(GOING, namespace) if not self._used(claim)]
+        if not waiting:
             return
-        there = (await self.client.list(Pod, claim.metadata.namespace)).items
-        if not any(uses(pod, claim) for pod in there):
-            await release(self.client, claim, CLAIM)
+        there = (await self.client.list(Pod, namespace)).items
+        for claim in waiting:
+            if not any(uses(pod, claim) for pod in there):
+                await release(self.client, claim, CLAIM)
+
+    def _used(self, claim: PersistentVolumeClaim) -> bool:
+        return any(uses(pod, claim) for pod in self.pods.index(BY_CLAIM, key_of(claim)))
 
     async def _tell(self, claim: PersistentVolumeClaim) -> None:
         used = any(refers(pod, claim) and not ended(pod) for pod in self.pods.index(BY_CLAIM, key_of(claim)))
