@@ -9,10 +9,10 @@ import pytest
 from kijabi.api import codec
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
-from kijabi.api.meta import ObjectMeta
+from kijabi.api.meta import ObjectMeta, Time
 from kijabi.controllers.podclaims import ended
 from kijabi.controllers.volumeprotection import refers, unused_condition, uses
-from tests.controllers.things import NOW, Time, ago, owner
+from tests.controllers.things import NOW, ago, owner
 
 CLAIM = {"name": "v", "persistentVolumeClaim": {"claimName": "p-v"}}
 EPHEMERAL = {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}
