@@ -90,7 +90,7 @@ class NodeState:
         return column
 
     def _grow(self) -> None:
-        more = self.capacity
+        more = max(self.capacity // 4, 16)  # free rows cost each decision as much as others
         self.nodes.extend([None] * more)
         self.matchers.grow(self.capacity)
         self.live = np.concatenate([self.live, np.zeros(more, dtype=np.bool_)])
