@@ -29,6 +29,7 @@ _SETTINGS = (
     "port", "nodes", "runtime", "apiserver_args", "controller_args",
     "cloud_provider", "cloud_config", "load_balancer_pool",
 )  # fmt: skip
+_CLOUD = {"cloud_provider", "cloud_config", "load_balancer_pool"}
 FOR_FAKE = ("root",)  # checks that the fake runtime does without
 
 
@@ -64,6 +65,10 @@ def settle(wishes: Wishes) -> ClusterConfig:
         configuration.claim_slot(directory, old.slot)
     else:
         new = ClusterConfig(dir=directory, slot=configuration.claim_slot(directory), **asked)
+    if asked.keys() & _CLOUD:
+        from kijabi.cmd import cloud
+
+        cloud.check(new)
     if new != old:
         new.save()
     return new

@@ -270,10 +270,14 @@ def lost_udp(old: Iterable[Frontend], new: Iterable[Frontend]) -> list[tuple[Fro
     lost: list[tuple[Frontend, Backend | None]] = []
     for key, frontend in before.items():
         now = after.get(key)
-        stays = set(now.backends) if now is not None else set()
-        lost += [(frontend, backend) for backend in frontend.backends if backend not in stays]
+        stays = _all_backends(now) if now is not None else set()
+        lost += [(frontend, backend) for backend in sorted(_all_backends(frontend) - stays)]
     for key, frontend in after.items():
         was = before.get(key)
-        if frontend.backends and (was is None or not was.backends):
+        if _all_backends(frontend) and (was is None or not _all_backends(was)):
             lost.append((frontend, None))
     return lost
+
+
+def _all_backends(frontend: Frontend) -> set[Backend]:
+    return {*frontend.backends, *frontend.inside}

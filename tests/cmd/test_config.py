@@ -6,11 +6,12 @@ import ipaddress
 import socket
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kijabi.base.errors import ConfigError
-from kijabi.cmd import config, up
+from kijabi.cmd import addresses, config, up
 from kijabi.cmd.config import SLOTS, ClusterConfig
 from kijabi.cmd.up import Wishes
 
@@ -104,3 +105,41 @@ def test_a_port_in_use_is_named() -> None:
         port = busy.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port {port} is in use by another program: choose another with --port"):
             up.check_ports(ClusterConfig(dir="/d", port=port, runtime="fake"))
+
+
+def test_the_pool_of_load_balancers_is_where_nobody_else_is() -> None:
+    several = ClusterConfig(dir="/d", slot=3, nodes=64)
+    assert several.balancer_pool == ("172.30.3.128-172.30.3.254",)
+    plan = addresses.layout(several)
+    assert plan is not None
+    first = ipaddress.IPv4Network(several.balancer_cidr)[0]
+    assert max(ipaddress.IPv4Address(link.address) for link in plan.nodes) < first
+    given = ClusterConfig(dir="/d", load_balancer_pool=("192.168.1.240/28",))
+    assert given.balancer_pool == ("192.168.1.240/28",)
+
+
+@pytest.mark.parametrize(
+    ("wish", "complaint"),
+    [
+        ({"cloud_provider": "moon"}, "there is no cloud provider moon; there are: bare"),
+        ({"load_balancer_pool": ("10.0.0.9-10.0.0.1",)}, "before its begin"),
+        ({"load_balancer_pool": ("10.96.1.0/24",)}, "has addresses of the cluster's Services"),
+        ({"load_balancer_pool": ("10.240.0.0-10.250.0.0",)}, "has addresses of the cluster's pods"),
+        ({"load_balancer_pool": ("127.0.0.0/30",)}, "has this machine's own address 127.0.0.1"),
+        ({"cloud_config": "/no/such/file"}, "there is no file /no/such/file"),
+    ],
+)
+def test_a_cloud_that_cannot_be_is_refused_before_anything_is_kept(
+    machine: Path, wish: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        up.settle(Wishes(directory=machine / "a", **wish))
+    assert not (machine / "a" / "cluster.json").exists()
+
+
+def test_the_pool_is_kept_until_another_is_given(machine: Path) -> None:
+    place = machine / "a"
+    place.mkdir()
+    up.settle(Wishes(directory=place, load_balancer_pool=("198.18.0.0/24",)))
+    assert up.settle(Wishes(directory=place)).balancer_pool == ("198.18.0.0/24",)
+    assert up.settle(Wishes(directory=place, load_balancer_pool=())).balancer_pool == ("172.30.0.128-172.30.0.254",)

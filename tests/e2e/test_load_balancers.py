@@ -170,7 +170,7 @@ def test_local_traffic_keeps_its_source_and_goes_where_the_pods_are(
     (pod,) = eventually(lambda: one_pod(place))
     node = pod["spec"]["nodeName"]
     eventually(lambda: announcer(place, "near") == node)
-    assert eventually(lambda: neighbour.ask(address)) == f"{node} {neighbour.address}"
+    assert eventually(lambda: neighbour.ask(address) == f"{node} {neighbour.address}")
     here = cluster3.run_here("curl", "-s", "--max-time", "3", f"http://{address}/")
     assert here.split()[0] == node, "who asks from within the cluster reaches it wherever it is"
 

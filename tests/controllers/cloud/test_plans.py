@@ -258,6 +258,8 @@ def test_a_claim_stays_as_long_as_anybody_could_be_told_the_address() -> None:
     assert not claims.needed(held, make_service(type="ClusterIP"))
     assert not claims.needed(held, make_service(going=True))
     assert not claims.needed(held, None)
+    assert claims.needed(held, showing(one, "10.0.0.3"), "10.0.0.2"), "it is about to show this one instead"
+    assert not claims.needed(held, make_service(type="ClusterIP"), "10.0.0.2"), "it does not want to any more"
     other = make_service()
     other.metadata.uid = "another"
     assert not claims.needed(held, showing(other, "10.0.0.2"))

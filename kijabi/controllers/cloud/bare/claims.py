@@ -22,6 +22,8 @@ from kijabi.controllers.sources import services
 SERVICE = "service"
 # Services that wait for any address and are woken by one that is free again; those behind come with their back-off.
 MAX_WOKEN = 8
+# Seconds after which a claim is looked at again that its Service was about to show.
+UNDECIDED = 30.0
 
 
 def owner_of(claim: IPAddress) -> str:
@@ -40,13 +42,17 @@ def shown(service: Service) -> set[str]:
     return {ingress.ip for ingress in service.status.loadBalancer.ingress if ingress.ip}
 
 
-def needed(claim: IPAddress, service: Service | None) -> bool:
-    """Whether a claim must stay, by its Service as it is now: it shows the address, or shows none yet and wants one."""
+def needed(claim: IPAddress, service: Service | None, giving: str = "") -> bool:
+    """Whether a claim must stay, by its Service as it is now: it shows the address, or wants one and shows none yet.
+
+    giving: the address that it is about to show instead of what it shows. One that wants none any more is not about to
+    show anything: whoever has not seen that yet cannot write its status.
+    """
     if service is None or service.metadata.uid != owner_of(claim):
         return False
     addresses = shown(service)
     hopes = service.spec.type == "LoadBalancer" and service.metadata.deletionTimestamp is None
-    return claim.metadata.name in addresses or (hopes and not addresses)
+    return claim.metadata.name in addresses or (hopes and (not addresses or claim.metadata.name == giving))
 
 
 class Claims:
@@ -143,9 +149,11 @@ class Reclaimer:
         self.claims.leaving.add(key)
         try:
             service = await self._live(claim)
-            about_to = service is not None and self.claims.giving.get(service.metadata.uid) == key
-            if not about_to and not needed(claim, service):
-                await self.client.delete(IPAddress, key, uid=claim.metadata.uid)
+            if needed(claim, service):
+                return None  # The cache was behind; what changes it comes as an event.
+            if needed(claim, service, self.claims.giving.get(owner_of(claim), "")):
+                return UNDECIDED
+            await self.client.delete(IPAddress, key, uid=claim.metadata.uid)
         except (NotFound, Conflict):
             return None  # Gone already, or another's by now.
         finally:

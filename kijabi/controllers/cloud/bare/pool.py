@@ -61,6 +61,10 @@ class Pool:
     def __contains__(self, address: str) -> bool:
         return self._range(address) is not None
 
+    def overlaps(self, first: int, last: int) -> bool:
+        """Whether any address from first to last is in it."""
+        return any(first <= end and start <= last for start, end in self._ranges)
+
     def _range(self, address: str) -> int | None:
         try:
             number = int(ipaddress.IPv4Address(address))
