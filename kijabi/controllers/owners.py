@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from kijabi.api.meta import Object, ObjectMeta, OwnerReference
+from kijabi.api.selector import Selector
 from kijabi.base.errors import Conflict, Invalid, NotFound
 from kijabi.client.client import Client
+from kijabi.client.informer import Informer
 
 CONTROLLER = "controller"
 
@@ -36,18 +38,32 @@ def controller_ref(owner: Object, api_version: str, kind: str) -> OwnerReference
     )
 
 
-def orphans(namespace: str) -> str:
-    """The index value of a namespace's objects that nobody controls."""
-    return f"orphan/{namespace}"
+def orphans(namespace: str, label: str = "", value: str = "") -> str:
+    """The index value of a namespace's objects that nobody controls; with a label, of those that have it."""
+    return f"orphan/{namespace}/{label}={value}" if label else f"orphan/{namespace}"
 
 
-def controller_index(obj: Object) -> tuple[str]:
-    """Index function: by the controller's uid, or `orphans(namespace)`."""
-    ref = controller_of(obj.metadata)
-    return (ref.uid if ref is not None else orphans(obj.metadata.namespace),)
+def controller_index(obj: Object) -> tuple[str, ...]:
+    """Index function: by the controller's uid, or as orphans."""
+    meta = obj.metadata
+    ref = controller_of(meta)
+    if ref is not None:
+        return (ref.uid,)
+    return (orphans(meta.namespace), *(orphans(meta.namespace, *pair) for pair in meta.labels.items()))
 
 
 INDEXES: Mapping[str, Callable[[Any], Iterable[str]]] = {CONTROLLER: controller_index}
+
+
+def candidates(informer: Informer[T], owner: ObjectMeta, selector: Selector) -> tuple[T, ...]:
+    """What an owner may claim, of an informer indexed by `CONTROLLER`: what it controls, and orphans that have the
+    rarest of the labels that it demands.
+    """
+    exact = [(one.key, value) for one in selector.requirements if (value := selector.exact(one.key)) is not None]
+    namespace = owner.namespace
+    free = [informer.index(CONTROLLER, orphans(namespace, *pair)) for pair in exact]
+    found = min(free, key=len) if free else informer.index(CONTROLLER, orphans(namespace))
+    return (*informer.index(CONTROLLER, owner.uid), *found)
 
 
 def living(meta: ObjectMeta) -> bool:

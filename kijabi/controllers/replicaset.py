@@ -27,9 +27,9 @@ from kijabi.client.informer import Informer, Informers
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.creation import create_once, generated, growing, together
 from kijabi.controllers.expectations import Expectations
-from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, living, orphans, settle
+from kijabi.controllers.owners import CONTROLLER, candidates, claim, controller_of, controller_ref, living, settle
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
-from kijabi.controllers.sources import by_namespace, pods, replica_sets, selected, unchanged
+from kijabi.controllers.sources import may_select, pods, replica_sets, selected, unchanged
 
 Replicated = ReplicaSet | ReplicationController
 BURST = 500
@@ -177,7 +177,7 @@ class ReplicaSets:
         if new is not None and controller_of(new.metadata) is None and not unchanged(old, new):
             keys.update(
                 key_of(rs)
-                for rs in by_namespace(self.sets, new.metadata.namespace)
+                for rs in may_select(self.sets, new.metadata.namespace, new.metadata.labels)
                 if self.flavor.selector(rs).matches(new.metadata.labels)
             )
         return keys
@@ -186,11 +186,10 @@ class ReplicaSets:
         rs = self.sets.get(key)
         if rs is None:
             return None
-        uid, namespace = rs.metadata.uid, rs.metadata.namespace
+        uid = rs.metadata.uid
         selector = self.flavor.selector(rs)
-        candidates = (*self.pods.index(CONTROLLER, uid), *self.pods.index(CONTROLLER, orphans(namespace)))
         ref = controller_ref(rs, self.flavor.api_version, self.flavor.kind)
-        todo = claim(rs.metadata, selector.matches, filter(podlib.active, candidates))
+        todo = claim(rs.metadata, selector.matches, filter(podlib.active, candidates(self.pods, rs.metadata, selector)))
         active = await settle(self.client, rs, ref, todo)
         ending = sum(
             podlib.terminating(pod) and selector.matches(pod.metadata.labels)

@@ -8,7 +8,7 @@ pure, `Revisions` reads and writes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,10 +18,11 @@ from kijabi.api.apps.controllerrevision import ControllerRevision
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.gotext import json_text
 from kijabi.api.meta import Object, ObjectMeta, OwnerReference
+from kijabi.api.selector import Selector
 from kijabi.base.errors import AlreadyExists, NotFound
 from kijabi.client.client import Client
 from kijabi.client.informer import Informer
-from kijabi.controllers.owners import CONTROLLER, claim, controller_of, orphans, settle
+from kijabi.controllers.owners import candidates, claim, controller_of, settle
 
 HASH_LABEL = "controller-revision-hash"
 """Of pods and revisions: which revision they are of."""
@@ -116,13 +117,10 @@ class Revisions:
         self.client = client
         self.informer = informer
 
-    async def of(
-        self, owner: Object, ref: OwnerReference, matches: Callable[[Mapping[str, str]], bool]
-    ) -> tuple[ControllerRevision, ...]:
+    async def of(self, owner: Object, ref: OwnerReference, selector: Selector) -> tuple[ControllerRevision, ...]:
         """What the owner controls, after adopting and releasing. Raises Conflict for an owner that is gone."""
-        uid, namespace = owner.metadata.uid, owner.metadata.namespace
-        candidates = (*self.informer.index(CONTROLLER, uid), *self.informer.index(CONTROLLER, orphans(namespace)))
-        return await settle(self.client, owner, ref, claim(owner.metadata, matches, candidates))
+        near = candidates(self.informer, owner.metadata, selector)
+        return await settle(self.client, owner, ref, claim(owner.metadata, selector.matches, near))
 
     async def ensure(self, wanted: ControllerRevision) -> ControllerRevision | None:
         """Create a revision; the one of its name if that has the same content; None if it has another."""

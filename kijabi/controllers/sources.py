@@ -6,7 +6,7 @@ namespace, replica sets by controller and namespace, and so on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from kijabi.api.apps.controllerrevision import ControllerRevision
@@ -26,7 +26,7 @@ from kijabi.api.core.replicationcontroller import ReplicationController
 from kijabi.api.core.resourcequota import ResourceQuota
 from kijabi.api.core.service import Service
 from kijabi.api.discovery.endpointslice import EndpointSlice, service_of
-from kijabi.api.meta import Object
+from kijabi.api.meta import LabelSelector, Object
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kijabi.api.selector import Selector, from_label_selector
 from kijabi.client.cache import key_of
@@ -72,17 +72,19 @@ def _selector(service: Service) -> tuple[str, ...]:
 
 
 def _first_label(obj: Any) -> tuple[str, ...]:
-    """A label that a LabelSelector asks for is enough to find who selects; without such a one, the namespace."""
-    selector = obj.spec.selector
+    """A label that a selector asks for is enough to find who selects; without such a one, the namespace."""
+    selector, namespace = obj.spec.selector, obj.metadata.namespace
     if selector is None:
         return ()
-    namespace = obj.metadata.namespace
-    return (labelled(namespace, *min(selector.matchLabels.items())) if selector.matchLabels else namespace,)
+    labels = selector.matchLabels if isinstance(selector, LabelSelector) else selector
+    return (labelled(namespace, *min(labels.items())) if labels else namespace,)
 
 
 _OWNED: Indexes = {CONTROLLER: controller_index, NAMESPACE: _namespace}
 _PODS: Indexes = {**_OWNED, NODE: _node, LABEL: _labels, ENDED: _ended}
 _NAMESPACED: Indexes = {NAMESPACE: _namespace}
+_SELECTING: Indexes = {NAMESPACE: _namespace, SELECTOR: _first_label}
+_SELECTING_OWNED: Indexes = {**_OWNED, **_SELECTING}
 
 
 def pods(informers: Informers) -> Informer[Pod]:
@@ -91,28 +93,28 @@ def pods(informers: Informers) -> Informer[Pod]:
 
 
 def replica_sets(informers: Informers) -> Informer[ReplicaSet]:
-    """All ReplicaSets, by controller and namespace."""
-    return informers.of(ReplicaSet, indexes=_OWNED)
+    """All ReplicaSets, by controller, namespace, and a label that their selector asks for."""
+    return informers.of(ReplicaSet, indexes=_SELECTING_OWNED)
 
 
 def replication_controllers(informers: Informers) -> Informer[ReplicationController]:
-    """All ReplicationControllers, by controller and namespace."""
-    return informers.of(ReplicationController, indexes=_OWNED)
+    """All ReplicationControllers, by controller, namespace, and a label that their selector asks for."""
+    return informers.of(ReplicationController, indexes=_SELECTING_OWNED)
 
 
 def daemon_sets(informers: Informers) -> Informer[DaemonSet]:
-    """All DaemonSets, by namespace."""
-    return informers.of(DaemonSet, indexes=_NAMESPACED)
+    """All DaemonSets, by namespace and a label that their selector asks for."""
+    return informers.of(DaemonSet, indexes=_SELECTING)
 
 
 def stateful_sets(informers: Informers) -> Informer[StatefulSet]:
-    """All StatefulSets, by namespace."""
-    return informers.of(StatefulSet, indexes=_NAMESPACED)
+    """All StatefulSets, by namespace and a label that their selector asks for."""
+    return informers.of(StatefulSet, indexes=_SELECTING)
 
 
 def jobs(informers: Informers) -> Informer[Job]:
-    """All Jobs, by controller and namespace."""
-    return informers.of(Job, indexes=_OWNED)
+    """All Jobs, by controller, namespace, and a label that their selector asks for."""
+    return informers.of(Job, indexes=_SELECTING_OWNED)
 
 
 def quotas(informers: Informers) -> Informer[ResourceQuota]:
@@ -134,8 +136,7 @@ def budgets_of(
     budgets: Informer[PodDisruptionBudget], namespace: str, labels: Mapping[str, str]
 ) -> list[PodDisruptionBudget]:
     """The budgets that select a pod with these labels."""
-    places = (namespace, *(labelled(namespace, *pair) for pair in labels.items()))
-    near = (one for place in places for one in budgets.index(SELECTOR, place))
+    near = may_select(budgets, namespace, labels)
     return [one for one in near if from_label_selector(one.spec.selector).matches(labels)]
 
 
@@ -155,8 +156,8 @@ def controller_revisions(informers: Informers) -> Informer[ControllerRevision]:
 
 
 def deployments(informers: Informers) -> Informer[Deployment]:
-    """All Deployments, by namespace."""
-    return informers.of(Deployment, indexes=_NAMESPACED)
+    """All Deployments, by namespace and a label that their selector asks for."""
+    return informers.of(Deployment, indexes=_SELECTING)
 
 
 def services(informers: Informers) -> Informer[Service]:
@@ -184,6 +185,14 @@ def by_namespace(informer: Informer[Any], namespace: str) -> Iterable[Any]:
     return informer.index(NAMESPACE, namespace)
 
 
+def may_select(owners: Informer[Any], namespace: str, labels: Mapping[str, str]) -> Iterator[Any]:
+    """Who of an informer, indexed by what selectors ask for, may select objects with these labels; few of those that
+    do not.
+    """
+    for place in (namespace, *(labelled(namespace, *pair) for pair in labels.items())):
+        yield from owners.index(SELECTOR, place)
+
+
 def selected(pods: Informer[Pod], namespace: str, selector: Selector) -> list[Pod]:
     """The pods of a namespace that a selector matches, found by the rarest of the labels that it demands."""
     exact = [(one.key, value) for one in selector.requirements if (value := selector.exact(one.key)) is not None]
@@ -206,7 +215,8 @@ def keys_of_owners(
 ) -> set[str]:
     """The keys of what controls a dependent, before and now; an orphan's candidates when its labels or owner changed.
 
-    kind: of the owners, whose informer is indexed by namespace. matches: whether an owner selects the dependent.
+    kind: of the owners, whose informer is indexed by what their selectors ask for. matches: whether an owner selects
+    the dependent.
     """
     keys: set[str] = set()
     for obj in (old, new):
@@ -214,7 +224,8 @@ def keys_of_owners(
         if obj is not None and ref is not None and ref.kind == kind:
             keys.add(f"{obj.metadata.namespace}/{ref.name}")
     if new is not None and controller_of(new.metadata) is None and not unchanged(old, new):
-        keys.update(key_of(one) for one in by_namespace(owners, new.metadata.namespace) if matches(one, new))
+        near = may_select(owners, new.metadata.namespace, new.metadata.labels)
+        keys.update(key_of(one) for one in near if matches(one, new))
     return keys
 
 

@@ -22,7 +22,7 @@ from kijabi.controllers.backoff import Backoff
 from kijabi.controllers.creation import generated, growing, together
 from kijabi.controllers.daemonset.plan import Plan, View, belongs, group, plan, status_of
 from kijabi.controllers.daemonset.pod import make_pod, target
-from kijabi.controllers.owners import CONTROLLER, claim, controller_ref, living, orphans, settle
+from kijabi.controllers.owners import candidates, claim, controller_ref, living, settle
 from kijabi.controllers.ownwrites import AGAIN, OwnWrites
 from kijabi.controllers.podwrites import PodWrites
 from kijabi.controllers.revisions import HASH_LABEL, History, Revisions
@@ -111,10 +111,9 @@ class DaemonSets:
         return todo.again
 
     async def _claim(self, ds: DaemonSet, ref: OwnerReference) -> tuple[Pod, ...]:
-        uid, namespace = ds.metadata.uid, ds.metadata.namespace
-        candidates = (*self.pods.index(CONTROLLER, uid), *self.pods.index(CONTROLLER, orphans(namespace)))
-        matches = from_label_selector(ds.spec.selector).matches
-        return await settle(self.client, ds, ref, claim(ds.metadata, matches, candidates))
+        selector = from_label_selector(ds.spec.selector)
+        near = candidates(self.pods, ds.metadata, selector)
+        return await settle(self.client, ds, ref, claim(ds.metadata, selector.matches, near))
 
     def _view(self, ds: DaemonSet, owned: Iterable[Pod], code: str) -> View:
         now = clock.monotonic()
@@ -127,9 +126,9 @@ class DaemonSets:
         self, ds: DaemonSet, ref: OwnerReference, owned: Iterable[Pod]
     ) -> tuple[History, str]:
         """The set's history, and the hash of its present revision, which is written where it is missing."""
-        matches = from_label_selector(ds.spec.selector).matches
         data = revisions.data_of(ds.spec.template)
-        history = revisions.sort_out(await self.revisions.of(ds, ref, matches), data)
+        owned_revisions = await self.revisions.of(ds, ref, from_label_selector(ds.spec.selector))
+        history = revisions.sort_out(owned_revisions, data)
         if not history.current:
             code = revisions.hash_of(data, ds.status.collisionCount)
             labels = revisions.labels_of(ds.spec.template, HASH_LABEL, code)

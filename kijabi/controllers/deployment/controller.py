@@ -23,7 +23,7 @@ from kijabi.controllers import pods as podlib
 from kijabi.controllers.deployment import revision, status
 from kijabi.controllers.deployment.plan import Change, Plan, plan
 from kijabi.controllers.deployment.scale import replicas_of
-from kijabi.controllers.owners import CONTROLLER, claim, controller_of, controller_ref, orphans, settle
+from kijabi.controllers.owners import CONTROLLER, candidates, claim, controller_of, controller_ref, settle
 from kijabi.controllers.ownwrites import AGAIN, OwnWrites
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
 from kijabi.controllers.sources import deployments, keys_of_owners, pods, replica_sets, selects
@@ -78,13 +78,10 @@ class Deployments:
         if d.spec.selector is None or d.spec.selector == LabelSelector():
             await self._refuse(d)
             return None
-        matches = from_label_selector(d.spec.selector).matches
-        candidates = (
-            *self.sets.index(CONTROLLER, d.metadata.uid),
-            *self.sets.index(CONTROLLER, orphans(d.metadata.namespace)),
-        )
+        selector = from_label_selector(d.spec.selector)
+        near = candidates(self.sets, d.metadata, selector)
         ref = controller_ref(d, API_VERSION, KIND)
-        owned = await settle(self.client, d, ref, claim(d.metadata, matches, candidates))
+        owned = await settle(self.client, d, ref, claim(d.metadata, selector.matches, near))
         todo = plan(d, owned, ref, self._old_pods(d, owned), clock.now())
         try:
             await self._carry_out(d, todo)

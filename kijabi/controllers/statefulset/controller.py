@@ -24,7 +24,7 @@ from kijabi.client.cache import key_of
 from kijabi.controllers import pods as podlib
 from kijabi.controllers import revisions
 from kijabi.controllers.creation import growing, in_order
-from kijabi.controllers.owners import CONTROLLER, claim, controller_ref, orphans, settle
+from kijabi.controllers.owners import candidates, claim, controller_ref, settle
 from kijabi.controllers.ownwrites import AGAIN, OwnWrites
 from kijabi.controllers.revisions import History, Revisions
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
@@ -115,16 +115,14 @@ class StatefulSets:
         return podlib.next_available(running, ss.spec.minReadySeconds, view.now)
 
     async def _claim(self, ss: StatefulSet, ref: OwnerReference) -> tuple[Pod, ...]:
-        uid, namespace = ss.metadata.uid, ss.metadata.namespace
-        candidates = (*self.pods.index(CONTROLLER, uid), *self.pods.index(CONTROLLER, orphans(namespace)))
-        selects = from_label_selector(ss.spec.selector).matches
-        todo = claim(ss.metadata, selects, candidates, partial(is_member, ss))
+        selector = from_label_selector(ss.spec.selector)
+        near = candidates(self.pods, ss.metadata, selector)
+        todo = claim(ss.metadata, selector.matches, near, partial(is_member, ss))
         return await settle(self.client, ss, ref, todo)
 
     async def _history(self, ss: StatefulSet, ref: OwnerReference) -> History:
-        matches = from_label_selector(ss.spec.selector).matches
         data = revisions.data_of(ss.spec.template)
-        return revisions.sort_out(await self.revisions.of(ss, ref, matches), data)
+        return revisions.sort_out(await self.revisions.of(ss, ref, from_label_selector(ss.spec.selector)), data)
 
     async def _update_revision(
         self, ss: StatefulSet, ref: OwnerReference, history: History
