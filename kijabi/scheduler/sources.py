@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from kijabi.api.apps.replicaset import ReplicaSet
+from kijabi.api.apps.statefulset import StatefulSet
 from kijabi.api.core.namespace import Namespace
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
+from kijabi.api.core.replicationcontroller import ReplicationController
+from kijabi.api.core.service import Service
 from kijabi.api.meta import Object
 from kijabi.api.storage.csidriver import CSIDriver
 from kijabi.api.storage.csinode import CSINode
@@ -20,7 +24,7 @@ from kijabi.api.storage.storageclass import StorageClass
 from kijabi.api.storage.volumeattachment import VolumeAttachment
 from kijabi.client.informer import Informer, Informers
 from kijabi.scheduler.framework import Change, Event
-from kijabi.scheduler.spreading import Spreading
+from kijabi.scheduler.spreading import BY_NAMESPACE, Spreading, by_namespace
 from kijabi.scheduler.storage import BY_CLASS, BY_NODE, Storage, by_class, by_node
 
 T = TypeVar("T", bound=Object)
@@ -47,7 +51,13 @@ class Sources:
             capacities=capacities,
             attachments=attachments,
         )
-        self.spreading = Spreading(informers)
+        services = informers.of(Service, indexes={BY_NAMESPACE: by_namespace})
+        controllers, replica_sets = informers.of(ReplicationController), informers.of(ReplicaSet)
+        stateful_sets = informers.of(StatefulSet)
+        self.spreading = Spreading(services, controllers, replica_sets, stateful_sets)
+        self._spread: tuple[Informer[Any], ...] = (services, controllers, replica_sets, stateful_sets)
+        for informer in self._spread:
+            informer.add_handler(self.spreading.changed)
         self._told: tuple[tuple[Informer[Any], Change], ...] = (
             (claims, Change.CLAIM),
             (volumes, Change.VOLUME),
@@ -80,6 +90,7 @@ class Sources:
 
     async def wait_synced(self) -> None:
         """Wait until everything is known."""
-        for informer in (*(informer for informer, _ in self._told), self._attachments, self._namespaces):
+        told = (informer for informer, _ in self._told)
+        everything: tuple[Informer[Any], ...] = (*told, self._attachments, self._namespaces, *self._spread)
+        for informer in everything:
             await informer.wait_synced()
-        await self.spreading.wait_synced()

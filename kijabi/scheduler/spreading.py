@@ -7,6 +7,7 @@ same on a node, five in a zone. Source: KEP-1258, k8s.io/kubernetes `pkg/schedul
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from kijabi.api.apps.replicaset import ReplicaSet
 from kijabi.api.apps.statefulset import StatefulSet
@@ -14,9 +15,9 @@ from kijabi.api.core.replicationcontroller import ReplicationController
 from kijabi.api.core.service import Service
 from kijabi.api.meta import OwnerReference
 from kijabi.api.selector import NOTHING, Requirement, Selector, from_label_selector, from_labels
-from kijabi.client.informer import Informers
 from kijabi.scheduler.needs import Meant, Spread
 from kijabi.scheduler.podinfo import PodInfo
+from kijabi.scheduler.storage import Source
 
 DEFAULTS = (("kubernetes.io/hostname", 3), ("topology.kubernetes.io/zone", 5))
 MOST_REMEMBERED = 5_000
@@ -32,27 +33,26 @@ def by_namespace(service: Service) -> Iterable[str]:
 
 
 class Spreading:
-    """The default constraints of pods; an answer is remembered until a Service or a workload changes."""
+    """The default constraints of pods; an answer is remembered until a Service or a workload changes.
 
-    def __init__(self, informers: Informers) -> None:
-        self._services = informers.of(Service, indexes={BY_NAMESPACE: by_namespace})
-        self._controllers = informers.of(ReplicationController)
-        self._replica_sets = informers.of(ReplicaSet)
-        self._stateful_sets = informers.of(StatefulSet)
-        self._known: dict[_Place, tuple[Spread, ...]] = {}
-        for informer in (self._services, self._controllers, self._replica_sets, self._stateful_sets):
-            informer.add_handler(self._changed)
+    services: indexed `by_namespace`.
+    """
 
-    async def wait_synced(self) -> None:
-        """Wait until everything is known."""
-        for informer in (self._services, self._controllers, self._replica_sets, self._stateful_sets):
-            await informer.wait_synced()
-
-    def _changed(
+    def __init__(
         self,
-        old: Service | ReplicationController | ReplicaSet | StatefulSet | None,
-        new: Service | ReplicationController | ReplicaSet | StatefulSet | None,
+        services: Source[Service],
+        controllers: Source[ReplicationController],
+        replica_sets: Source[ReplicaSet],
+        stateful_sets: Source[StatefulSet],
     ) -> None:
+        self._services = services
+        self._controllers = controllers
+        self._replica_sets = replica_sets
+        self._stateful_sets = stateful_sets
+        self._known: dict[_Place, tuple[Spread, ...]] = {}
+
+    def changed(self, old: Any, new: Any) -> None:
+        """One of the objects has changed: what was remembered may be wrong, if its selector did."""
         if old is None or new is None or old.spec.selector != new.spec.selector:
             self._known.clear()
 
