@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
+from kijabi.api.core.node import Node
 from kijabi.api.core.service import Service
 from kijabi.api.discovery.endpointslice import EndpointSlice, service_of
 from kijabi.base.process import CommandFailed
@@ -18,11 +19,12 @@ from kijabi.client.informer import Informers
 from kijabi.proxy import nft
 from kijabi.proxy.health import Check, HealthPorts
 from kijabi.proxy.rules import EMPTY, ProxyConfig, Ruleset, frame, lost_udp, ruleset, script
-from kijabi.proxy.services import Frontend, frontends, health_port, local_endpoints
+from kijabi.proxy.services import Frontend, Here, frontends, health_port, local_endpoints
 
 log = logging.getLogger(__name__)
 
 RETRY = 1.0
+ZONE = "topology.kubernetes.io/zone"
 
 
 class Proxy:
@@ -34,6 +36,8 @@ class Proxy:
         self.programmed = asyncio.Event()
         self._services = informers.of(Service)
         self._slices = informers.of(EndpointSlice, indexes={"service": service_of})
+        self._own = informers.of(Node, fields=f"metadata.name={node}")
+        self._zone = ""
         self._marked: set[str] = set()
         self._wake = asyncio.Event()
         self._frontends: dict[str, tuple[Frontend, ...]] = {}
@@ -43,6 +47,7 @@ class Proxy:
         self._health = HealthPorts(node, recorder, lambda: self._applied is not None)
         self._services.add_handler(self._on_service)
         self._slices.add_handler(self._on_slice)
+        self._own.add_handler(self._on_node)
 
     def _on_service(self, old: Service | None, new: Service | None) -> None:
         meta = (new or old).metadata  # type: ignore[union-attr]
@@ -53,6 +58,14 @@ class Proxy:
             for key in service_of(slice_) if slice_ is not None else ():
                 self._mark(key)
 
+    def _on_node(self, old: Node | None, new: Node | None) -> None:
+        """In another zone other endpoints are near."""
+        zone = new.metadata.labels.get(ZONE, "") if new is not None else self._zone
+        if zone != self._zone:
+            self._zone = zone
+            for service in self._services.items():
+                self._mark(f"{service.metadata.namespace}/{service.metadata.name}")
+
     def _mark(self, key: str) -> None:
         self._marked.add(key)
         self._wake.set()
@@ -61,6 +74,7 @@ class Proxy:
         """Wait for the informers, lay the table, then follow."""
         await self._services.wait_synced()
         await self._slices.wait_synced()
+        await self._own.wait_synced()
         try:
             await self._follow()
         finally:
@@ -104,7 +118,7 @@ class Proxy:
                 self._checks.pop(key, None)
             else:
                 slices = sorted(self._slices.index("service", key), key=lambda s: s.metadata.name)
-                after[key] = frontends(service, slices, self.node)
+                after[key] = frontends(service, slices, Here(self.node, self._zone))
                 self._check(key, service, slices)
         self._marked = set()
         return after

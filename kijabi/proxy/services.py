@@ -1,7 +1,8 @@
 """What a Service promises, per address and port: pure, from the Service and its EndpointSlices.
 
 `loop` calls `frontends` for each Service that changed; `rules` turns the result into nftables. Sources: core/v1
-ServiceSpec; KEP-1669 (terminating endpoints); KEP-2086 (internal traffic policy); KEP-1860 (ipMode).
+ServiceSpec; KEP-1669 (terminating endpoints); KEP-2086 (internal traffic policy); KEP-2433 and KEP-3015 (hints);
+KEP-1860 (ipMode).
 """
 
 from __future__ import annotations
@@ -25,6 +26,13 @@ class Backend(msgspec.Struct, frozen=True, order=True):
 
     address: str
     port: int
+
+
+class Here(NamedTuple):
+    """Where the proxy is: its node, and the zone that the node's label names ("" without one)."""
+
+    node: str
+    zone: str = ""
 
 
 class Frontend(msgspec.Struct, frozen=True):
@@ -62,30 +70,67 @@ def _is_ipv4(address: str) -> bool:
     return ipaddress.ip_address(address).version == 4
 
 
-def _usable(endpoints: Sequence[Endpoint], publish_all: bool) -> list[Endpoint]:
-    """Ready endpoints; if there is none, those that still serve while they terminate."""
-    ready = [e for e in endpoints if publish_all or e.conditions.ready is not False]
-    return ready or [e for e in endpoints if e.conditions.serving is not False and e.conditions.terminating]
+class _Candidate(NamedTuple):
+    """An endpoint, and its number of the port in question."""
+
+    endpoint: Endpoint
+    port: int
 
 
-def _backends(
-    service: Service, port: ServicePort, slices: Iterable[EndpointSlice], node: str | None
-) -> tuple[Backend, ...]:
-    """Backends of one port, sorted; with a node's name only those on it."""
-    found: set[Backend] = set()
-    candidates: list[tuple[Endpoint, int]] = []
+def _candidates(port: ServicePort, slices: Iterable[EndpointSlice]) -> list[_Candidate]:
+    """Every endpoint that has the port."""
+    found: list[_Candidate] = []
     for slice_ in slices:
         if slice_.addressType != "IPv4":
             continue
         number = next((p.port for p in slice_.ports if (p.name or "") == port.name and _same_protocol(p, port)), None)
-        if number is None:
-            continue
-        candidates += [(e, number) for e in slice_.endpoints if node is None or e.nodeName == node]
-    usable = {id(e) for e in _usable([e for e, _ in candidates], service.spec.publishNotReadyAddresses)}
-    for endpoint, number in candidates:
-        if id(endpoint) in usable:
-            found.update(Backend(address, number) for address in endpoint.addresses[:1])
-    return tuple(sorted(found))
+        if number is not None:
+            found += [_Candidate(endpoint, number) for endpoint in slice_.endpoints]
+    return found
+
+
+def _ready(one: _Candidate) -> bool:
+    return one.endpoint.conditions.ready is not False
+
+
+def _last(one: _Candidate) -> bool:
+    """What still serves while it terminates is taken if nothing is ready (KEP-1669)."""
+    return one.endpoint.conditions.serving is not False and one.endpoint.conditions.terminating is True
+
+
+def _anywhere(candidates: Sequence[_Candidate], here: Here) -> tuple[Backend, ...]:
+    """The backends in the cluster: those near this node, if hints say which those are for everybody."""
+    return _sorted(_near([c for c in candidates if _ready(c)], here) or [c for c in candidates if _last(c)])
+
+
+def _near(ready: Sequence[_Candidate], here: Here) -> Sequence[_Candidate]:
+    """Those that are hinted at for this node, or else its zone: only if each has such a hint, and one is for here.
+
+    (KEP-2433, KEP-3015.)
+    """
+    for name, hints in ((here.node, _for_nodes), (here.zone, _for_zones)):
+        near = [c for c in ready if name in hints(c.endpoint)]
+        if near and all(hints(c.endpoint) for c in ready):
+            return near
+    return ready
+
+
+def _for_nodes(endpoint: Endpoint) -> tuple[str, ...]:
+    return tuple(one.name for one in endpoint.hints.forNodes) if endpoint.hints is not None else ()
+
+
+def _for_zones(endpoint: Endpoint) -> tuple[str, ...]:
+    return tuple(one.name for one in endpoint.hints.forZones) if endpoint.hints is not None else ()
+
+
+def _local(candidates: Iterable[_Candidate], here: Here) -> tuple[Backend, ...]:
+    """The backends on this node."""
+    mine = [c for c in candidates if c.endpoint.nodeName == here.node]
+    return _sorted([c for c in mine if _ready(c)] or [c for c in mine if _last(c)])
+
+
+def _sorted(chosen: Iterable[_Candidate]) -> tuple[Backend, ...]:
+    return tuple(sorted({Backend(address, port) for one, port in chosen for address in one.addresses[:1]}))
 
 
 def _same_protocol(one: EndpointPort, port: ServicePort) -> bool:
@@ -100,13 +145,13 @@ def _sticky_seconds(service: Service) -> int:
     return (client.timeoutSeconds if client is not None else None) or DEFAULT_STICKY
 
 
-def frontends(service: Service, slices: Sequence[EndpointSlice], node: str) -> tuple[Frontend, ...]:
+def frontends(service: Service, slices: Sequence[EndpointSlice], here: Here) -> tuple[Frontend, ...]:
     """Everything a Service promises on one node."""
     if not is_proxied(service):
         return ()
     spec = service.spec
     sticky = _sticky_seconds(service)
-    inside = node if spec.internalTrafficPolicy == "Local" else None
+    inside = spec.internalTrafficPolicy == "Local"
     local_only = spec.externalTrafficPolicy == "Local"
     sources = _sources(service)
     whole = ANNOUNCED_BY in service.metadata.annotations
@@ -115,9 +160,10 @@ def frontends(service: Service, slices: Sequence[EndpointSlice], node: str) -> t
     result: list[Frontend] = []
     for port in spec.ports:
         protocol = (port.protocol or "TCP").lower()
-        internal = _backends(service, port, slices, inside)
-        everywhere = _backends(service, port, slices, None)
-        external = _backends(service, port, slices, node) if local_only else everywhere
+        candidates = _candidates(port, slices)
+        local, everywhere = _local(candidates, here), _anywhere(candidates, here)
+        internal = local if inside else everywhere
+        external = local if local_only else everywhere
         # Whoever asks from within the cluster means the Service and not the node (KEP-1669).
         within = everywhere if local_only and everywhere != external else ()
         refuse: Literal["reject", "drop"] = "drop" if inside else "reject"

@@ -19,7 +19,7 @@ from kijabi.proxy.arp import ETHERTYPE, REPLY, REQUEST, Packet, announcement, an
 from kijabi.proxy.health import Check, HealthPorts
 from kijabi.proxy.links import parse_routes
 from kijabi.proxy.rules import ruleset
-from kijabi.proxy.services import Frontend, frontends, health_port, local_endpoints
+from kijabi.proxy.services import Frontend, Here, frontends, health_port, local_endpoints
 from tests.proxy.test_rules import READY, STOPPING, slice_
 
 MAC, OTHER = b"\x0a\x58\xac\x1e\x00\x0b", b"\x02\xfc\x00\x00\x00\x01"
@@ -39,7 +39,7 @@ def balanced(annotations: dict[str, str] | None = None, mode: str = "VIP", **spe
 
 
 def at(address: str, service: Service, node: str = "n1") -> list[Frontend]:
-    return [frontend for frontend in frontends(service, [BOTH], node) if frontend.address == address]
+    return [frontend for frontend in frontends(service, [BOTH], Here(node)) if frontend.address == address]
 
 
 def test_local_means_the_node_for_the_world_and_the_service_for_those_inside() -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from kijabi.api import codec
 from kijabi.api.core.service import Service
-from kijabi.api.discovery.endpointslice import EndpointSlice
+from kijabi.api.discovery.endpointslice import EndpointHints, EndpointSlice
 from kijabi.proxy.rules import EMPTY, ProxyConfig, frame, lost_udp, ruleset, script
-from kijabi.proxy.services import Backend, Frontend, frontends
+from kijabi.proxy.services import Backend, Frontend, Here, frontends
 
 CONFIG = ProxyConfig(table="t", pod_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16")
 
@@ -37,8 +37,8 @@ STOPPING = {"ready": False, "serving": True, "terminating": True}
 BROKEN = {"ready": False, "serving": False, "terminating": False}
 
 
-def backends(of: Service, *slices: EndpointSlice, node: str = "n1") -> list[list[str]]:
-    return [[b.address for b in f.backends] for f in frontends(of, slices, node)]
+def backends(of: Service, *slices: EndpointSlice, node: str = "n1", zone: str = "z1") -> list[list[str]]:
+    return [[b.address for b in f.backends] for f in frontends(of, slices, Here(node, zone))]
 
 
 def test_only_ready_endpoints_get_connections() -> None:
@@ -50,26 +50,64 @@ def test_the_last_ones_serve_until_they_are_gone() -> None:
     assert backends(service(), slice_(("10.244.1.3", "n1", STOPPING), ("10.244.1.4", "n1", BROKEN))) == [["10.244.1.3"]]
 
 
-def test_publish_not_ready_addresses() -> None:
-    assert backends(service(publishNotReadyAddresses=True), slice_(("10.244.1.4", "n1", BROKEN))) == [["10.244.1.4"]]
+def test_who_is_ready_is_said_by_the_slice() -> None:
+    """A Service that publishes what is not ready has it ready in its slices."""
+    published = {"ready": True, "serving": False, "terminating": False}
+    assert backends(service(publishNotReadyAddresses=True), slice_(("10.244.1.4", "n1", published))) == [["10.244.1.4"]]
+    assert backends(service(publishNotReadyAddresses=True), slice_(("10.244.1.4", "n1", BROKEN))) == [[]]
+
+
+def near(*endpoints: tuple[str, str, list[str], list[str]], conditions: dict[str, bool] | None = None) -> EndpointSlice:
+    """Endpoints by address, node, and the zones and nodes that they are hinted at for."""
+    made = slice_(*((address, node, conditions or READY) for address, node, _, _ in endpoints))
+    for endpoint, (_, _, zones, nodes) in zip(made.endpoints, endpoints, strict=True):
+        named = {"forZones": [{"name": zone} for zone in zones], "forNodes": [{"name": node} for node in nodes]}
+        endpoint.hints = codec.from_builtins(EndpointHints, named)
+    return made
+
+
+def test_hints_say_what_is_near() -> None:
+    by_zone = near(("10.244.1.2", "n1", ["z1"], []), ("10.244.2.2", "n2", ["z2"], []))
+    assert backends(service(), by_zone) == [["10.244.1.2"]]
+    assert backends(service(), by_zone, zone="z2") == [["10.244.2.2"]]
+    assert backends(service(), by_zone, zone="z3") == [["10.244.1.2", "10.244.2.2"]], "nothing is hinted at for here"
+    assert backends(service(), by_zone, zone="") == [["10.244.1.2", "10.244.2.2"]]
+    by_node = near(("10.244.1.2", "n1", ["z1"], ["n1"]), ("10.244.2.2", "n2", ["z1"], ["n2"]))
+    assert backends(service(), by_node) == [["10.244.1.2"]]
+    assert backends(service(), by_node, node="n3") == [["10.244.1.2", "10.244.2.2"]], "then the zone"
+
+
+def test_hints_count_only_if_all_ready_endpoints_have_them() -> None:
+    some = near(("10.244.1.2", "n1", ["z1"], []), ("10.244.2.2", "n2", [], []))
+    assert backends(service(), some) == [["10.244.1.2", "10.244.2.2"]]
+    last = near(("10.244.1.2", "n1", ["z1"], []), ("10.244.2.2", "n2", ["z2"], []), conditions=STOPPING)
+    assert backends(service(), last) == [["10.244.1.2", "10.244.2.2"]], "the last that serve are for everybody"
+
+
+def test_a_local_policy_knows_no_hints() -> None:
+    away = near(("10.244.1.2", "n1", ["z2"], []), ("10.244.2.2", "n2", ["z1"], []))
+    ports = [{"name": "http", "port": 80, "nodePort": 30080, "protocol": "TCP"}]
+    found = frontends(service(type="NodePort", externalTrafficPolicy="Local", ports=ports), [away], Here("n1", "z1"))
+    assert [[b.address for b in f.backends] for f in found] == [["10.244.2.2"], ["10.244.1.2"]]
+    assert [b.address for b in found[1].inside] == ["10.244.2.2"], "who asks from within goes where it is near"
 
 
 def test_local_policies_keep_traffic_on_the_node() -> None:
     both = slice_(("10.244.1.2", "n1", READY), ("10.244.2.2", "n2", READY))
     ports = [{"name": "http", "port": 80, "nodePort": 30080, "protocol": "TCP"}]
-    external = frontends(service(type="NodePort", externalTrafficPolicy="Local", ports=ports), [both], "n2")
+    external = frontends(service(type="NodePort", externalTrafficPolicy="Local", ports=ports), [both], Here("n2"))
     assert [(f.address, len(f.backends), f.masquerade) for f in external] == [("10.96.0.9", 2, False), ("", 1, False)]
-    internal = frontends(service(internalTrafficPolicy="Local"), [both], "n3")
+    internal = frontends(service(internalTrafficPolicy="Local"), [both], Here("n3"))
     assert [(f.backends, f.refuse) for f in internal] == [((), "drop")]
 
 
 def test_headless_and_external_name_are_not_proxied() -> None:
-    assert frontends(service(clusterIP="None"), [], "n1") == ()
-    assert frontends(service(type="ExternalName", externalName="example.org", clusterIP=""), [], "n1") == ()
+    assert frontends(service(clusterIP="None"), [], Here("n1")) == ()
+    assert frontends(service(type="ExternalName", externalName="example.org", clusterIP=""), [], Here("n1")) == ()
 
 
 def test_session_affinity_defaults_to_three_hours() -> None:
-    (frontend,) = frontends(service(sessionAffinity="ClientIP"), [slice_(("10.244.1.2", "n1", READY))], "n1")
+    (frontend,) = frontends(service(sessionAffinity="ClientIP"), [slice_(("10.244.1.2", "n1", READY))], Here("n1"))
     assert frontend.sticky == 10800
 
 
