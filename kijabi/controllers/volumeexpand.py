@@ -88,5 +88,5 @@ class VolumeExpander:
         if todo.resizer and claim.metadata.annotations.get(RESIZER) != todo.resizer:
             named = codec.clone(claim)
             named.metadata.annotations = {**claim.metadata.annotations, RESIZER: todo.resizer}
-            await self.client.update(named)
+            await self.client.update_status(named)  # which carries annotations too; the claim itself is not ours
         return None

@@ -9,11 +9,13 @@ import pytest
 
 from kijabi.api import codec
 from kijabi.api.core.node import Node
+from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.api.storage.csidriver import CSIDriver
 from kijabi.api.storage.volumeattachment import VolumeAttachment
 from kijabi.base.errors import Conflict, NotFound
+from kijabi.controllers.attachdetach.volumes import attachment_name
 from kijabi.testing.faults import Faults
 from tests.controllers.test_volume_stories import bound, claim, told, user, volume
 from tests.controllers.world import World, play
@@ -92,6 +94,32 @@ def test_a_volume_follows_its_pod(seed: int) -> None:
         await reported(world, "n1", False)
 
     play(story, seed=seed, faults=Faults() if seed > 1 else None)
+
+
+def test_what_an_earlier_process_left_is_taken_away() -> None:
+    async def story(world: World) -> None:
+        await prepare(world, attaching=False)
+        left = {"attacher": "d.example.com", "nodeName": "n1", "source": {"persistentVolumeName": "v"}}
+        csi = (await world.client.get(PersistentVolume, "v")).spec.csi
+        assert csi is not None
+        name = attachment_name(csi, "n1")
+        body = {"metadata": {"name": name, "finalizers": [HOLD]}, "spec": left}
+        await world.client.create(codec.from_builtins(VolumeAttachment, body))
+        await world.client.create(codec.from_builtins(VolumeAttachment, {"metadata": {"name": "mine"}, "spec": left}))
+        listed = {"status": {"volumesAttached": [{"name": NAME, "devicePath": ""}]}}
+        await world.client.patch(Node, "n1", listed, subresource="status")
+
+        async def going() -> bool:
+            return (await world.client.get(VolumeAttachment, name)).metadata.deletionTimestamp is not None
+
+        await world.until(going)
+        await reported(world, "n1", False)
+        await world.client.patch(VolumeAttachment, name, {"metadata": {"finalizers": None}})
+        await world.gone(VolumeAttachment, name)
+        other = await world.client.get(VolumeAttachment, "mine")
+        assert other.metadata.deletionTimestamp is None, "what somebody else made is left alone"
+
+    play(story)
 
 
 def test_people_are_told_of_success_and_of_who_else_has_it() -> None:
