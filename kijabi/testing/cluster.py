@@ -31,6 +31,8 @@ from kijabi.controllers import app as controllers
 from kijabi.controllers.config import Config
 from kijabi.kubelet import app as kubelet
 from kijabi.kubelet.config import KubeletConfig
+from kijabi.kubelet.localpath.agent import Agent
+from kijabi.kubelet.localpath.disk import NullDisk
 from kijabi.kubelet.runtime.fake import FakeRuntime
 from kijabi.scheduler import app as scheduler
 from kijabi.store.interface import Store
@@ -44,10 +46,11 @@ Work = Callable[[], Awaitable[None]]
 
 MANAGER = UserInfo("system:kube-controller-manager")
 SCHEDULER = UserInfo("system:kube-scheduler")
+LOCAL_PATH = UserInfo("system:kijabi-local-path")
 
 # The connections on which `Faults.late` happens. A kubelet's late status is overwritten by its next one, and a late
 # binding is turned away by the kubelet where there is no room: right in the end, but for a while against the rules.
-LATE = ("controllers",)
+LATE = ("controllers", "volumes")
 
 
 class Component:
@@ -83,7 +86,7 @@ class Component:
 class World:
     """A running cluster. admin: a client without faults; links: each component's connection, by its name.
 
-    store outlives crashes of the API server, runtimes those of the kubelets, as disks and containers do.
+    store outlives crashes of the API server, runtimes and disks those of the nodes, as containers and directories do.
     """
 
     def __init__(self, store: Store, faults: Faults, group: asyncio.TaskGroup) -> None:
@@ -93,6 +96,7 @@ class World:
         self.links: dict[str, FaultyTransport] = {}
         self.components: dict[str, Component] = {}
         self.runtimes: dict[str, FakeRuntime] = {}
+        self.disks: dict[str, NullDisk] = {}  # for local-path volumes, of the nodes that make any
         self.informers: dict[str, Informers] = {}
         self.up = asyncio.Event()
         self._calls = Waits()
@@ -109,7 +113,7 @@ class World:
             link = self.links[name] = FaultyTransport(
                 Direct(self._server, user, self._calls),
                 self.faults,
-                group=self._group if name in LATE else None,
+                group=self._group if name.rpartition("/")[2] in LATE else None,
             )
         return Client(link, user_agent=name)
 
@@ -175,7 +179,7 @@ class World:
             tasks.create_task(informers.run(), name="informers")
 
     async def node(self, name: str) -> None:
-        """A kubelet over its fake runtime."""
+        """A kubelet over its fake runtime, and if the node has a disk the agent of its volumes."""
         user = UserInfo(f"system:node:{name}", groups=("system:nodes",))
         number = list(self.runtimes).index(name)
         config = KubeletConfig(node=name, address=f"172.30.0.{number + 1}", root=f"/{name}", fake=True)
@@ -184,6 +188,12 @@ class World:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(informers.run(), name="informers")
             tasks.create_task(kubelet.run(config, client, self.runtimes[name], informers=informers), name="kubelet")
+            if name in self.disks:
+                maker = self.client(f"{name}/volumes", LOCAL_PATH)
+                followed = self.informers[f"{name}/volumes"] = Informers(maker)
+                agent = Agent(name, maker, followed, self.disks[name])
+                tasks.create_task(followed.run(), name="local path informers")
+                tasks.create_task(agent.run(), name="local path")
 
     # ---- nobody writes to what is shared
 
@@ -216,23 +226,27 @@ async def cluster(
     faults: Faults = NONE,
     store: Store | None = None,
     controllers_too: bool = True,
+    volumes: bool = False,
     detect_mutations: bool = False,
 ) -> AsyncIterator[World]:
     """A cluster with so many nodes, gone when the context ends.
 
-    controllers_too: with controllers and scheduler. detect_mutations: fail when anybody writes to an object that
-    caches share, at its next change; `verify_caches` looks at all.
+    controllers_too: with controllers and scheduler. volumes: nodes make volumes for claims (local-path).
+    detect_mutations: fail when anybody writes to an object that caches share, at its next change; `verify_caches` looks
+    at all.
     """
     before, cache.DETECT_MUTATIONS = cache.DETECT_MUTATIONS, detect_mutations or cache.DETECT_MUTATIONS
     try:
-        async with _cluster(nodes, faults, store or MemoryStore(), controllers_too) as world:
+        async with _cluster(nodes, faults, store or MemoryStore(), controllers_too, volumes) as world:
             yield world
     finally:
         cache.DETECT_MUTATIONS = before
 
 
 @asynccontextmanager
-async def _cluster(nodes: int, faults: Faults, store: Store, controllers_too: bool) -> AsyncIterator[World]:
+async def _cluster(
+    nodes: int, faults: Faults, store: Store, controllers_too: bool, volumes: bool
+) -> AsyncIterator[World]:
     async with asyncio.TaskGroup() as group:
         world = World(store, faults, group)
         world.add("apiserver", world.apiserver)
@@ -242,6 +256,8 @@ async def _cluster(nodes: int, faults: Faults, store: Store, controllers_too: bo
         for number in range(nodes):
             name = f"node-{number + 1}"
             world.runtimes[name] = FakeRuntime(pod_cidr=f"10.244.{number + 1}.0/24")
+            if volumes:
+                world.disks[name] = NullDisk()
             world.add(name, lambda name=name: world.node(name))  # type: ignore[misc]
         try:
             yield world

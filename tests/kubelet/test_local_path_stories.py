@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import contextlib
+import random
 from typing import Any
+
+import pytest
 
 from kijabi.api import codec
 from kijabi.api.apps.statefulset import StatefulSet
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
-from kijabi.apiserver.attributes import UserInfo
-from kijabi.client.informer import Informers
-from kijabi.kubelet.localpath.agent import Agent
-from kijabi.kubelet.localpath.disk import NullDisk
+from kijabi.base.errors import NotFound
 from kijabi.testing import simloop
 from kijabi.testing.cluster import World, cluster
+from kijabi.testing.faults import Faults
 
 LABELS = {"app": "db"}
 
@@ -41,27 +41,6 @@ def stateful(replicas: int, **retention: str) -> StatefulSet:
     return codec.from_builtins(StatefulSet, {"metadata": {"name": "db", "namespace": "default"}, "spec": spec})
 
 
-@asynccontextmanager
-async def disks(world: World, nodes: int) -> AsyncIterator[dict[str, NullDisk]]:
-    """The agents of all nodes, and their disks."""
-    found = {f"node-{number + 1}": NullDisk() for number in range(nodes)}
-    user = UserInfo("system:kijabi-local-path")
-
-    def agent(node: str) -> Any:
-        async def work() -> None:
-            client = world.client(f"local-path-{node}", user)
-            informers = Informers(client)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(informers.run())
-                tasks.create_task(Agent(node, client, informers, found[node]).run())
-
-        return work
-
-    for node in found:
-        world.add(f"local-path-{node}", agent(node))
-    yield found
-
-
 async def ready(world: World, count: int) -> list[Pod]:
     async def all_run() -> list[Pod]:
         pods = [pod for pod in (await world.admin.list(Pod, "default")).items if pod.status.phase == "Running"]
@@ -73,7 +52,8 @@ async def ready(world: World, count: int) -> list[Pod]:
 
 def test_a_stateful_set_with_claims() -> None:
     async def story() -> None:
-        async with cluster(2) as world, disks(world, 2) as found:
+        async with cluster(2, volumes=True) as world:
+            found = world.disks
             await world.admin.create(stateful(4))
             pods = await ready(world, 4)
             for pod in pods:
@@ -93,7 +73,8 @@ def test_a_stateful_set_with_claims() -> None:
 
 def test_claims_that_go_with_their_pods_free_the_disk() -> None:
     async def story() -> None:
-        async with cluster(2) as world, disks(world, 2) as found:
+        async with cluster(2, volumes=True) as world:
+            found = world.disks
             await world.admin.create(stateful(3, whenScaled="Delete", whenDeleted="Delete"))
             await ready(world, 3)
             await world.admin.patch(StatefulSet, "db", {"spec": {"replicas": 1}}, namespace="default")
@@ -107,3 +88,74 @@ def test_claims_that_go_with_their_pods_free_the_disk() -> None:
             await world.until(lambda: left(0))
 
     simloop.run(story(), 2)
+
+
+class Trouble:
+    """What befalls a StatefulSet with claims and its cluster."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world = world
+        self.rng = random.Random(seed)
+        self.replicas = 3
+
+    async def go_on(self) -> None:
+        """Twelve misfortunes, some seconds apart."""
+        for _ in range(12):
+            await asyncio.sleep(self.rng.random() * 8)
+            await self.rng.choice((self._scale, self._delete, self._delete, self._crash, self._crash))()
+
+    async def _scale(self) -> None:
+        self.replicas = self.rng.randint(0, 4)
+        await self.world.admin.patch(StatefulSet, "db", {"spec": {"replicas": self.replicas}}, namespace="default")
+
+    async def _delete(self) -> None:
+        """Of pods, claims and volumes, one."""
+        cls = self.rng.choice((Pod, PersistentVolumeClaim, PersistentVolume))
+        there = sorted((await self.world.admin.list(cls)).items, key=lambda each: each.metadata.name)
+        if there:
+            meta = self.rng.choice(there).metadata
+            grace = self.rng.choice((0, None)) if cls is Pod else None
+            with contextlib.suppress(NotFound):
+                await self.world.admin.delete(cls, meta.name, meta.namespace, grace=grace)
+
+    async def _crash(self) -> None:
+        await self.world.restart(self.rng.choice(("node-1", "node-2", "control")), self.rng.random() * 5)
+
+
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_no_directory_is_lost_or_leaked(seed: int) -> None:
+    """Whatever happened: healed, pods run with their claims, and disks and API agree; at the end nothing is left."""
+
+    async def story() -> None:
+        async with cluster(2, faults=Faults(), volumes=True) as world:
+            await world.admin.create(stateful(3, whenScaled="Delete", whenDeleted="Delete"))
+            trouble = Trouble(world, seed)
+            await trouble.go_on()
+            world.heal()
+
+            async def agree() -> bool:
+                volumes = {v.metadata.name: v for v in (await world.admin.list(PersistentVolume)).items}
+                where = {name: node for node, disk in world.disks.items() for name in disk.volumes}
+                home = {name: v.metadata.labels["kijabi.dev/local-path-node"] for name, v in volumes.items()}
+                return where == home
+
+            async def well() -> bool:
+                pods = (await world.admin.list(Pod, "default")).items
+                claims = {c.metadata.name: c for c in (await world.admin.list(PersistentVolumeClaim, "default")).items}
+                bound = all(c.status.phase == "Bound" for c in claims.values())
+                names = [f"data-{pod.metadata.name}" for pod in pods if pod.status.phase == "Running"]
+                return len(names) == len(pods) == trouble.replicas and sorted(names) == sorted(claims) and bound
+
+            await world.until(lambda: _both(well, agree), 600.0)
+            await world.admin.delete(StatefulSet, "db", "default")
+
+            async def empty() -> bool:
+                return not (await world.admin.list(PersistentVolume)).items and await agree()
+
+            await world.until(empty, 600.0)
+
+    simloop.run(story(), seed)
+
+
+async def _both(one: Any, other: Any) -> bool:
+    return await one() and await other()
