@@ -187,6 +187,8 @@ class ReplicaSets:
         if rs is None:
             return None
         uid = rs.metadata.uid
+        # Before the cache is read: what is seen only afterwards is not in the count.
+        wait = self.expectations.wait(uid, clock.monotonic())
         selector = self.flavor.selector(rs)
         ref = controller_ref(rs, self.flavor.api_version, self.flavor.kind)
         todo = claim(rs.metadata, selector.matches, filter(podlib.active, candidates(self.pods, rs.metadata, selector)))
@@ -196,7 +198,6 @@ class ReplicaSets:
             for pod in self.pods.index(CONTROLLER, uid)
         )
         failure = None
-        wait = self.expectations.wait(uid, clock.monotonic())
         if not wait and rs.metadata.deletionTimestamp is None:
             failure = await self._manage(rs, ref, self._plan(rs, active))
         now = clock.now()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet
@@ -19,9 +21,11 @@ from kijabi.api.discovery.endpointslice import EndpointSlice
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.rbac.clusterrole import ClusterRole
 from kijabi.api.rbac.role import PolicyRule
+from kijabi.client.informer import Informers
+from kijabi.controllers import owners, replicaset
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.replicaset import Replicated
-from kijabi.testing.faults import Faults
+from kijabi.testing.faults import NONE, Faults
 from tests.controllers.stories import complete, fresh, pods_of, simple_controller, simple_pod, simple_set
 from tests.controllers.things import service
 from tests.controllers.world import World, play
@@ -229,6 +233,40 @@ def test_no_pod_too_many_even_when_every_fifth_reply_is_lost() -> None:
 
     for seed in range(2):
         play(story, seed=seed, faults=Faults(lost_reply=0.2, lost_request=0.15, cut=0.05))
+
+
+def test_a_pod_that_is_seen_while_others_are_released_is_not_made_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was expected and is seen only after the cache was read is not in the count, but expected no more."""
+    right = owners.settle
+
+    async def slowly(*args: Any) -> tuple[Pod, ...]:
+        found = await right(*args)
+        await asyncio.sleep(1)  # In which news come.
+        return found
+
+    monkeypatch.setattr(replicaset, "settle", slowly)
+
+    async def story(world: World) -> None:
+        made: set[str] = set()
+        informer = Informers(world.client).of(Pod)
+        informer.add_handler(lambda old, new: made.add(new.metadata.name) if new is not None else None)
+        world.tasks.create_task(informer.run())
+        await world.client.create(simple_set(2))
+
+        async def full() -> bool:
+            return (await world.client.get(ReplicaSet, "web", "ns")).status.readyReplicas == 2
+
+        await world.until(full)
+        await world.client.delete(Pod, (await pods_of(world))[0].metadata.name, "ns")
+        for number in range(200):  # So that there is always something to reconcile.
+            patch = {"metadata": {"annotations": {"number": str(number)}}}
+            await world.client.patch(ReplicaSet, "web", patch, namespace="ns")
+            await asyncio.sleep(0.05)
+        await world.until(full)
+        assert len(made) == 3
+
+    slow = replace(NONE, latency=(0.2, 0.2), stale=1.0, stale_seconds=(0.9, 0.9))
+    play(story, faults=slow)
 
 
 def test_min_ready_seconds_delay_availability() -> None:
