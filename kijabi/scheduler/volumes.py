@@ -101,7 +101,7 @@ class VolumeBinder:
         while True:
             job.alarm.clear()
             if self._done(pod, job):
-                del self._jobs[pod.uid]
+                self.unreserve(pod, node)  # the server has it all now, nothing needs to be assumed
                 return
             left = deadline - loop.time()
             if left <= 0:
