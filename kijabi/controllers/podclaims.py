@@ -48,3 +48,8 @@ def ended(pod: Pod) -> bool:
     every = (*status.initContainerStatuses, *status.containerStatuses, *status.ephemeralContainerStatuses)
     running = any(one.state.terminated is None and one.state.waiting is None for one in every)
     return pod.metadata.deletionTimestamp is not None and not running
+
+
+def standing(pod: Pod) -> tuple[str, str, bool]:
+    """What of a pod decides about its volumes: which pod it is, where, and whether it still uses them."""
+    return pod.metadata.uid, pod.spec.nodeName, ended(pod)

@@ -34,7 +34,7 @@ from kijabi.controllers.attachdetach.volumes import (
     unique_name,
 )
 from kijabi.controllers.nodehealth import ready_status
-from kijabi.controllers.podclaims import CLAIM, by_claim, ended, indexed
+from kijabi.controllers.podclaims import CLAIM, by_claim, ended, indexed, standing
 from kijabi.controllers.runtime import Context, Source
 from kijabi.controllers.sources import NODE, claims, nodes, pods
 from kijabi.controllers.volumeprotection import refers
@@ -86,7 +86,7 @@ class AttachDetach:
 
     def _of_pod(self, old: Pod | None, new: Pod | None) -> Iterator[str]:
         """The volumes of a pod that comes to a node, ends or goes."""
-        if old is not None and new is not None and _standing(old) == _standing(new):
+        if old is not None and new is not None and standing(old) == standing(new):
             return
         for pod in (old, new):
             if pod is not None and pod.spec.nodeName:
@@ -278,11 +278,6 @@ class AttachDetach:
             message = f"AttachVolume.Attach succeeded for volume {quote(volume.metadata.name)} "
             for pod in self._wanted(key).get(node, ()):
                 self.recorder.event(pod, "Normal", "SuccessfulAttachVolume", message)
-
-
-def _standing(pod: Pod) -> tuple[str, str, bool]:
-    """What of a pod decides whether it wants volumes."""
-    return pod.metadata.uid, pod.spec.nodeName, ended(pod)
 
 
 def _state(node: Node) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.api.defaultclass import STORAGE, default_of
 from kijabi.api.meta import Object
-from kijabi.api.storage.matching import BIND_COMPLETED, claim_key, claimant, has_class
+from kijabi.api.storage.matching import BIND_COMPLETED, claim_key, claimant, delays, has_class, volume_class
 from kijabi.api.storage.storageclass import StorageClass
 from kijabi.base.errors import Conflict, NotFound
 from kijabi.client.cache import key_of
@@ -24,7 +24,7 @@ from kijabi.controllers.persistentvolume.known import CLAIMANT, VOLUME, WAITING,
 from kijabi.controllers.persistentvolume.plan import Note, Plan, failed, freed, plan_claim, plan_volume
 from kijabi.controllers.persistentvolume.reclaim import reclaim
 from kijabi.controllers.persistentvolume.recycling import AGAIN, Recycling, volume_of
-from kijabi.controllers.podclaims import CLAIM, claims_of, ended, indexed
+from kijabi.controllers.podclaims import CLAIM, by_claim, ended, indexed, standing
 from kijabi.controllers.runtime import Context, Source
 from kijabi.controllers.sources import claims, pods
 
@@ -90,12 +90,11 @@ class VolumeBinder:
     def _of_pod(self, old: Pod | None, new: Pod | None) -> Iterator[str]:
         """The pod's claims if they wait for it, volumes that wait for it to end, and the one that it empties."""
         one = new if new is not None else old
-        if one is None:
+        if one is None or (old is not None and new is not None and standing(old) == standing(new)):
             return
         if recycled := volume_of(one):
             yield _VOLUME + recycled
-        for name in claims_of(one):
-            key = f"{one.metadata.namespace}/{name}"
+        for key in by_claim(one):
             claim = self.known.claims.objects.get(key)
             if claim is not None and not claim.spec.volumeName:
                 yield _CLAIM + key
@@ -174,12 +173,17 @@ class VolumeBinder:
         self._tell(plan.notes)
         if plan.look and (claim := self.known.claims.objects.get(claimant(volume))) is not None:
             await self._settle_claim(claim)
-        while is_free(now) and (claim := self.known.wanting(now)) is not None:
-            await self._settle_claim(claim)
-            now = self.known.volumes.objects.get(now.metadata.name, now)
-            if self.known.claims.objects.get(claim_key(claim)) is claim:
-                break  # It waits for something else, such as a pod.
+        if not delays(self.storage_class(volume_class(now))):
+            await self._offer(now)
         return again
+
+    async def _offer(self, volume: PersistentVolume) -> None:
+        """Bind claims that a free volume suits until it is taken; they may find an even better one."""
+        while is_free(volume) and (claim := self.known.wanting(volume)) is not None:
+            await self._settle_claim(claim)
+            volume = self.known.volumes.objects.get(volume.metadata.name, volume)
+            if self.known.claims.objects.get(claim_key(claim)) is claim:
+                return
 
     async def _claim_of(self, volume: PersistentVolume) -> PersistentVolumeClaim | None:
         """The claim that the volume names; asked of the server before the volume is said to have lost it."""
