@@ -6,12 +6,11 @@ Receives Services, pods and Endpoints from the informers; writes Endpoints. `sub
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from kijabi.api.core.endpoints import EndpointAddress, EndpointPort, Endpoints, EndpointSubset
+from kijabi.api.core.endpoints import EndpointAddress, Endpoints, EndpointSubset
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.core.service import Service
@@ -20,6 +19,7 @@ from kijabi.base.errors import ApiError, Conflict, NotFound
 from kijabi.client.cache import key_of
 from kijabi.controllers import backends
 from kijabi.controllers import pods as podlib
+from kijabi.controllers.endpointsubsets import Entry, repack
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
 from kijabi.controllers.sources import endpoints, pods, services
 
@@ -29,40 +29,29 @@ OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 MOST = 1000
 """Addresses in one object."""
 
-Addresses = tuple[EndpointAddress, ...]
-Ports = tuple[backends.Port, ...]
-
 
 def subsets_of(service: Service, candidates: Iterable[Pod]) -> tuple[EndpointSubset, ...]:
-    """The back ends, those with the same ports together, addresses in order."""
+    """The back ends of the service's first family."""
+    return repack(_entries(service, candidates))
+
+
+def _entries(service: Service, candidates: Iterable[Pod]) -> Iterator[Entry]:
     published = service.spec.publishNotReadyAddresses
-    family = backends.families(service)[0]
-    groups: dict[Ports, tuple[list[EndpointAddress], list[EndpointAddress]]] = {}
+    portless = not service.spec.ports and service.spec.clusterIP == "None"
     for pod in candidates:
-        address = backends.address_of(pod, family) if backends.eligible(pod, terminating=published) else None
-        ports = tuple(sorted(backends.ports(pod, service), key=_sort_key))
-        if address is None or (not ports and not _portless(service)):
+        address = _first(pod, service) if backends.eligible(pod, terminating=published) else None
+        if address is None:
             continue
-        good, bad = groups.setdefault(ports, ([], []))
-        (good if published or podlib.ready(pod) else bad).append(_address(pod, service, address))
-    return tuple(
-        EndpointSubset(
-            addresses=_ordered(good),
-            notReadyAddresses=_ordered(bad),
-            ports=tuple(
-                EndpointPort(name=p.name, port=p.port, protocol=p.protocol, appProtocol=p.appProtocol) for p in ports
-            ),
-        )
-        for ports, (good, bad) in sorted(groups.items(), key=lambda item: [_sort_key(port) for port in item[0]])
-    )
+        ready = published or podlib.ready(pod)
+        for port in (None,) if portless else backends.ports(pod, service):
+            yield Entry(_address(pod, service, address), port, ready)
 
 
-def _portless(service: Service) -> bool:
-    return not service.spec.ports and service.spec.clusterIP == "None"
-
-
-def _sort_key(port: backends.Port) -> tuple[str, str, int, str]:
-    return (port.name, port.protocol, port.port, port.appProtocol or "")
+def _first(pod: Pod, service: Service) -> str | None:
+    """The pod's address of the service's first family; its primary one where the service says nothing."""
+    if service.spec.ipFamilies or not backends.headless(service):
+        return backends.address_of(pod, backends.families(service)[0])
+    return next(iter(backends.addresses(pod)), None)
 
 
 def _address(pod: Pod, service: Service, address: str) -> EndpointAddress:
@@ -73,13 +62,6 @@ def _address(pod: Pod, service: Service, address: str) -> EndpointAddress:
         nodeName=pod.spec.nodeName or None,
         targetRef=ObjectReference(kind="Pod", namespace=meta.namespace, name=meta.name, uid=meta.uid),
     )
-
-
-def _ordered(found: Iterable[EndpointAddress]) -> Addresses:
-    def key(one: EndpointAddress) -> tuple[bytes, str]:
-        return (ipaddress.ip_address(one.ip).packed, one.targetRef.uid if one.targetRef is not None else "")
-
-    return tuple(sorted(found, key=key))
 
 
 def truncated(subsets: Sequence[EndpointSubset], most: int = MOST) -> tuple[EndpointSubset, ...]:
@@ -149,20 +131,31 @@ class EndpointsController:
         self.pods = pods(context.informers)
         self.endpoints = endpoints(context.informers)
         self.times = backends.TriggerTimes()
+        self._gone: set[str] = set()  # services that were deleted a moment ago
 
     def sources(self) -> Sequence[Source]:
         return (
-            Source(self.services, lambda old, new: (key_of(new if new is not None else old),)),
+            Source(self.services, self._keys_of_service),
             Source(self.pods, lambda old, new: backends.services_of_pod(self.services, old, new)),
             Source(self.endpoints, lambda old, new: (key_of(new if new is not None else old),)),
         )
+
+    def _keys_of_service(self, old: Service | None, new: Service | None) -> Iterable[str]:
+        one = new if new is not None else old
+        if one is None:
+            return ()
+        if new is None:
+            self._gone.add(key_of(one))
+        return (key_of(one),)
 
     async def reconcile(self, key: str) -> float | None:
         service, present = self.services.get(key), self.endpoints.get(key)
         if service is None:
             self.times.forget(key)
-            await self._delete_leftover(present)
+            await self._delete_leftover(key, present)
+            self._gone.discard(key)
             return None
+        self._gone.discard(key)
         if not backends.managed(service) or service.metadata.deletionTimestamp is not None:
             return None
         chosen = backends.chosen(self.pods, service)
@@ -182,13 +175,13 @@ class EndpointsController:
             raise
         return None
 
-    async def _delete_leftover(self, present: Endpoints | None) -> None:
-        """Endpoints of a service that is gone; those that others made without a service stay.
+    async def _delete_leftover(self, key: str, present: Endpoints | None) -> None:
+        """Endpoints go with their service, whoever made them; those that never had one stay.
 
-        Upstream deletes any Endpoints without a service but for its leader locks, when it starts; we delete those
-        that carry our label, at any time.
+        Upstream deletes what has no service, but for its leader locks, when it starts; we delete then what carries our
+        label.
         """
-        if present is None or present.metadata.labels.get(MANAGED_BY) != MANAGER:
+        if present is None or not (key in self._gone or present.metadata.labels.get(MANAGED_BY) == MANAGER):
             return
         meta = present.metadata
         try:

@@ -28,6 +28,7 @@ from kijabi.client.cache import key_of
 from kijabi.controllers import backends
 from kijabi.controllers.creation import create_once, generated
 from kijabi.controllers.endpointslice import Ports, managed_slices, ports_of, services_of_slice, slice_ports
+from kijabi.controllers.endpointsubsets import entries, repack
 from kijabi.controllers.expectations import Expectations
 from kijabi.controllers.owners import controller_ref
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
@@ -67,12 +68,12 @@ def mirrored(one: Endpoints | None, service: Service | None) -> bool:
     return one.metadata.labels.get(SKIP) != "true" and _LEADER not in one.metadata.annotations
 
 
-def wanted(one: Endpoints) -> Wanted:
-    """What the slices of these Endpoints hold."""
+def wanted(one: Endpoints, most: int = MOST) -> Wanted:
+    """What the slices of these Endpoints hold, with so many addresses of each subset at most."""
     found: dict[Key, dict[tuple[str, ...], Endpoint]] = {}
     invalid = beyond = 0
-    for subset in one.subsets:
-        room = MOST
+    for subset in repack(entries(one.subsets)):
+        room = most
         for address, ready in _addresses(subset):
             if room == 0:
                 beyond += 1
@@ -179,6 +180,7 @@ class MirroredSlices:
         self.services = services(context.informers)
         self.slices = endpoint_slices(context.informers)
         self.expectations = Expectations()
+        self.most = context.config.flags.mirroring_max_endpoints_per_subset
 
     def sources(self) -> Sequence[Source]:
         return (
@@ -211,13 +213,13 @@ class MirroredSlices:
             return None
         if wait := self.expectations.wait(one.metadata.uid, clock.monotonic()):
             return wait
-        target = wanted(one)
+        target = wanted(one, self.most)
         if target.invalid:
             text = f"Skipped {target.invalid} invalid IP addresses when mirroring to EndpointSlices"
             self.recorder.event(one, "Warning", "InvalidIPAddress", text)
         if target.beyond:
             text = (
-                f"A max of {MOST} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+                f"A max of {self.most} addresses can be mirrored to EndpointSlices per Endpoints subset. "
                 f"{target.beyond + target.invalid} addresses were skipped"
             )
             self.recorder.event(one, "Warning", "TooManyAddressesToMirror", text)
