@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from kijabi.api.meta import ObjectMeta
 from kijabi.api.rbac.clusterrole import ClusterRole
 from kijabi.api.rbac.role import PolicyRule
 from kijabi.client.informer import Informers
+from kijabi.client.transport import Request, Response, Stream, Transport
 from kijabi.controllers import owners, replicaset
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.replicaset import Replicated
@@ -298,6 +300,68 @@ def test_recreate_never_runs_two_templates_at_once() -> None:
         watching.cancel()
 
     play(story)
+
+
+class Lagging:
+    """A connection on which nothing is heard of pods for a while."""
+
+    def __init__(self, inner: Transport) -> None:
+        self.inner = inner
+        self.hears = asyncio.Event()
+
+    async def request(self, request: Request) -> Response:
+        """See Transport."""
+        return await self.inner.request(request)
+
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncIterator[Stream]:
+        """See Transport."""
+        async with self.inner.stream(request) as stream:
+            yield Late(stream, self.hears) if request.path == "/api/v1/pods" else stream
+
+    async def close(self) -> None:
+        """See Transport."""
+        await self.inner.close()
+
+
+class Late:
+    """A stream whose chunks come when they may."""
+
+    def __init__(self, inner: Stream, may: asyncio.Event) -> None:
+        self.status, self.headers = inner.status, inner.headers
+        self._inner, self._may = inner, may
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            await self._may.wait()
+            yield chunk
+
+
+def test_recreate_looks_for_itself_whether_old_pods_are_gone() -> None:
+    """The cache of pods may not show yet that the old set has any."""
+    made: list[Lagging] = []
+
+    def between(inner: Transport) -> Transport:
+        made.append(Lagging(inner))
+        made[0].hears.set()
+        return made[0]
+
+    async def story(world: World) -> None:
+        made[0].hears.clear()
+        await world.client.create(fresh(3, strategy="Recreate"))
+
+        async def three() -> bool:
+            return len(await pods_of(world)) == 3
+
+        await world.until(three)
+        patch = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "web:2"}]}}}}
+        await world.client.patch(Deployment, "web", patch, namespace="ns", type="strategic")
+        await asyncio.sleep(20)
+        assert {pod.spec.containers[0].image for pod in await pods_of(world)} == {"web:1"}
+        made[0].hears.set()
+        await world.until(lambda: complete(world))
+
+    play(story, between=between)
 
 
 def test_roles_are_aggregated() -> None:

@@ -15,7 +15,7 @@ from kijabi.api.apps.deployment import Deployment, DeploymentStatus
 from kijabi.api.apps.replicaset import ReplicaSet
 from kijabi.api.core.pod import Pod
 from kijabi.api.meta import LabelSelector
-from kijabi.api.selector import from_label_selector
+from kijabi.api.selector import Selector, from_label_selector
 from kijabi.base import clock
 from kijabi.base.errors import AlreadyExists, ApiError, ConnectionLost, NotFound
 from kijabi.client.cache import key_of
@@ -83,6 +83,8 @@ class Deployments:
         ref = controller_ref(d, API_VERSION, KIND)
         owned = await settle(self.client, d, ref, claim(d.metadata, selector.matches, near))
         todo = plan(d, owned, ref, self._old_pods(d, owned), clock.now())
+        if d.spec.strategy.type == "Recreate" and _begins(todo) and await self._hidden_pods(d, owned, selector):
+            todo = plan(d, owned, ref, True, clock.now())._replace(again=AGAIN)
         try:
             await self._carry_out(d, todo)
         except ConnectionLost:
@@ -101,6 +103,14 @@ class Deployments:
             for rs in revision.find(d, owned).old
             for pod in self.pods.index(CONTROLLER, rs.metadata.uid)
         )
+
+    async def _hidden_pods(self, d: Deployment, owned: Iterable[ReplicaSet], selector: Selector) -> bool:
+        """The server has a pod of an old set that has not ended, though the cache does not show it (yet)."""
+        old = {rs.metadata.uid for rs in revision.find(d, owned).old}
+        if not old:
+            return False
+        found = (await self.client.list(Pod, d.metadata.namespace, labels=str(selector))).items
+        return any(ref.uid in old for pod in found if not podlib.terminal(pod) and (ref := controller_of(pod.metadata)))
 
     async def _refuse(self, d: Deployment) -> None:
         """An empty selector would take every pod of the namespace."""
@@ -185,3 +195,9 @@ class Deployments:
             way = "up" if after > before else "down"
             text = f"Scaled {way} replica set {change.after.metadata.name} from {before} to {after}"
             self.recorder.event(d, "Normal", "ScalingReplicaSet", text)
+
+
+def _begins(todo: Plan) -> bool:
+    """A set is given its first pods."""
+    given = (todo.create, *(change.after for change in todo.updates))
+    return any(rs is not None and replicas_of(rs) > 0 and not rs.status.replicas for rs in given)
