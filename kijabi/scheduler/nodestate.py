@@ -25,7 +25,13 @@ PODS = "pods"
 ABSENT = 0  # the id of a label that a node does not have
 MOST_IMAGES = 500  # columns of images kept; one more pushes out the oldest
 
+MOST_KEPT = 200  # columns that depend on a pod's requests, for as many different requests
+LONGEST_LOG = 20_000  # changes of rows that are remembered for them
+
+Rows = slice | NDArray[np.intp]
+EVERY: Rows = slice(None)
 TaintSet = frozenset[tuple[str, str, str]]  # (key, value, effect)
+_NO_COLUMN: NDArray[np.float64] = np.zeros(0, dtype=np.float64)
 
 
 class Interned:
@@ -54,6 +60,9 @@ class NodeState:
         self.storage = storage or Storage()
         self.matchers = Matchers(capacity)
         self.touched: set[int] = set()  # rows whose pods changed since `ranks` looked
+        self._log: list[int] = []  # rows in the order in which what they have or take changed
+        self._forgotten = 0  # how many of the log were dropped
+        self._kept: dict[object, tuple[int, NDArray[np.float64]]] = {}
         self.rows: dict[str, int] = {}
         self.nodes: list[Node | None] = [None] * capacity
         self.live: NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
@@ -122,6 +131,7 @@ class NodeState:
         self.nodes[row] = node
         self.unschedulable[row] = node.spec.unschedulable
         self.taints[row] = self.taint_sets.id(taint_set(node.spec.taints))
+        self._note(row)
         wanted = amounts(node.status.allocatable)
         for resource in {*self.allocatable, *wanted}:
             self._column(self.allocatable, resource)[row] = wanted.get(resource, 0)
@@ -139,6 +149,7 @@ class NodeState:
             return
         for info in self._pods_on.get(name, {}).values():
             self._charge(row, info, -1)
+        self._note(row)
         self.live[row] = False
         self.nodes[row] = None
         self.taints[row] = 0
@@ -172,6 +183,32 @@ class NodeState:
                 node = self.nodes[row]
                 if node is not None and node.status.images:
                     column[row] = image_sizes(node).get(name, 0)
+        return column
+
+    # ---- columns kept
+
+    def _note(self, row: int) -> None:
+        self._log.append(row)
+        if len(self._log) > LONGEST_LOG:
+            half = LONGEST_LOG // 2
+            del self._log[:half]
+            self._forgotten += half
+
+    def kept(self, key: object, compute: Callable[[Rows], NDArray[np.float64]]) -> NDArray[np.float64]:
+        """A column that follows from what rows have and take; computed anew only for the rows that have changed.
+
+        key: says what is computed. The column is not to be written to, and holds until the next change.
+        """
+        end = self._forgotten + len(self._log)
+        position, column = self._kept.pop(key, (-1, _NO_COLUMN))
+        if position < self._forgotten or len(column) != self.capacity:
+            while len(self._kept) >= MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+            column = compute(EVERY)
+        elif position < end:
+            rows = np.array(sorted(set(self._log[position - self._forgotten :])), dtype=np.intp)
+            column[rows] = compute(rows)
+        self._kept[key] = (end, column)
         return column
 
     # ---- pods
@@ -259,6 +296,7 @@ class NodeState:
 
     def _charge(self, row: int, info: PodInfo, sign: int) -> None:
         self.touched.add(row)
+        self._note(row)
         for resource, amount in info.requests.items():
             self._column(self.requested, resource)[row] += sign * amount
         self.requested[PODS][row] += sign

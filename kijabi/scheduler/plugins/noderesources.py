@@ -13,7 +13,7 @@ import numpy as np
 
 from kijabi.api.core.requests import amounts
 from kijabi.scheduler.framework import MAX_SCORE, Change, Event, Mask, Refusal, Scores, Static, Trial
-from kijabi.scheduler.nodestate import PODS, NodeState
+from kijabi.scheduler.nodestate import PODS, NodeState, Rows
 from kijabi.scheduler.podinfo import PodInfo
 
 SCORED = ("cpu", "memory")
@@ -80,16 +80,21 @@ class NodeResourcesFit(Static):
         return all(amount <= room.get(name, 0) for name, amount in pod.requests.items() if amount)
 
     def score(self, pod: PodInfo, nodes: NodeState, feasible: Mask) -> Scores:
-        total = np.zeros(nodes.capacity, dtype=np.float64)
-        weights = np.zeros(nodes.capacity, dtype=np.float64)
-        for resource, mine in zip(SCORED, pod.nonzero, strict=True):
-            room = nodes.allocatable[resource]
-            wanted = nodes.nonzero[resource] + mine
-            known = room > 0
-            share = np.floor((room - wanted) * MAX_SCORE / np.where(known, room, 1.0))
-            total += np.where(known & (wanted <= room), share, 0.0)
-            weights += known
-        return np.floor(total / np.maximum(weights, 1.0))
+        return nodes.kept((self.name, pod.nonzero), lambda rows: _least_allocated(pod, nodes, rows))
+
+
+def _least_allocated(pod: PodInfo, nodes: NodeState, rows: Rows) -> Scores:
+    """How much is left of cpu and memory with the pod, of 100, on average over those that the node has."""
+    total: Scores = np.zeros_like(nodes.nonzero["cpu"][rows])
+    weights = np.zeros_like(total)
+    for resource, mine in zip(SCORED, pod.nonzero, strict=True):
+        room = nodes.allocatable[resource][rows]
+        wanted = nodes.nonzero[resource][rows] + mine
+        known = room > 0
+        share = np.floor((room - wanted) * MAX_SCORE / np.where(known, room, 1.0))
+        total += np.where(known & (wanted <= room), share, 0.0)
+        weights += known
+    return np.floor(total / np.maximum(weights, 1.0))
 
 
 def _balance(used: Scores, other: Scores, room: Scores, other_room: Scores) -> Scores:
@@ -109,8 +114,12 @@ class NodeResourcesBalancedAllocation:
         cpu, memory = pod.requests.get("cpu", 0), pod.requests.get("memory", 0)
         if not cpu and not memory:
             return None
-        rooms = (nodes.allocatable["cpu"], nodes.allocatable["memory"])
-        taken = (nodes.requested["cpu"], nodes.requested["memory"])
-        before = _balance(taken[0], taken[1], *rooms)
-        after = _balance(taken[0] + cpu, taken[1] + memory, *rooms)
-        return np.floor(MAX_SCORE / 2 + np.floor((MAX_SCORE / 2 + after - before) / 2))
+
+        def compute(rows: Rows) -> Scores:
+            rooms = (nodes.allocatable["cpu"][rows], nodes.allocatable["memory"][rows])
+            taken = (nodes.requested["cpu"][rows], nodes.requested["memory"][rows])
+            before = _balance(taken[0], taken[1], *rooms)
+            after = _balance(taken[0] + cpu, taken[1] + memory, *rooms)
+            return np.floor(MAX_SCORE / 2 + np.floor((MAX_SCORE / 2 + after - before) / 2))
+
+        return nodes.kept((self.name, cpu, memory), compute)
