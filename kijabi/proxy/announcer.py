@@ -1,9 +1,9 @@
 """Answers on the local network for the load balancer addresses that are this node's to announce.
 
 Receives Services, whose annotation says which node announces their address, and this node's lease; hands ARP to
-`links`. The lease is the fence: once the others may believe this node dead, because its lease is overdue, it is silent,
-whether it can hear of that or not. So a node that is cut off from the API server, but not from its neighbours, does not
-answer beside the one that took over.
+`links`. The lease decides contests: once it is overdue the others may believe this node dead, and whoever claims one of
+its addresses has taken over, whether this node can hear of that from the API server or not. As long as nobody does, it
+goes on: while the API server is away, everybody's lease is overdue, and traffic must flow.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kijabi.proxy.links import Changes, Link, interface_of
 log = logging.getLogger(__name__)
 
 LEASES = "kube-node-lease"
-# A node falls silent so long before others may take it for dead; in seconds, as what follows.
+# A node gives way so long before others may take it for dead; in seconds, as what follows.
 MARGIN = 5.0
 LEASE_SECONDS = 40.0
 # When a taken address is announced, counted from the take-over: one frame may be lost, and a bridge just learning.
@@ -47,7 +47,7 @@ class Announcer:
         self._services = informers.of(Service)
         self._mine: dict[str, tuple[str, ...]] = {}  # by the Service's key
         self._links: dict[str, Link] = {}
-        self._following_lease = False
+        self._told: dict[str, set[bytes]] = {}  # what was announced, by link
         self._until = 0.0  # when the lease is overdue, or nearly
         self._wake = asyncio.Event()
         self._services.add_handler(self._on_service)
@@ -84,7 +84,7 @@ class Announcer:
                     changes = Changes(self._wake.set)
                     self._follow_lease()
                 self._sync()
-                await self._woken()
+                await self._wake.wait()
         finally:
             if changes is not None:
                 changes.close()
@@ -95,27 +95,16 @@ class Announcer:
         leases = self._informers.of(Lease, namespace=LEASES, fields=f"metadata.name={self.node}")
         leases.add_handler(self._on_lease)
 
-    async def _woken(self) -> None:
-        """Until something changed, or the lease that was in force is overdue."""
-        left = self._until - clock.monotonic()
-        if left <= 0 or not self._links:
-            await self._wake.wait()
-            return
-        try:
-            async with asyncio.timeout(left):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
-
     def _sync(self) -> None:
-        """Open and close links, and announce what is new."""
+        """Open and close links, and announce what is new, once it is known that this node is believed alive."""
         wanted: dict[str, set[bytes]] = {}
-        for address in (one for mine in self._mine.values() for one in mine) if self.alive() else ():
+        for address in (one for mine in self._mine.values() for one in mine):
             name = interface_of(address)
             if name is not None:
                 wanted.setdefault(name, set()).add(ipaddress.IPv4Address(address).packed)
         for name in self._links.keys() - wanted.keys():
             self._links.pop(name).close()
+            self._told.pop(name, None)
         for name, addresses in wanted.items():
             link = self._links.get(name)
             if link is None:
@@ -124,9 +113,15 @@ class Announcer:
                 except OSError as error:
                     log.warning("cannot announce", extra={"interface": name, "error": str(error)})
                     continue
-            fresh, link.addresses = addresses - link.addresses, addresses
-            for one in fresh:
-                self._announce(link, one)
+            link.addresses = addresses
+            told = self._told.setdefault(name, set())
+            told &= addresses
+            if self.alive():
+                fresh = (addresses - told) | (link.yielded & addresses)
+                told |= addresses
+                link.yielded.clear()
+                for one in fresh:
+                    self._announce(link, one)
 
     def _announce(self, link: Link, address: bytes) -> None:
         text = str(ipaddress.IPv4Address(address))

@@ -15,6 +15,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from kijabi.base import clock
 from kijabi.proxy import arp
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ MAX_BATCH = 64
 # What the kernel tells of: links, IPv4 addresses, IPv4 routes (linux/rtnetlink.h, RTMGRP_*).
 _GROUPS = 0x1 | 0x10 | 0x40
 _ETHERNET = 1
+# Seconds between two announcements against somebody else who claims an address (RFC 5227, DEFEND_INTERVAL).
+DEFEND = 10.0
 
 
 def parse_routes(table: str) -> list[tuple[ipaddress.IPv4Network, str]]:
@@ -46,12 +49,18 @@ def interface_of(address: str) -> str | None:
 
 
 class Link:
-    """ARP on one interface, for some addresses. OSError where that cannot be."""
+    """ARP on one interface, for some addresses. OSError where that cannot be.
+
+    alive: whether nobody can take this node for dead. If so, an address that somebody else claims is defended; if not,
+    whoever claims it has taken over, and it is `yielded`.
+    """
 
     def __init__(self, name: str, alive: Callable[[], bool]) -> None:
         self.name = name
         self.addresses: set[bytes] = set()
+        self.yielded: set[bytes] = set()
         self._alive = alive
+        self._defended: dict[bytes, float] = {}
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(arp.ETHERTYPE))
         try:
             self._socket.setblocking(False)
@@ -84,10 +93,26 @@ class Link:
                 log.info("no ARP", extra={"interface": self.name, "error": str(error)})
                 return
             packet = arp.read(frame)
-            if packet is None or packet.operation != arp.REQUEST or packet.sender == self.mac:
+            if packet is None or packet.sender == self.mac:
                 continue
-            if packet.target_address in self.addresses and self._alive():
+            if packet.sender_address in self.addresses:
+                self._contest(packet.sender_address, packet.sender)
+            elif packet.operation == arp.REQUEST and packet.target_address in self.addresses - self.yielded:
                 self._send(arp.answer(packet, self.mac))
+
+    def _contest(self, address: bytes, mac: bytes) -> None:
+        """Somebody else says that it has one of ours."""
+        now = clock.monotonic()
+        who = {"address": str(ipaddress.IPv4Address(address)), "by": mac.hex(":"), "interface": self.name}
+        if self._alive():
+            if now < self._defended.get(address, float("-inf")) + DEFEND:
+                return
+            log.warning("an address of ours is claimed: defended", extra=who)
+            self._defended[address] = now
+            self.announce(address)
+        elif address not in self.yielded:
+            log.info("an address of ours is claimed: given up", extra=who)
+            self.yielded.add(address)
 
     def _send(self, frame: bytes) -> None:
         try:

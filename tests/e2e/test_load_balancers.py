@@ -9,7 +9,7 @@ import ipaddress
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -96,7 +96,7 @@ def place(cluster3: Cluster) -> Iterator[Namespace]:
     cluster3.kubectl("delete", "namespace", made.name, "--timeout=80s")
 
 
-def _servers() -> dict[str, Any]:
+def _servers(replicas: int = 3) -> dict[str, Any]:
     container = {
         "name": "main",
         "image": "python:3.11",
@@ -109,7 +109,7 @@ def _servers() -> dict[str, Any]:
     affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
     pod = {"affinity": affinity, "terminationGracePeriodSeconds": 1, "containers": [container]}
     template = {"metadata": {"labels": {"app": "web"}}, "spec": pod}
-    spec = {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "web"}}, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
 
 
@@ -260,3 +260,19 @@ def test_an_announcer_that_is_killed_answers_again(cluster3: Cluster, place: Nam
     ip(f"-n {NEIGHBOUR} neigh flush all")
     assert eventually(partial(neighbour.ask, address))
     assert announcer(place, service) == node
+
+
+def test_a_cluster_of_one_node_is_reached_from_its_machine_and_its_pods(
+    cluster: Cluster, namespace: Namespace, pod: Callable[..., str]
+) -> None:
+    """There is no network between nodes, and nobody to ask by ARP."""
+    namespace.apply(_servers(1))
+    namespace.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    address = expose(namespace, "alone")
+    assert ipaddress.ip_address(address) in ipaddress.ip_network(cluster.config.balancer_cidr)
+    line = ("curl", "-s", "--max-time", "3", f"http://{address}/")
+    assert eventually(partial(cluster.run_here, *line)).startswith("node-1 ")
+    client = pod("client", {"containers": [{"name": "main", "image": "python:3.11", "command": ["sleep", "infinity"]}]})
+    ask = f"import urllib.request as u; print(u.urlopen('http://{address}/', timeout=3).read().decode())"
+    assert eventually(lambda: namespace.exec(client, "python3", "-c", ask)).startswith("node-1 ")
+    namespace.kubectl("delete", "service", "alone")

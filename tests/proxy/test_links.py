@@ -62,7 +62,23 @@ def own_mac() -> str:
     return words[words.index("link/ether") + 1]
 
 
-async def test_a_link_answers_for_its_addresses_while_it_may(neighbour: str) -> None:
+def claim(neighbour: str) -> None:
+    """The neighbour says that it has our address."""
+    line = ("ip", "netns", "exec", neighbour, sys.executable, "-c", CLAIMANT, PACKED.hex())
+    subprocess.run(line, check=True)
+
+
+CLAIMANT = """
+import socket, sys
+from kijabi.proxy.arp import announcement
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+link.bind(("eth0", 0x0806))
+for frame in announcement(bytes.fromhex(sys.argv[1]), link.getsockname()[4]):
+    link.send(frame)
+"""
+
+
+async def test_a_link_answers_for_its_addresses_until_another_took_over(neighbour: str) -> None:
     alive = True
     assert interface_of(OURS) == CABLE
     link = Link(CABLE, lambda: alive)
@@ -70,10 +86,14 @@ async def test_a_link_answers_for_its_addresses_while_it_may(neighbour: str) -> 
         assert await asked(neighbour) == "", "nobody has told it to"
         link.addresses = {PACKED}
         assert await asked(neighbour) == own_mac()
+        claim(neighbour)
+        assert await asked(neighbour) == own_mac(), "it stands up for what it has"
+        assert not link.yielded
         alive = False
-        assert await asked(neighbour) == "", "others may have taken over"
-        alive = True
-        assert await asked(neighbour) == own_mac()
+        assert await asked(neighbour) == own_mac(), "it may be taken for dead, and nobody wants the address"
+        claim(neighbour)
+        assert await asked(neighbour) == "", "somebody has taken over"
+        assert link.yielded == {PACKED}
     finally:
         link.close()
     assert await asked(neighbour) == "", "nothing is left on the interface"
