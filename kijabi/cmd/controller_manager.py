@@ -34,6 +34,9 @@ def options() -> list[click.Parameter]:
         option("--cluster-signing-key-file", "Its key."),
         option("--cluster-signing-duration", "How long what is signed is good for, at most.", default="8760h"),
         option("--controller-arg", "A flag of kube-controller-manager, as NAME=VALUE.", multiple=True),
+        option("--cloud-provider", "Who gives load balancers to Services.  [default: the data directory's, or none]"),
+        option("--cloud-config", "The cloud provider's own file of settings."),
+        option("--load-balancer-pool", "For the provider bare: a range of addresses.", multiple=True),
         option("--leader-elect", "Work only while holding the lease; for several of them.", is_flag=True),
     ]
 
@@ -51,6 +54,9 @@ def main(
     cluster_signing_key_file: str | None,
     cluster_signing_duration: str,
     controller_arg: tuple[str, ...],
+    cloud_provider: str | None,
+    cloud_config: str | None,
+    load_balancer_pool: tuple[str, ...],
     leader_elect: bool,
 ) -> None:
     place = component.place(directory, kubeconfig, "controller-manager")
@@ -64,6 +70,9 @@ def main(
         signing_cert=cluster_signing_cert_file or settings.signing_cert,
         signing_key=cluster_signing_key_file or settings.signing_key,
         signing_duration=_duration(cluster_signing_duration),
+        cloud_provider=cloud_provider or settings.cloud_provider,
+        cloud_config=cloud_config or settings.cloud_config,
+        load_balancer_pool=load_balancer_pool or settings.load_balancer_pool,
     )
     if cluster_cidr:
         sizes = (node_cidr_mask_size, node_cidr_mask_size_ipv4, node_cidr_mask_size_ipv6)

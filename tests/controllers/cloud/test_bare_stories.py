@@ -132,6 +132,24 @@ def test_an_address_that_is_asked_for_is_given_or_nothing_is() -> None:
     play(story, config=THREE)
 
 
+def test_an_address_of_a_node_is_not_given_away() -> None:
+    async def story(world: World) -> None:
+        address_of = {"type": "InternalIP", "address": "172.30.0.10"}
+        await world.client.patch(Node, "n1", {"status": {"addresses": [address_of]}}, subresource="status")
+        await asyncio.sleep(1)
+        await world.client.create(balanced("a"))
+        assert await world.until(lambda: address(world, "a")) == "172.30.0.11"
+        await world.client.create(balanced("b", loadBalancerIP="172.30.0.10"))
+
+        async def refused() -> bool:
+            events = (await world.client.list(Event, "ns")).items
+            return any("172.30.0.10 is the address of a node" in event.message for event in events)
+
+        await world.until(refused)
+
+    play(story, config=THREE)
+
+
 def test_an_address_is_announced_by_one_node_and_moves_when_that_dies() -> None:
     async def story(world: World) -> None:
         await world.client.create(balanced("a"))

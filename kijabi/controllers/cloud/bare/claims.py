@@ -11,15 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kijabi.api.core.balancing import CLAIM
+from kijabi.api.core.node import Node
 from kijabi.api.core.service import Service
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.networking.ipaddress import IPAddress, IPAddressSpec, ParentReference
 from kijabi.base.errors import AlreadyExists, Conflict, KijabiError, NotFound
 from kijabi.controllers.cloud.bare.pool import Pool
 from kijabi.controllers.runtime import WORKERS, Context, Source
-from kijabi.controllers.sources import services
+from kijabi.controllers.sources import nodes, services
 
 SERVICE = "service"
+ADDRESS = "address"
 # Services that wait for any address and are woken by one that is free again; those behind come with their back-off.
 MAX_WOKEN = 8
 # Seconds after which a claim is looked at again that its Service was about to show.
@@ -29,6 +31,11 @@ UNDECIDED = 30.0
 def owner_of(claim: IPAddress) -> str:
     """The uid of the Service that has it."""
     return claim.metadata.labels.get(CLAIM, "")
+
+
+def _addresses(node: Node) -> tuple[str, ...]:
+    """Index: a node's own addresses."""
+    return tuple(one.address for one in node.status.addresses)
 
 
 def parent_key(claim: IPAddress) -> str:
@@ -67,6 +74,8 @@ class Claims:
         self.giving: dict[str, str] = {}  # uid → the address that its Service shows, or is about to show
         self.leaving: set[str] = set()  # addresses whose claims are about to be deleted
         self.waiting: dict[str, str] = {}  # key → address that was asked for, "" for any; oldest first
+        self.nodes = nodes(context.informers)
+        self.nodes.add_index(ADDRESS, _addresses)
         self._made: dict[str, str] = {}  # address → uid, claimed here and not in the cache yet
         self.addresses.add_handler(self._follow)
 
@@ -83,6 +92,10 @@ class Claims:
         found = {claim.metadata.name for claim in self.addresses.index(SERVICE, uid)}
         found.update(address for address, owner in self._made.items() if owner == uid)
         return sorted(found - self.leaving)
+
+    def a_nodes_own(self, address: str) -> bool:
+        """Whether a node has the address itself: then it is not the pool's to give."""
+        return bool(self.nodes.index(ADDRESS, address))
 
     def holder(self, address: str) -> str:
         """The key of the Service that has an address, "" if none is known."""

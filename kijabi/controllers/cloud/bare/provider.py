@@ -43,6 +43,8 @@ class PoolBalancers(LoadBalancers):
         _check(service, wanted)
         if wanted and wanted not in self.claims.pool:
             raise CloudError(f"{wanted} is not in the pool of load balancer addresses ({self.claims.pool})")
+        if wanted and self.claims.a_nodes_own(wanted):
+            raise CloudError(f"{wanted} is the address of a node")
         address = await self._find(service, wanted)
         if address is None:
             self.claims.waiting[key] = wanted
@@ -64,6 +66,9 @@ class PoolBalancers(LoadBalancers):
         while (address := wanted or (lost.pop() if lost else claims.pool.next())) is not None:
             if address in claims.leaving:
                 return None  # It is free in a moment, and then this Service is woken.
+            if claims.a_nodes_own(address):
+                claims.pool.take(address)  # For as long as this process lives.
+                continue
             claims.giving[uid] = address
             if await claims.claim(service, address):
                 return address
