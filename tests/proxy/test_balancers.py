@@ -124,6 +124,32 @@ async def test_a_health_port_answers_as_upstreams_does() -> None:
     await ports.close()
 
 
+class Told(Recorder):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(Client(Nobody()), "kube-proxy", "n1")  # type: ignore[abstract]
+        self.told: list[tuple[str, str]] = []
+
+    def event(self, obj: Any, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        self.told.append((reason, message))
+
+
+async def test_a_health_port_that_somebody_has_is_told_once() -> None:
+    recorder = Told()
+    ports = HealthPorts("n1", recorder, lambda: True)
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        for endpoints in (1, 2):
+            await ports.sync({port: Check("shop", "web", "u", endpoints)})
+    ((reason, message),) = recorder.told
+    assert reason == "FailedToStartServiceHealthcheck"
+    assert message.startswith(f'node n1 failed to start healthcheck "shop/web" on port {port}: ')
+    await ports.close()
+
+
 def _ask(port: int) -> tuple[int, Any, str]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
