@@ -19,6 +19,7 @@ from kijabi.api.core.persistentvolumeclaim_rules import ACCESS_MODES
 from kijabi.api.core.reference import SecretReference
 from kijabi.api.core.volume_rules import (
     validate_driver,
+    validate_fibre_channel,
     validate_host_path,
     validate_iscsi,
     validate_needed,
@@ -145,7 +146,8 @@ def _validate_capacity(spec: PersistentVolumeSpec) -> list[FieldError]:
 
 
 def _validate_source(spec: PersistentVolumeSpec) -> list[FieldError]:
-    given = [name for name in spec.__struct_fields__ if name not in _OWN and getattr(spec, name) is not None]
+    kinds = ("hostPath", *(name for name in spec.__struct_fields__ if name not in (*_OWN, "hostPath")))
+    given = [name for name in kinds if getattr(spec, name) is not None]
     if not given:
         return [required("spec", "must specify a volume type")]
     name = given[0]
@@ -160,9 +162,13 @@ def _validate_source(spec: PersistentVolumeSpec) -> list[FieldError]:
         case "nfs":
             errors = validate_nfs(path, source)
         case "iscsi":
-            errors = validate_needed(path, source) + validate_iscsi(path, source)
+            errors = validate_needed(path, source) + validate_iscsi(path, source, in_pod=False)
+        case "fc":
+            errors = validate_fibre_channel(path, source)
         case "csi":
             errors = _validate_csi(path, source)
+        case "gcePersistentDisk":
+            errors = validate_needed("spec.persistentDisk", source)  # as upstream calls it in errors
         case _:
             errors = validate_needed(path, source)
     errors += [forbidden(f"spec.{other}", "may not specify more than 1 volume type") for other in given[1:]]

@@ -159,9 +159,11 @@ def _comparable(
     """Both specs, but for what may change."""
     kept = new.spec
     if new.status.phase == "Bound":
-        requests = {**kept.resources.requests, "storage": old.spec.resources.requests.get("storage", Quantity())}
-        resources = structs.replace(kept.resources, requests=requests)
-        kept = structs.replace(kept, resources=resources, volumeAttributesClassName=old.spec.volumeAttributesClassName)
+        kept = structs.replace(kept, volumeAttributesClassName=old.spec.volumeAttributesClassName)
+        if kept.resources.requests:
+            size = old.spec.resources.requests.get("storage", Quantity())
+            requests = {**kept.resources.requests, "storage": size}
+            kept = structs.replace(kept, resources=structs.replace(kept.resources, requests=requests))
     return kept, structs.replace(old.spec, volumeName=old.spec.volumeName or new.spec.volumeName)
 
 

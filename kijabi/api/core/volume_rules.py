@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         Volume,
         VolumeProjection,
     )
-    from kijabi.api.core.volumevendor import ISCSIPersistentVolumeSource, ISCSIVolumeSource
+    from kijabi.api.core.volumevendor import FCVolumeSource, ISCSIPersistentVolumeSource, ISCSIVolumeSource
     from kijabi.api.struct import Struct
 
 _HOST_PATHS = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
@@ -134,6 +134,8 @@ def _validate_source(path: str, volume: Volume, pod: str) -> list[FieldError]:
             errors += descending(f"{here}.directory", source.directory)
         case "iscsi":
             errors += validate_needed(here, source) + validate_iscsi(here, source)
+        case "fc":
+            errors += validate_fibre_channel(here, source)
         case _:
             errors += validate_needed(here, source)
     return errors
@@ -149,20 +151,38 @@ def validate_needed(path: str, source: Struct) -> list[FieldError]:
     return [required(f"{path}.{field.name}") for field in needed if getattr(source, field.attribute) in ("", ())]
 
 
-def validate_iscsi(path: str, source: ISCSIVolumeSource | ISCSIPersistentVolumeSource) -> list[FieldError]:
-    """Errors of names and number of an iSCSI disk."""
-    errors = _iscsi_name(f"{path}.iqn", source.iqn) if source.iqn else []
+def validate_iscsi(
+    path: str, source: ISCSIVolumeSource | ISCSIPersistentVolumeSource, *, in_pod: bool = True
+) -> list[FieldError]:
+    """Errors of names and number of an iSCSI disk. in_pod: of a pod's own, of which upstream says a little more."""
+    errors = _iscsi_name(f"{path}.iqn", source.iqn, in_pod) if source.iqn else []
     errors += each(f"{path}.lun", source.lun, in_range(source.lun, 0, 255))
     if (source.chapAuthDiscovery or source.chapAuthSession) and source.secretRef is None:
         errors.append(required(f"{path}.secretRef"))
-    return errors + (_iscsi_name(f"{path}.initiatorname", source.initiatorName) if source.initiatorName else [])
+    name = source.initiatorName
+    return errors + (_iscsi_name(f"{path}.initiatorname", name, in_pod) if name else [])
 
 
-def _iscsi_name(path: str, text: str) -> list[FieldError]:
-    if text[:3] not in ("iqn", "eui", "naa"):
+def _iscsi_name(path: str, text: str, in_pod: bool) -> list[FieldError]:
+    if in_pod and text[:3] not in ("iqn", "eui", "naa"):
         return [invalid(path, text, "must be valid format starting with iqn, eui, or naa")]
     good = any(form.fullmatch(text) for form in _ISCSI_NAMES)
     return [] if good else [invalid(path, text, "must be valid format")]
+
+
+def validate_fibre_channel(path: str, source: FCVolumeSource) -> list[FieldError]:
+    """Errors of how a Fibre Channel disk is found: by the ports and a number, or by its own name."""
+    here, errors = f"{path}.targetWWNs", []
+    if not source.targetWWNs and not source.wwids:
+        errors.append(required(here, "must specify either targetWWNs or wwids, but not both"))
+    if source.targetWWNs and source.wwids:
+        text = "targetWWNs and wwids can not be specified simultaneously"
+        errors.append(invalid(here, list(source.targetWWNs), text))
+    if source.targetWWNs and source.lun is None:
+        errors.append(required(f"{path}.lun", "lun is required if targetWWNs is specified"))
+    elif source.targetWWNs and source.lun is not None:
+        errors += each(f"{path}.lun", source.lun, in_range(source.lun, 0, 255))
+    return errors
 
 
 def _validate_empty_dir(path: str, source: EmptyDirVolumeSource) -> list[FieldError]:

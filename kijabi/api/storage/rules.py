@@ -159,7 +159,7 @@ def validate_csi_driver_update(new: CSIDriver, old: CSIDriver) -> Sequence[Field
     """Whether it attaches, and which volumes it makes, stays."""
     errors = immutable("spec.attachedRequired", new.spec.attachRequired, old.spec.attachRequired)
     modes = new.spec.volumeLifecycleModes, old.spec.volumeLifecycleModes
-    return errors + unchanged("spec.volumeLifecycleModes", *modes)
+    return errors + immutable("spec.volumeLifecycleModes", *modes)
 
 
 def validate_csi_node(obj: CSINode) -> Sequence[FieldError]:
@@ -193,9 +193,9 @@ def _validate_node_driver(path: str, driver: CSINodeDriver) -> list[FieldError]:
 
 def validate_csi_node_update(new: CSINode, old: CSINode) -> Sequence[FieldError]:
     """What a driver is called on the node stays while it is there; how much fits may change."""
-    now = {driver.name: structs.replace(driver, allocatable=None) for driver in new.spec.drivers}
-    before = (structs.replace(driver, allocatable=None) for driver in old.spec.drivers)
-    return [error for one in before for error in immutable("spec.drivers", now.get(one.name, one), one)]
+    now, before = ([structs.replace(one, allocatable=None) for one in obj.spec.drivers] for obj in (new, old))
+    same = ((one, other) for one in before for other in now if one.name == other.name)
+    return [error for one, other in same for error in immutable("spec.drivers", other, one)]
 
 
 def validate_capacity(obj: CSIStorageCapacity) -> Sequence[FieldError]:

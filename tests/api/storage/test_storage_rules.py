@@ -9,6 +9,7 @@ import pytest
 from kijabi.api import catalog, codec, defaults
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolume_rules import prepare_status
+from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.meta import Time
 from kijabi.api.storage.csidriver import CSIDriver
 from kijabi.api.storage.csinode import CSINode
@@ -19,7 +20,9 @@ from kijabi.api.storage.volumeattributesclass import VolumeAttributesClass
 DISK = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}
 HERE = {"required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}}
 ATTACHED = {"attacher": "d.example.com", "nodeName": "n1", "source": {"persistentVolumeName": "v"}}
+CSI = {"driver": "d", "volumeHandle": "h"}
 ERROR = {"time": None, "message": "x" * 1025}
+WANTED = {"accessModes": ["ReadWriteOnce"]}
 TOKENS = [{"audience": "a", "expirationSeconds": 1}, {"audience": "a"}, {"audience": "b", "expirationSeconds": 2**33}]
 NODE = {"drivers": [{"name": "d", "nodeID": "", "topologyKeys": ["a", "a"]}, {"name": "d", "nodeID": "x" * 257}]}
 
@@ -43,6 +46,12 @@ def wrong(new: Any, old: Any | None = None) -> set[str]:
         (obj(PersistentVolume, spec={**DISK, "local": {"path": "/x"}, "nodeAffinity": HERE}), set()),
         (obj(PersistentVolume, spec={**DISK, "local": {"path": "/x"}}), {"spec.nodeAffinity"}),
         (obj(PersistentVolume, spec={**DISK, "local": {"path": "/../x"}, "nodeAffinity": HERE}), {"spec.local.path"}),
+        (obj(PersistentVolume, spec={**DISK, "gcePersistentDisk": {"pdName": ""}}), {"spec.persistentDisk.pdName"}),
+        (obj(PersistentVolume, spec={**DISK, "fc": {"wwids": ["w"]}}), set()),
+        (obj(PersistentVolume, spec={**DISK, "fc": {}}), {"spec.fc.targetWWNs"}),
+        (obj(PersistentVolume, spec={**DISK, "fc": {"targetWWNs": ["a"]}}), {"spec.fc.lun"}),
+        (obj(PersistentVolume, spec={**DISK, "fc": {"targetWWNs": ["a"], "lun": 256}}), {"spec.fc.lun"}),
+        (obj(PersistentVolume, spec={**DISK, "csi": CSI, "hostPath": {"path": "/x"}}), {"spec.csi"}),
         (obj(VolumeAttachment, spec=ATTACHED), set()),
         (obj(VolumeAttachment, spec={**ATTACHED, "source": {}}), {"spec.source"}),
         (
@@ -98,6 +107,11 @@ def test_what_is_wrong(made: Any, fields: set[str]) -> None:
             obj(CSINode, spec={"drivers": [{"name": "d", "nodeID": "1", "allocatable": {"count": 2}}]}),
             obj(CSINode, spec={"drivers": [{"name": "d", "nodeID": "1"}]}),
             set(),
+        ),
+        (
+            obj(PersistentVolumeClaim, spec=WANTED, status={"phase": "Bound"}),
+            obj(PersistentVolumeClaim, spec={**WANTED, "resources": {"requests": {"storage": "1Gi"}}}),
+            {"spec", "spec.resources.requests.storage"},
         ),
         (
             obj(CSIStorageCapacity, storageClassName="b"),
