@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from itertools import chain
 
 from kijabi.api import codec, meta, status, validation
 from kijabi.api.core.service import Service
 from kijabi.api.meta import ObjectMeta
+from kijabi.api.networking import ranges
 from kijabi.api.networking.ipaddress import IPAddress, IPAddressSpec, ParentReference
+from kijabi.api.networking.ranges import given, is_ready, networks
+from kijabi.api.networking.servicecidr import ServiceCIDR
 from kijabi.apiserver import servicefields as fields
 from kijabi.apiserver.storage import Effects
 from kijabi.apiserver.watchcache import ROOT, Caches
@@ -35,6 +39,7 @@ class Addresses:
         self.caches = caches
         self.network = ipaddress.IPv4Network(cidr)
         self.ports = ports
+        self.holders: dict[str, str] = {}  # cluster IP → Service that holds it
         self._used: dict[int, str] = {}  # node port → Service that holds it
 
     def start(self) -> None:
@@ -51,6 +56,11 @@ class Addresses:
                     self._used[port] = owner
                 elif self._used.get(port) == owner:
                     del self._used[port]
+            for address in fields.cluster_ips(service):
+                if service is new:
+                    self.holders[address] = owner
+                elif self.holders.get(address) == owner:
+                    del self.holders[address]
 
     # Hook
 
@@ -75,18 +85,19 @@ class Addresses:
         after = set(held(new)) if new is not None else set()
         taken, freed = sorted(after - before), sorted(before - after)
         guards = tuple(Guard(key, 0) for key in taken)
-        puts = tuple(Op(key, self._value(key, new)) for key in taken if new is not None)
+        puts = tuple(Op(key, self.value(key, new)) for key in taken if new is not None)
         return Effects(guards, (*puts, *(Op(key, None) for key in freed)))
 
     @staticmethod
-    def _value(key: str, service: Service) -> bytes:
+    def value(key: str, service: Service) -> bytes:
+        """What a key that the Service holds leads to."""
         own = service.metadata
         if key.startswith(PORT_KEY):
             return _key(service).encode()
         parent = ParentReference(resource="services", namespace=own.namespace, name=own.name)
         labels = {
-            "ipaddress.kubernetes.io/ip-family": FAMILY,
-            "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+            ranges.FAMILY: FAMILY,
+            ranges.MANAGED_BY: ranges.MANAGER,
         }
         about = ObjectMeta(
             name=key.removeprefix(IP_KEY), uid=rand.uuid(), creationTimestamp=meta.time_now(), labels=labels
@@ -149,29 +160,36 @@ class Addresses:
             address = ipaddress.ip_address(text)
         except ValueError:
             return ""
-        if address not in self.network:
+        around = [network for network in self.networks() if address in network]
+        if not around:
             return "the provided network does not match the current range"
-        if address in (self.network.network_address, self.network.broadcast_address):
-            return (
-                f"the provided IP ({text}) is not in the valid range. "
-                f"The range of valid IPs is {self.network.with_prefixlen}"
-            )
-        taken = self.caches.get(IPAddress, text) is not None
-        return "provided IP is already allocated" if taken else ""
+        if not any(given(address, network) for network in around):
+            narrowest = max(around, key=lambda network: network.prefixlen)
+            return f"the provided IP ({text}) is not in the valid range. The range of valid IPs is {narrowest}"
+        return "provided IP is already allocated" if self._taken(text) else ""
+
+    def _taken(self, text: str) -> bool:
+        return text in self.holders or self.caches.get(IPAddress, text) is not None
+
+    def networks(self) -> list[ipaddress.IPv4Network]:
+        """The ranges of addresses that may be given: of every ServiceCIDR that is ready and stays (KEP-1880)."""
+        there = list(self.caches.items(ServiceCIDR))
+        if not there:  # The first Service is made before the first ServiceCIDR can be seen.
+            return [self.network]
+        fit = (one for one in there if one.metadata.deletionTimestamp is None and is_ready(one))
+        return [network for one in fit for network in networks(one) if isinstance(network, ipaddress.IPv4Network)]
 
     def _free_address(self) -> str:
         """An address that nobody holds; the lower part of the range is left for those who ask by number."""
-        size = self.network.num_addresses
-        reserved = min(max(16, size // 16), 256)
-        first, last = (reserved if size > 2 * reserved else 1), size - 2
-        for _ in range(RANDOM_TRIES):
-            text = str(self.network[rand.rng().randint(first, last)])
-            if self.caches.get(IPAddress, text) is None:
-                return text
-        for place in (*range(first, last + 1), *range(1, first)):
-            text = str(self.network[place])
-            if self.caches.get(IPAddress, text) is None:
-                return text
+        for network in self.networks():
+            size = network.num_addresses
+            reserved = min(max(16, size // 16), 256)
+            first, last = (reserved if size > 2 * reserved else 1), size - 2
+            guesses = (rand.rng().randint(first, last) for _ in range(RANDOM_TRIES if last >= first else 0))
+            for place in chain(guesses, range(first, last + 1), range(1, first)):
+                text = str(network[place])
+                if not self._taken(text):
+                    return text
         raise InternalError("Internal error occurred: failed to allocate a serviceIP: range is full")
 
     # Node ports
@@ -229,7 +247,7 @@ class Addresses:
 
     def wanted(self) -> dict[str, bytes]:
         """Every key that the Services should hold, with its value."""
-        return {key: self._value(key, each) for each in self.caches.items(Service) for key in held(each)}
+        return {key: self.value(key, each) for each in self.caches.items(Service) for key in held(each)}
 
 
 async def repair(store: Store, addresses: Addresses) -> None:
@@ -237,7 +255,7 @@ async def repair(store: Store, addresses: Addresses) -> None:
     wanted = addresses.wanted()
     ports = await store.range(PORT_KEY, PORT_KEY[:-1] + "0")
     there = {entry.key for entry in ports.entries}
-    managed = ("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io")
+    managed = (ranges.MANAGED_BY, ranges.MANAGER)
     for address in addresses.caches.items(IPAddress):
         if managed in address.metadata.labels.items() or IP_KEY + address.metadata.name in wanted:
             there.add(IP_KEY + address.metadata.name)

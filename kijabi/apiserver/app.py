@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from kijabi.api import catalog
+from kijabi.api import catalog, features
+from kijabi.api.resource import Resource
 from kijabi.apiserver.addresses import Addresses, repair
+from kijabi.apiserver.addressrepair import Repair
 from kijabi.apiserver.admission.chain import Chain, dynamic, plugins
 from kijabi.apiserver.admission.kinds import Kinds
 from kijabi.apiserver.aggregation.aggregator import Aggregator
@@ -191,18 +193,25 @@ def secured(caches: Caches, settings: Settings, files: Files) -> Security:
     )
 
 
+def _served(flags: Flags) -> tuple[Resource, ...]:
+    """The built-in resources, without those of features that are off. Raises ConfigError."""
+    gates = features.gates(flags.feature_gates)
+    return features.served(catalog.RESOURCES, gates, features.versions(flags.runtime_config, catalog.RESOURCES))
+
+
 class App:
     """One API server. `await start(...)`, then `run()`; `api` answers requests."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.settings = settings
         self.store = store
-        stored = [resource for resource in catalog.RESOURCES if is_stored(resource)]
+        served = _served(settings.flags)
+        stored = [resource for resource in served if is_stored(resource)]
         self.caches = Caches(store, stored)
         self.storage = Storage(store, self.caches)
         self.addresses = Addresses(self.caches, settings.service_cidr, settings.node_ports)
         self.storage.hooks["services"] = self.addresses
-        self.routes = Routes(catalog.RESOURCES, self.caches)
+        self.routes = Routes(served, self.caches)
         self.discovery = Discovery(self.routes, f"{settings.advertise}:{settings.port}")
         self.openapi = OpenApi(self.routes)
         self.metrics = Metrics()
@@ -230,6 +239,7 @@ class App:
         for path, page in security.pages.items():
             plain.add(path, page)
         self.addresses.start()
+        self._repair = Repair(self.store, self.storage, self.addresses)
         self.metrics.now = asyncio.get_running_loop().time
         fields = FieldManager(self.routes)
         security.admission.extend(
@@ -276,6 +286,7 @@ class App:
         self._follow.set()
         await self.bootstrap.ensure()
         await repair(self.store, self.addresses)
+        self._repair.start()
         await self.aggregator.install()
 
     def _handlers(self, registry: Registry, reading: Reading) -> dict[tuple[str, str], Handler]:
@@ -318,8 +329,10 @@ class App:
                 audit = tasks.create_task(self._audit(), name="audit log")
                 protection = tasks.create_task(self._protect(), name="flow control")
                 access = tasks.create_task(self._access(), name="access")
+                addresses = tasks.create_task(self._mend_addresses(), name="addresses")
                 await self.caches.run()
                 access.cancel()
+                addresses.cancel()
                 expiry.cancel()
                 aggregation.cancel()
                 measures.cancel()
@@ -335,6 +348,10 @@ class App:
         async with asyncio.TaskGroup() as tasks:
             for work in self._works:
                 tasks.create_task(work(self.storage), name="access")
+
+    async def _mend_addresses(self) -> None:
+        await self._follow.wait()
+        await self._repair.run()
 
     async def _run_customs(self) -> None:
         await self._follow.wait()

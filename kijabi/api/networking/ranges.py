@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from kijabi.api.networking.servicecidr import ServiceCIDR
+from kijabi.api.networking.servicecidr import READY, ServiceCIDR
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -13,6 +13,11 @@ FAMILY = "ipaddress.kubernetes.io/ip-family"
 MANAGED_BY = "ipaddress.kubernetes.io/managed-by"
 MANAGER = "ipallocator.k8s.io"
 ALLOCATED = f"{MANAGED_BY}={MANAGER}"
+
+
+def is_ready(one: ServiceCIDR) -> bool:
+    """It may be used; one of which nobody has said anything may be, too."""
+    return all(condition.status == "True" for condition in one.status.conditions if condition.type == READY)
 
 
 def networks(one: ServiceCIDR) -> tuple[Network, ...]:
