@@ -2,7 +2,7 @@
 DATA_DIR ?= /var/lib/kijabi
 PORT ?= 6443
 NODES ?= 1
-SEEDS ?= 1-200
+SEEDS ?= 1-1000
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 KIJABI := $(VENV)/bin/kijabi
@@ -55,7 +55,7 @@ check: $(DEV) ## ruff, mypy --strict, import-linter, and the tests of style and 
 	$(VENV)/bin/lint-imports
 	$(PYTHON) -m pytest tests/test_tidy.py tests/test_docs.py
 
-sim: $(DEV) ## Run the deterministic simulation over SEEDS=A-B
+sim: $(DEV) ## Run the deterministic simulation: SEEDS=A-B, or some with commas
 	$(PYTHON) -m kijabi.testing.simulate --seeds $(SEEDS)
 
 bench: $(DEV) $(SYSTEM) ## Measure speed and size (benchmarks/README.md keeps the results)
