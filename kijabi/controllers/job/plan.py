@@ -261,7 +261,8 @@ class _Step:
         return todo._replace(release=release, events=tuple(self.events), record=record, again=again)
 
     def _start(self) -> None:
-        if self.status.startTime is None and not self.job.spec.suspend:
+        going = self.job.metadata.deletionTimestamp is not None
+        if self.status.startTime is None and not self.job.spec.suspend and not going:
             self.status.startTime = Time.of(self.now)
 
     def _note_suspension(self) -> None:
