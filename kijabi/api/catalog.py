@@ -70,7 +70,7 @@ from kijabi.api.policy import poddisruptionbudget
 from kijabi.api.policy.eviction import Eviction
 from kijabi.api.rbac import clusterrole, clusterrolebinding, role, rolebinding
 from kijabi.api.resource import Resource
-from kijabi.api.scheduling import priorityclass
+from kijabi.api.scheduling import podgroup, priorityclass, workload
 from kijabi.api.storage import (
     csidriver,
     csinode,
@@ -145,6 +145,8 @@ RESOURCES: tuple[Resource, ...] = (
     validatingwebhookconfiguration.RESOURCE,
     customresourcedefinition.RESOURCE,
     priorityclass.RESOURCE,
+    podgroup.RESOURCE,
+    workload.RESOURCE,
     lease.RESOURCE,
     runtimeclass.RESOURCE,
     endpointslice.RESOURCE,

@@ -106,6 +106,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     prepare_status(new, old): what a write of the status may not change, where the usual rule does not fit.
     update_alone: `validate_update` says all that is wrong with an update (it forgives what was wrong before), so
     `validate` is asked for creations only. warnings_update(new, old): of an update, where it is not `warnings`.
+    gate: the feature gate without which it is not served (`api/features.py`).
     begin_delete(obj): what the first deletion writes into the object, such as a finalizer of the server's own.
     """
 
@@ -143,6 +144,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     update_alone: bool = False
     list_kind: str = ""
     deprecated: str = ""
+    gate: str = ""
     has_generation: bool = False
     graceful: bool = False
 

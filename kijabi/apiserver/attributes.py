@@ -194,6 +194,10 @@ class Reader(Protocol):
     Exact: a write that the server acknowledged before the call is visible.
     """
 
+    def serves(self, cls: type[Struct]) -> bool:
+        """Whether there may be such objects at all: not those of a feature that is off."""
+        ...
+
     def get(self, cls: type[T], name: str, namespace: str = "") -> T | None:
         """The object, or None."""
         ...

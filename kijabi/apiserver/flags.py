@@ -59,6 +59,9 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
     min_request_timeout: int = 1800  # seconds; a watch without timeoutSeconds lasts up to twice this
     max_watches_per_user: int = 5000  # at once; 0 for no limit. Not upstream's
     max_connections: int = 20_000  # at once; more are closed as they come, 0 for no limit. Not upstream's
+    # What is served
+    feature_gates: tuple[str, ...] = ()  # NAME=true: what is off by default (api/features.py)
+    runtime_config: tuple[str, ...] = ()  # GROUP/VERSION=true: versions that are off by default
     # Audit and events
     audit_policy_file: Path | None = None  # what is recorded; without it nothing is
     audit_log_path: Path | None = None  # "-" for standard output

@@ -80,7 +80,7 @@ class Routes:
         self._listeners: list[Callable[[str, str], None]] = []
         for resource in resources:
             self.add(resource)
-        self._own = frozenset(self.versions)
+        self.own = frozenset(self.versions)  # (group, version) that is there always
 
     def listen(self, changed: Callable[[str, str], None]) -> None:
         """Call `changed(group, version)` whenever what is served there changes (discovery, OpenAPI)."""
@@ -125,7 +125,7 @@ class Routes:
 
     def built_in(self, group: str, version: str) -> bool:
         """Whether this version of a group is there always."""
-        return (group, version) in self._own
+        return (group, version) in self.own
 
     def find(self, group: str, version: str, plural: str) -> Served | None:
         """The served resource of a path."""

@@ -448,6 +448,10 @@ class Caches:
         item = self.by_type[cls].get(f"{namespace}/{name}" if namespace else name)
         return item.obj if item is not None else None
 
+    def serves(self, cls: type[Struct]) -> bool:
+        """See Reader."""
+        return cls in self.by_type
+
     def items(self, cls: type[T], namespace: str = "") -> Iterable[T]:
         """All objects of a type, or those of one namespace, in key order."""
         return (item.obj for item in self.by_type[cls].range(namespace))

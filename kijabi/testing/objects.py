@@ -37,6 +37,10 @@ class Objects:
         for changed in self._subscribers.get(cls, ()):
             changed(old, None)
 
+    def serves(self, cls: type[Struct]) -> bool:
+        """See Reader: anything."""
+        return True
+
     def get(self, cls: type[T], name: str, namespace: str = "") -> T | None:
         """See Reader."""
         found: T | None = self._objects.get(cls, {}).get((namespace, name))

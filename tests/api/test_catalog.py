@@ -26,11 +26,12 @@ def words(text: str) -> set[str]:
 
 
 def test_nothing_is_missing_and_nothing_is_made_up() -> None:
-    ours = {(resource.group, resource.version, resource.plural) for resource in catalog.RESOURCES}
+    there = [resource for resource in catalog.RESOURCES if not resource.gate]  # by default
+    ours = {(resource.group, resource.version, resource.plural) for resource in there}
     # upstream leaves these to the metrics server
     ours -= {("metrics.k8s.io", version, plural) for version in ("v1", "v1beta1") for plural in ("nodes", "pods")}
     assert ours == {(row["group"], row["version"], row["resource"]) for row in MAIN}
-    assert len(ours) == len(catalog.RESOURCES) - 4
+    assert len(ours) == len(there) - 4
 
 
 @pytest.mark.parametrize("row", MAIN, ids=[f"{row['group']}/{row['version']}/{row['resource']}" for row in MAIN])

@@ -317,6 +317,12 @@ def _validate_rest(path: str, spec: PodSpec) -> list[FieldError]:
             errors.append(required(f"{path}.os.name"))
         else:
             errors += one_of(f"{path}.os", spec.os.name, ("linux", "windows"))
+    if (group := spec.schedulingGroup) is not None:
+        here = f"{path}.schedulingGroup.podGroupName"
+        if group.podGroupName is None:
+            errors.append(invalid(here, None, "must specify one of: `podGroupName`"))
+        else:
+            errors += each(here, group.podGroupName, dns_subdomain(group.podGroupName))
     return errors
 
 

@@ -1,9 +1,25 @@
-"""How groups of pods are scheduled together (scheduling.k8s.io/v1alpha3, as far as Job uses it)."""
+"""Templates for groups of pods that are scheduled together: what a controller of workloads makes PodGroups from.
+
+First what a Job says of its pods (scheduling.k8s.io/v1alpha3), then the kind Workload (v1beta1), which is off unless
+its feature gate is on, as PodGroup is.
+"""
 
 from typing import Annotated
 
 from msgspec import field
 
+from kijabi.api.columns import AGE, NAME
+from kijabi.api.meta import Object
+from kijabi.api.resource import Resource
+from kijabi.api.scheduling.podgroup import (
+    DisruptionMode,
+    PodGroupResourceClaim,
+    PodGroupSchedulingConstraints,
+    PodGroupSchedulingPolicy,
+    TopologyConstraint,
+    drop_disabled,
+)
+from kijabi.api.scheduling.rules import validate_workload, validate_workload_update
 from kijabi.api.struct import Int32, Struct, Tag
 
 
@@ -22,12 +38,6 @@ class WorkloadPodGroupSchedulingPolicy(Struct):
 
     basic: Annotated[WorkloadPodGroupBasicSchedulingPolicy | None, Tag(1)] = None
     gang: Annotated[WorkloadPodGroupGangSchedulingPolicy | None, Tag(2)] = None
-
-
-class TopologyConstraint(Struct):
-    """Pods must share the value of a topology label."""
-
-    key: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
 
 
 class WorkloadPodGroupSchedulingConstraints(Struct):
@@ -57,3 +67,70 @@ class WorkloadPodGroupResourceClaim(Struct):
     name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
     resourceClaimName: Annotated[str | None, Tag(2)] = None
     resourceClaimTemplateName: Annotated[str | None, Tag(3)] = None
+
+
+class TypedLocalObjectReference(Struct):
+    """An object of the same namespace."""
+
+    apiGroup: Annotated[str, Tag(1)] = ""
+    kind: Annotated[str, Tag(2, required=True)] = field(default_factory=str)
+    name: Annotated[str, Tag(3, required=True)] = field(default_factory=str)
+
+
+class PodGroupTemplate(Struct):
+    """What PodGroups are made from."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    schedulingPolicy: Annotated[PodGroupSchedulingPolicy, Tag(2, required=True)] = field(
+        default_factory=PodGroupSchedulingPolicy
+    )
+    schedulingConstraints: Annotated[
+        PodGroupSchedulingConstraints | None, Tag(3, gate="TopologyAwareWorkloadScheduling")
+    ] = None
+    resourceClaims: Annotated[
+        tuple[PodGroupResourceClaim, ...],
+        Tag(
+            4, listType="map", keys=("name",), strategy="merge,retainKeys", mergeKey="name",
+            gate="DRAWorkloadResourceClaims",
+        ),
+    ] = ()  # fmt: skip
+    disruptionMode: Annotated[DisruptionMode | None, Tag(5)] = None
+    priorityClassName: Annotated[str, Tag(6)] = ""
+    priority: Annotated[Int32 | None, Tag(7)] = None
+    preemptionPolicy: Annotated[str | None, Tag(8, gate="PodGroupPreemptionPolicy")] = None
+
+
+class WorkloadSpec(Struct):
+    """The templates of a workload's groups."""
+
+    controllerRef: Annotated[TypedLocalObjectReference | None, Tag(1)] = None
+    podGroupTemplates: Annotated[tuple[PodGroupTemplate, ...], Tag(2, listType="map", keys=("name",))] = ()
+
+
+class Workload(Object):
+    """A workload, as the scheduler is to see it."""
+
+    spec: Annotated[WorkloadSpec, Tag(2, required=True)] = field(default_factory=WorkloadSpec)
+
+
+def prepare(new: Workload, old: Workload | None) -> None:
+    """Fields of features that are off are dropped from the templates, unless they are in use."""
+    before = old.spec.podGroupTemplates if old is not None else ()
+    for index, template in enumerate(new.spec.podGroupTemplates):
+        drop_disabled(template, before[index] if index < len(before) else PodGroupTemplate())
+
+
+RESOURCE = Resource(
+    group="scheduling.k8s.io",
+    version="v1beta1",
+    kind="Workload",
+    plural="workloads",
+    type=Workload,
+    singular="workload",
+    columns=(NAME, AGE),
+    prepare=prepare,
+    validate=validate_workload,
+    validate_update=validate_workload_update,
+    update_needs_version=True,
+    gate="GenericWorkload",
+)

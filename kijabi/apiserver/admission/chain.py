@@ -27,6 +27,7 @@ from kijabi.apiserver.admission.noderestriction import NodeRestriction
 from kijabi.apiserver.admission.nodetaint import TaintNodesByCondition
 from kijabi.apiserver.admission.paramaccess import ParameterAccess
 from kijabi.apiserver.admission.plugin import Plugin
+from kijabi.apiserver.admission.podgroups import PodGroupProtection
 from kijabi.apiserver.admission.podresize import PodResizeValidator
 from kijabi.apiserver.admission.podsecurity import PodSecurity
 from kijabi.apiserver.admission.podtopologylabels import PodTopologyLabels
@@ -67,6 +68,7 @@ def plugins(reader: Reader, rbac: Rbac, authorizer: Authorizer) -> tuple[Admissi
         PodTopologyLabels(reader),
         NodeDeclaredFeatures(reader),
         PodResizeValidator(reader),
+        PodGroupProtection(reader),
         EscalationCheck(rbac, authorizer),
         ResourceQuotas(reader),
     )

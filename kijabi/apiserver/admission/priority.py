@@ -1,4 +1,4 @@
-"""A pod's priority is that of its priority class; only one class is the default.
+"""A pod's priority is that of its priority class, as a pod group's is; only one class is the default.
 
 The two system classes are made by `bootstrap.py`. Source of the rules: k8s.io/kubernetes
 `plugin/pkg/admission/priority` (KEP-564, pod priority and preemption).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from kijabi.api.core.pod import Pod
 from kijabi.api.resource import Resource
+from kijabi.api.scheduling.podgroup import PodGroup, PodGroupSpec
 from kijabi.api.scheduling.priorityclass import PriorityClass
 from kijabi.apiserver.admission.plugin import Plugin, is_kind, refuse
 from kijabi.apiserver.attributes import Attributes, Operation, Reader
@@ -16,7 +17,7 @@ LOWER = "PreemptLowerPriority"
 
 
 class Priority(Plugin):
-    """Computes `spec.priority` of pods and watches over the default class."""
+    """Computes `spec.priority` of pods and their groups, and watches over the default class."""
 
     name = "Priority"
 
@@ -27,10 +28,14 @@ class Priority(Plugin):
         """See Admission."""
         if subresource or operation not in ("CREATE", "UPDATE"):
             return False
+        if is_kind(resource, "scheduling.k8s.io", "podgroups"):
+            return operation == "CREATE"
         return is_kind(resource, "", "pods") or is_kind(resource, "scheduling.k8s.io", "priorityclasses")
 
     async def mutate(self, attrs: Attributes) -> None:
         """See Admission."""
+        if isinstance(attrs.object, PodGroup):
+            self._group(attrs, attrs.object.spec)
         if not isinstance(attrs.object, Pod):
             return
         spec = attrs.object.spec
@@ -55,6 +60,16 @@ class Priority(Plugin):
                     f"in pod spec; priority admission controller computed {policy} from the given PriorityClass name",
                 )
             spec.preemptionPolicy = policy
+        spec.priorityClassName, spec.priority = name, value
+
+    def _group(self, attrs: Attributes, spec: PodGroupSpec) -> None:
+        name, value, _ = self._resolve(attrs, spec.priorityClassName)
+        if spec.priority is not None and spec.priority != value:
+            raise refuse(
+                attrs,
+                f"priority set in the pod group ({spec.priority}) must match the priority computed ({value}) based on "
+                "the priority class set in the spec",
+            )
         spec.priorityClassName, spec.priority = name, value
 
     def _resolve(self, attrs: Attributes, name: str) -> tuple[str, int, str | None]:

@@ -58,7 +58,7 @@ class Aggregator:
         self._discovery = shown
         self._openapi = described
         self._backends = backends
-        self._registration = Registration(storage)
+        self._registration = Registration(storage, shown.routes.own)
         self._queue = WorkQueue(first_backoff=FIRST_RETRY, most_backoff=MOST_RETRY)
         self._known: dict[str, discovery.Known] = {}
         self._documents: dict[str, tuple[float, openapi.Known]] = {}

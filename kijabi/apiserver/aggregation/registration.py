@@ -8,6 +8,7 @@ stays as it is; `onstart` objects are mended at each start, `true` ones always.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import msgspec
 
@@ -28,13 +29,13 @@ _METRICS = "metrics.k8s.io"  # often served by a metrics server of the user's in
 
 
 class Registration:
-    """Keeps local APIServices."""
+    """Keeps local APIServices. versions: those that this server brings along, (group, version)."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, versions: Iterable[tuple[str, str]]) -> None:
         self._storage = storage
         self._cache = storage.caches.of(catalog.by_type(APIService))
         self._custom: dict[str, set[str]] = {}  # APIService → the definitions that serve its version
-        self._builtin = {name_of(*key): wanted for key, wanted in _builtin().items()}
+        self._builtin = {name_of(*key): wanted for key, wanted in _builtin(versions).items()}
 
     def definition_changed(
         self, old: CustomResourceDefinition | None, new: CustomResourceDefinition | None
@@ -115,14 +116,13 @@ def _wanted(group: str, version: str, rank: Rank, how: str) -> APIService:
     return found
 
 
-def _builtin() -> dict[tuple[str, str], APIService]:
-    """What this server brings along, by group and version."""
+def _builtin(versions: Iterable[tuple[str, str]]) -> dict[tuple[str, str], APIService]:
+    """The APIServices of what this server brings along."""
     found = {}
-    for resource in catalog.RESOURCES:
-        key = (resource.group, resource.version)
-        rank = ranks.builtin(*key)
-        if rank is not None and ranks.has_service(resource.group):
-            found[key] = _wanted(*key, rank, "" if resource.group == _METRICS else ON_START)
+    for group, version in versions:
+        rank = ranks.builtin(group, version)
+        if rank is not None and ranks.has_service(group):
+            found[group, version] = _wanted(group, version, rank, "" if group == _METRICS else ON_START)
     return found
 
 
