@@ -23,7 +23,8 @@ def condition(pod: Pod, kind: str, status: str, reason: str, message: str) -> di
         return None
     changed = known is None or known.status != status
     at = str(time_now()) if changed or known is None else str(known.lastTransitionTime)
-    return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": at}
+    made = {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": at}
+    return {**made, "observedGeneration": pod.metadata.generation} if pod.metadata.generation else made
 
 
 async def patch_status(client: Client, pod: Pod, status: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from kijabi.api.core.configmap import ConfigMap
+from kijabi.api.core.event import Event
 from kijabi.api.core.namespace import Namespace
 from kijabi.api.meta import ObjectMeta, OwnerReference
 from tests.controllers.stories import complete, fresh, pods_of
@@ -128,5 +129,26 @@ def test_a_namespace_goes_with_all_that_is_in_it() -> None:
         patch = {"metadata": {"finalizers": []}}
         await world.client.patch(ConfigMap, "kept", patch, namespace="ns")
         await world.gone(Namespace, "ns")
+
+    play(story)
+
+
+def test_an_owner_in_another_namespace_is_none_and_an_event_says_so() -> None:
+    async def story(world: World) -> None:
+        await world.namespace("other")
+        owner = await world.client.create(ConfigMap(metadata=ObjectMeta(name="owner", namespace="ns")))
+        await asyncio.sleep(5)
+        ref = OwnerReference(apiVersion="v1", kind="ConfigMap", name="owner", uid=owner.metadata.uid)
+        far = ConfigMap(metadata=ObjectMeta(name="owned", namespace="other", ownerReferences=(ref,)))
+        await world.client.create(far)
+        await world.gone(ConfigMap, "owned", "other")
+        assert await world.client.get(ConfigMap, "owner", "ns")
+
+        async def told() -> list[str]:
+            events = (await world.client.list(Event, "other")).items
+            return [event.message for event in events if event.reason == "OwnerRefInvalidNamespace"]
+
+        (text,) = await world.until(told)
+        assert text.endswith('does not exist in namespace "other"')
 
     play(story)

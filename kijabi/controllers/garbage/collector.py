@@ -90,6 +90,10 @@ class GarbageCollector:
             item = item_of(resource.api_version, resource.kind, new.metadata)
             work |= self.graph.put(item)
             self._report_foreign(item)
+            if old is None:  # Its dependents may have been seen before it.
+                for each in self.graph.dependents(item.uid):
+                    if each.identity.namespace != item.identity.namespace:
+                        self._report_foreign(each)
         return work
 
     def _of_kind(self, resource: Resource, gone: bool) -> Iterable[str]:
