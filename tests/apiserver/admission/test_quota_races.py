@@ -38,7 +38,7 @@ from kijabi.testing import simloop
 from kijabi.testing.direct import Direct
 from kijabi.testing.faults import Faults, FaultyTransport
 from kijabi.testing.history import WatchedStore
-from kijabi.testing.quotas import QuotasKept
+from kijabi.testing.safety.quotas import QuotasKept
 
 WRITERS = 50
 HARD = {
