@@ -223,3 +223,37 @@ def test_pods_seen_before_their_node_count_once_it_comes() -> None:
     nodes.add_pod(podinfo.of(pod("early", cpu="3")), "a")
     nodes.set_node(node("a"))
     assert "1 Insufficient cpu" in refusal(pod("late", cpu="2"), nodes)
+
+
+def test_room_that_is_promised_is_left_alone() -> None:
+    nodes = state(node("a", cpu="2"), node("b", cpu="2"))
+    vip = podinfo.of(pod("vip", cpu="2", priority=10))
+    for _ in range(20):
+        found = decide(podinfo.of(pod(cpu="1")), nodes, random.Random(), promised=[(vip, "a")])
+        assert isinstance(found, Placed)
+        assert found.node == "b"
+    assert nodes.requested["cpu"].sum() == 0, "it was only supposed"
+
+
+def test_nobody_builds_on_a_promise() -> None:
+    near = {"labelSelector": {"matchLabels": {"app": "db"}}, "topologyKey": "zone"}
+    affinity = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [near]}}
+    nodes = state(node("a", labels={"zone": "z"}))
+    db = pod("db")
+    db.metadata.labels = {"app": "db"}
+    promised = [(podinfo.of(db), "a")]
+    found = decide(podinfo.of(pod(affinity=affinity)), nodes, random.Random(1), promised=promised)
+    assert isinstance(found, Refused), "the promised pod may come to be elsewhere"
+    assert "1 node(s) didn't match pod affinity rules" in found.why
+    nodes.add_pod(podinfo.of(db), "a")
+    assert isinstance(decide(podinfo.of(pod(affinity=affinity)), nodes, random.Random(1)), Placed)
+
+
+def test_pods_of_daemon_sets_are_about_one_node() -> None:
+    terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}]
+    required = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+    nodes = state(node("a", cpu="1"), node("b"), node("c"))
+    assert refusal(pod(cpu="2", affinity=required), nodes).startswith(
+        "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+    )
+    assert place(pod(cpu="1", affinity=required), nodes) == "a"
