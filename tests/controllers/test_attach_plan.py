@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+import pytest
+
 from kijabi.api.core.persistentvolume import CSIPersistentVolumeSource, PersistentVolume, PersistentVolumeSpec
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.storage.csidriver import CSIDriver, CSIDriverSpec
@@ -87,3 +91,26 @@ def test_drivers_say_whether_they_attach_and_volumes_whether_they_are_shared() -
     assert not shareable(alone)
     assert shareable(PersistentVolume(spec=PersistentVolumeSpec(accessModes=("ReadWriteOnce", "ReadOnlyMany"))))
     assert shareable(PersistentVolume())
+
+
+HOLDS = (None, Attachment("va"), Attachment("va", attached=True), Attachment("va", attached=True, going=True))
+PLACES = tuple(Place(*flags) for flags in product((False, True), repeat=3))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_whatever_there_is_nothing_is_torn_out_or_attached_twice(shared: bool) -> None:
+    for wants, holds, place, waited in product(
+        product((False, True), repeat=2), product(HOLDS, repeat=2), product(PLACES, repeat=2), (0.0, FORCE_AFTER)
+    ):
+        wanted = {node: [pod(node)] for node, want in zip("ab", wants, strict=True) if want}
+        held = {node: hold for node, hold in zip("ab", holds, strict=True) if hold is not None}
+        places = dict(zip("ab", place, strict=True))
+        todo = plan(wanted, held, places, dict.fromkeys(held.keys() - wanted.keys(), waited), shared=shared)
+        assert not set(todo.attach) & held.keys()
+        assert shared or not todo.attach or len(todo.attach) + len(held) == 1
+        assert set(todo.attach) | {one.node for one in todo.blocked} == wanted.keys() - held.keys()
+        for leaving in todo.detach:
+            assert leaving.node not in wanted
+            assert not held[leaving.node].going
+            here = places[leaving.node]
+            assert not here.in_use or here.out_of_service or (waited >= FORCE_AFTER and not here.ready)
