@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from kijabi.controllers.bootstraptokens import BootstrapSigner, TokenCleaner
 from kijabi.controllers.attachdetach.controller import AttachDetach
+from kijabi.controllers.bootstraptokens import BootstrapSigner, TokenCleaner
 from kijabi.controllers.certificates.approving import CertificateApprover
 from kijabi.controllers.certificates.cleaning import CertificateRequestCleaner, PodCertificateRequestCleaner
 from kijabi.controllers.certificates.signing import CertificateSigner
@@ -25,8 +25,8 @@ from kijabi.controllers.disruption import Disruptions
 from kijabi.controllers.endpoints import EndpointsController
 from kijabi.controllers.endpointslice import EndpointSlices
 from kijabi.controllers.endpointslicemirroring import MirroredSlices
-from kijabi.controllers.flags import Flags
 from kijabi.controllers.ephemeralvolume import EphemeralVolumes
+from kijabi.controllers.flags import Flags
 from kijabi.controllers.garbage.collector import GarbageCollector
 from kijabi.controllers.horizontalpodautoscaler.controller import HorizontalPodAutoscalers
 from kijabi.controllers.job.controller import Jobs
@@ -54,7 +54,9 @@ from kijabi.controllers.validatingadmissionpolicystatus import PolicyStatus
 from kijabi.controllers.volumeexpand import VolumeExpander
 from kijabi.controllers.volumeprotection import AttributesProtection, ClaimProtection, VolumeProtection
 
-CLOUD = ("service", "route", "cloud-node", "cloud-node-lifecycle")
+CLOUD = (
+    "service", "route", "cloud-node", "cloud-node-lifecycle", "load-balancer-addresses", "load-balancer-announcements"
+)  # fmt: skip
 """Names of controllers that ask a cloud."""
 
 

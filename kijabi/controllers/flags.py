@@ -105,10 +105,12 @@ _ALIASES: Mapping[str, str] = {
     "endpoint": "endpoints",
     "horizontalpodautoscaling": "horizontalpodautoscaler",
     "podgc": "podgarbagecollector",
+    "noderoute": "route",
     "pvcprotection": "persistentvolumeclaimprotection",
     "pvprotection": "persistentvolumeprotection",
     "replication": "replicationcontroller",
     "rootcacertpublisher": "rootcacertificatepublisher",
+    "servicelb": "service",
     "svm": "storageversionmigrator",
     "vacprotection": "volumeattributesclassprotection",
 }

@@ -27,6 +27,7 @@ def test_which_controllers_run() -> None:
         ("horizontalpodautoscaling", "horizontal-pod-autoscaler-controller"),
         ("resource-claim-controller", "resourceclaim-controller"),
         ("endpoint", "endpoints-controller"),
+        ("service-lb-controller", "service"),
         ("pvc-protection", "persistentvolumeclaim-protection-controller"),
     ],
 )
