@@ -110,9 +110,10 @@ def test_load_comes_and_goes() -> None:
         above = "cpu resource utilization (percentage of request) above target"
         assert texts >= {
             ("SuccessfulRescale", f"New size: 4; reason: {above}"),
-            ("SuccessfulRescale", f"New size: 5; reason: {above}"),
             ("SuccessfulRescale", "New size: 1; reason: All metrics below target"),
         }
+        # Earlier load may count for the last pod when the new ones have no metrics yet: then no metric is the reason.
+        assert any(text.startswith("New size: 5; reason: ") for _, text in texts)
 
     metered(story)
 
