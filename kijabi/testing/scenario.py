@@ -100,8 +100,8 @@ def draw() -> Setting:
     if size == "small":
         return Setting(size, chance.choice((1, 2, 2, 3)), tuple(some), 2, 1.5, chance.uniform(15, 50), faults)
     if size == "medium":
-        return Setting(size, chance.choice((2, 3, 3)), tuple(some), 3, 2.0, chance.uniform(30, 90), faults)
-    return Setting(size, chance.choice((3, 4)), THEMES, 6, 2.0, chance.uniform(60, 150), faults)
+        return Setting(size, chance.choice((2, 3, 3)), tuple(some), 3, 2.0, chance.uniform(25, 70), faults)
+    return Setting(size, chance.choice((3, 4)), THEMES, 4, 2.0, chance.uniform(50, 100), faults)
 
 
 class _Defects(logging.Handler):

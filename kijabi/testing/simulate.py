@@ -1,7 +1,7 @@
 """`python -m kijabi.testing.simulate --seeds A-B`: the whole cluster in virtual time, once for each seed.
 
-Prints a line for each seed that fails, with how to replay it, and a summary; exit code 1 if any failed. `make sim`
-calls it. A seed is one history, byte for byte: where PYTHONHASHSEED would change that, this starts itself again.
+Prints a line for each seed that fails, with how to replay it, and a summary; exit code 1 if any failed, or if many
+put some rule never to the test. `make sim` calls it. A seed is one history, byte for byte: where PYTHONHASHSEED would change that, this starts itself again.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from kijabi.testing.scenario import Result, Scenario
 REPLAY = "PYTHONHASHSEED=0 python -m kijabi.testing.simulate --seeds {0} --verbose"
 # Lines of a failure that are shown without --verbose.
 SHOWN = 12
+# So many seeds must put each rule to the test.
+MANY = 500
 # Virtual seconds that any simulation may take.
 HORIZON = 20_000.0
 
@@ -108,7 +110,10 @@ def main() -> int:
         f"{done['seconds']} virtual s; failed: {failed or 'none'}"
     )
     print("judged: " + ", ".join(f"{name} {count}" for name, count in sorted(judged.items())))
-    return 1 if failed else 0
+    idle = [name for name, times in judged.items() if not times] if len(seeds) >= MANY else []
+    if idle:
+        print(f"never put to the test: {', '.join(idle)}")
+    return 1 if failed or idle else 0
 
 
 if __name__ == "__main__":

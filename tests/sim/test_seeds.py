@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 QUICK = "1-14"
+# Rules that a few seeds are enough for; of a thousand, each must have been put to the test (`simulate.MANY`).
+OFTEN = ("AvailabilityKept", "CountedExactly", "NoneTooMany", "OneOfEachIdentity", "OnePerNode", "StartedInOrder")
 
 # Each of these failed once; what was wrong is said beside it. A change of the scenario changes what a seed does, so
 # they are no proof that a bug stays away (each bug has a test of its own beside what it was in), but a seed that was
@@ -47,8 +49,7 @@ def simulate(*arguments: str, hash_seed: str = "0") -> str:
 def test_quick_seeds() -> None:
     said = simulate("--seeds", QUICK, "--jobs", "2")
     judged = dict(re.findall(r"(\w+) (\d+)", said.partition("judged: ")[2]))
-    assert judged
-    idle = [name for name, times in judged.items() if times == "0"]
+    idle = [name for name in OFTEN if judged.get(name, "0") == "0"]
     assert not idle, f"these rules were never put to the test: {idle}"
 
 
