@@ -99,9 +99,10 @@ def _least_allocated(pod: PodInfo, nodes: NodeState, rows: Rows) -> Scores:
 
 def _balance(used: Scores, other: Scores, room: Scores, other_room: Scores) -> Scores:
     """100 where both resources are used to the same share, less the further apart; a node with one has 100."""
-    first = np.minimum(used / np.where(room > 0, room, 1.0), 1.0)
-    second = np.minimum(other / np.where(other_room > 0, other_room, 1.0), 1.0)
-    apart = np.where((room > 0) & (other_room > 0), np.abs(first - second) / 2, 0.0)
+    known, other_known = room > 0, other_room > 0
+    first = np.minimum(used / np.where(known, room, 1.0), 1.0)
+    second = np.minimum(other / np.where(other_known, other_room, 1.0), 1.0)
+    apart = np.where(known & other_known, np.abs(first - second) / 2, 0.0)
     return np.floor((1.0 - apart) * MAX_SCORE)
 
 
@@ -118,8 +119,9 @@ class NodeResourcesBalancedAllocation:
         def compute(rows: Rows) -> Scores:
             rooms = (nodes.allocatable["cpu"][rows], nodes.allocatable["memory"][rows])
             taken = (nodes.requested["cpu"][rows], nodes.requested["memory"][rows])
-            before = _balance(taken[0], taken[1], *rooms)
-            after = _balance(taken[0] + cpu, taken[1] + memory, *rooms)
-            return np.floor(MAX_SCORE / 2 + np.floor((MAX_SCORE / 2 + after - before) / 2))
+            more = np.array(((0.0, 0.0), (cpu, memory)))[:, :, None]  # without the pod and with it, both at once
+            before, after = _balance(taken[0] + more[:, 0], taken[1] + more[:, 1], *rooms)
+            balanced: Scores = np.floor(MAX_SCORE / 2 + np.floor((MAX_SCORE / 2 + after - before) / 2))
+            return balanced
 
         return nodes.kept((self.name, cpu, memory), compute)
