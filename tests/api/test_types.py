@@ -41,8 +41,9 @@ def schema_name(cls: type[Struct]) -> str:
     if package == "autoscaling":
         version = "v2" if rest[0] == "horizontalpodautoscaler" else "v1"
         return f"io.k8s.api.autoscaling.{version}.{cls.__name__}"
-    if rest[0] == "workload":
-        return f"io.k8s.api.scheduling.v1alpha3.{cls.__name__}"
+    if package == "scheduling" and rest[0] != "priorityclass":
+        version = "v1alpha3" if rest[0] == "jobgroups" else "v1beta1"
+        return f"io.k8s.api.scheduling.{version}.{cls.__name__}"
     return f"{PREFIXES.get(package, f'io.k8s.api.{package}.v1')}.{cls.__name__}"
 
 

@@ -10,7 +10,7 @@ from kijabi.api.columns import AGE, NAME, column, containers_of, human_duration,
 from kijabi.api.core.podtemplate import PodTemplateSpec
 from kijabi.api.meta import LabelSelector, Object, ObjectMeta, Time
 from kijabi.api.resource import Resource, Subresource
-from kijabi.api.scheduling.workload import (
+from kijabi.api.scheduling.jobgroups import (
     WorkloadPodGroupDisruptionMode,
     WorkloadPodGroupResourceClaim,
     WorkloadPodGroupSchedulingConstraints,

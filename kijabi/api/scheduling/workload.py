@@ -1,7 +1,6 @@
 """Templates for groups of pods that are scheduled together: what a controller of workloads makes PodGroups from.
 
-First what a Job says of its pods (scheduling.k8s.io/v1alpha3), then the kind Workload (v1beta1), which is off unless
-its feature gate is on, as PodGroup is.
+scheduling.k8s.io/v1beta1, off unless its feature gate is on, as PodGroup is.
 """
 
 from typing import Annotated
@@ -21,52 +20,6 @@ from kijabi.api.scheduling.podgroup import (
 )
 from kijabi.api.scheduling.rules import validate_workload, validate_workload_update
 from kijabi.api.struct import Int32, Struct, Tag
-
-
-class WorkloadPodGroupBasicSchedulingPolicy(Struct):
-    """Each pod for itself."""
-
-
-class WorkloadPodGroupGangSchedulingPolicy(Struct):
-    """At least so many at once, or none."""
-
-    minCount: Annotated[Int32 | None, Tag(1)] = None
-
-
-class WorkloadPodGroupSchedulingPolicy(Struct):
-    """Basic or gang; one member is set."""
-
-    basic: Annotated[WorkloadPodGroupBasicSchedulingPolicy | None, Tag(1)] = None
-    gang: Annotated[WorkloadPodGroupGangSchedulingPolicy | None, Tag(2)] = None
-
-
-class WorkloadPodGroupSchedulingConstraints(Struct):
-    """Where the pods of a group may be, relative to one another."""
-
-    topology: Annotated[tuple[TopologyConstraint, ...], Tag(1, listType="atomic")] = ()
-
-
-class WorkloadPodGroupSingleDisruptionMode(Struct):
-    """Pods may be disrupted one by one."""
-
-
-class WorkloadPodGroupAllDisruptionMode(Struct):
-    """Pods are disrupted all together."""
-
-
-class WorkloadPodGroupDisruptionMode(Struct):
-    """Single or all; one member is set."""
-
-    single: Annotated[WorkloadPodGroupSingleDisruptionMode | None, Tag(1)] = None
-    all: Annotated[WorkloadPodGroupAllDisruptionMode | None, Tag(2)] = None
-
-
-class WorkloadPodGroupResourceClaim(Struct):
-    """Devices that the pods of a group share."""
-
-    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
-    resourceClaimName: Annotated[str | None, Tag(2)] = None
-    resourceClaimTemplateName: Annotated[str | None, Tag(3)] = None
 
 
 class TypedLocalObjectReference(Struct):
@@ -100,11 +53,68 @@ class PodGroupTemplate(Struct):
     preemptionPolicy: Annotated[str | None, Tag(8, gate="PodGroupPreemptionPolicy")] = None
 
 
+class CompositeBasicSchedulingPolicy(Struct):
+    """Each group for itself."""
+
+
+class CompositeGangSchedulingPolicy(Struct):
+    """At least so many groups at once, or none."""
+
+    minGroupCount: Annotated[Int32, Tag(1, required=True)] = field(default_factory=int)
+
+
+class CompositePodGroupSchedulingPolicy(Struct):
+    """Basic or gang; exactly one is set."""
+
+    basic: Annotated[CompositeBasicSchedulingPolicy | None, Tag(1)] = None
+    gang: Annotated[CompositeGangSchedulingPolicy | None, Tag(2)] = None
+
+
+class CompositePodGroupSchedulingConstraints(Struct):
+    """Where the pods of all groups may be, relative to one another."""
+
+    topology: Annotated[tuple[TopologyConstraint, ...], Tag(1, listType="atomic")] = ()
+
+
+class SingleCompositeDisruptionMode(Struct):
+    """Groups may be disrupted one by one."""
+
+
+class AllCompositeDisruptionMode(Struct):
+    """Groups are disrupted all together."""
+
+
+class CompositeDisruptionMode(Struct):
+    """Single or all; exactly one is set."""
+
+    single: Annotated[SingleCompositeDisruptionMode | None, Tag(1)] = None
+    all: Annotated[AllCompositeDisruptionMode | None, Tag(2)] = None
+
+
+class CompositePodGroupTemplate(Struct):
+    """What groups of groups are made from; an alpha feature, whose fields are read and dropped."""
+
+    name: Annotated[str, Tag(1, required=True)] = field(default_factory=str)
+    schedulingPolicy: Annotated[CompositePodGroupSchedulingPolicy, Tag(2, required=True)] = field(
+        default_factory=CompositePodGroupSchedulingPolicy
+    )
+    schedulingConstraints: Annotated[CompositePodGroupSchedulingConstraints | None, Tag(3)] = None
+    disruptionMode: Annotated[CompositeDisruptionMode | None, Tag(4)] = None
+    priorityClassName: Annotated[str, Tag(5)] = ""
+    priority: Annotated[Int32 | None, Tag(6)] = None
+    preemptionPolicy: Annotated[str | None, Tag(7, gate="PodGroupPreemptionPolicy")] = None
+    podGroupTemplates: Annotated[tuple[PodGroupTemplate, ...], Tag(8, listType="map", keys=("name",))] = ()
+    compositePodGroupTemplates: "Annotated[tuple[CompositePodGroupTemplate, ...], Tag(9, listType='map', keys=('name',))]" = ()
+
+
 class WorkloadSpec(Struct):
     """The templates of a workload's groups."""
 
     controllerRef: Annotated[TypedLocalObjectReference | None, Tag(1)] = None
     podGroupTemplates: Annotated[tuple[PodGroupTemplate, ...], Tag(2, listType="map", keys=("name",))] = ()
+    compositePodGroupTemplates: Annotated[
+        tuple[CompositePodGroupTemplate, ...], Tag(3, listType="map", keys=("name",), gate="CompositePodGroup")
+    ] = ()
 
 
 class Workload(Object):
@@ -115,6 +125,8 @@ class Workload(Object):
 
 def prepare(new: Workload, old: Workload | None) -> None:
     """Fields of features that are off are dropped from the templates, unless they are in use."""
+    if old is None or not old.spec.compositePodGroupTemplates:
+        new.spec.compositePodGroupTemplates = ()
     before = old.spec.podGroupTemplates if old is not None else ()
     for index, template in enumerate(new.spec.podGroupTemplates):
         drop_disabled(template, before[index] if index < len(before) else PodGroupTemplate())

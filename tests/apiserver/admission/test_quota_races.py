@@ -6,6 +6,7 @@ The real registry and admission on virtual time; the checker looks at every writ
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -87,8 +88,12 @@ class Writer:
         self.refused = 0
         self.admitted = 0
 
-    async def work(self, rounds: int) -> None:
-        for turn in range(rounds):
+    async def work(self, counted: asyncio.Event, rounds: int) -> None:
+        """So many times once the quota is counted, and before that too."""
+        for turn in itertools.count():
+            rounds -= counted.is_set()
+            if rounds < 0:
+                return
             await asyncio.sleep(rand.rng().uniform(0, 0.4))
             try:
                 await self._once(f"w{self.number}-{turn}")
@@ -176,16 +181,28 @@ async def race(seed: int, *, early: bool = False) -> tuple[list[Writer], Watched
         if early:
             await admin.create(quota)
             await asyncio.sleep(20)
-        working = [tasks.create_task(writer.work(20)) for writer in writers]
+        known = asyncio.Event()
+        working = [tasks.create_task(writer.work(known, 20)) for writer in writers]
         if not early:
             await asyncio.sleep(0.5)  # the quota comes while they write
             await admin.create(quota)
+        await controlled(admin)
+        known.set()
         await asyncio.wait(working)
         network.heal()
         await settled(admin)
         for life in lives:
             life.cancel()
     return writers, store
+
+
+async def controlled(admin: Client) -> None:
+    """The controller has counted for the first time."""
+    for _ in range(600):
+        if (await admin.get(ResourceQuota, "q", "ns")).status.hard:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("not counted within a minute")
 
 
 async def settled(admin: Client) -> None:
