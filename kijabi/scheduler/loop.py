@@ -97,7 +97,7 @@ class Scheduler:
         self._budgets = informers.of(PodDisruptionBudget)
         self._pods.add_handler(self._on_pod)
         self._node_informer.add_handler(self._on_node)
-        self._sources.tell(self._changed, self.nodes.matchers.set_namespace)
+        self._sources.tell(self._changed, self.nodes.matchers.set_namespace, self._volumes.wake)
 
     # ---- what the informers tell
 

@@ -68,11 +68,19 @@ class Sources:
         )
         self._attachments = attachments
 
-    def tell(self, changed: Callable[[Event], None], namespace: Callable[[str, dict[str, str] | None], None]) -> None:
-        """Report what is added or changes, and what is detached; and namespaces' labels, None when one is gone."""
+    def tell(
+        self,
+        changed: Callable[[Event], None],
+        namespace: Callable[[str, dict[str, str] | None], None],
+        gone: Callable[[], None],
+    ) -> None:
+        """Report what is added or changes, and what is detached; and namespaces' labels, None when one is gone.
+
+        gone(): something of storage was deleted, which lets no pod in, but may be what a binding waits for.
+        """
 
         def on(change: Change) -> Callable[[Object | None, Object | None], None]:
-            return lambda old, new: changed(Event(change, old, new)) if new is not None else None
+            return lambda old, new: changed(Event(change, old, new)) if new is not None else gone()
 
         for informer, change in self._told:
             informer.add_handler(on(change))

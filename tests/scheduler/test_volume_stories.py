@@ -200,3 +200,28 @@ def test_a_claim_for_one_pod_alone() -> None:
         assert await world.until(lambda: node_of(world, "second")) == "node-1"
 
     play(story)
+
+
+def test_a_claim_that_is_deleted_while_its_pod_is_being_bound() -> None:
+    """Nobody waits for a volume that will never come: the pod is refused at once, and placed with the next claim."""
+
+    async def story(world: World) -> None:
+        await world.admin.create(claim("data", "made"))
+        await world.admin.create(pod("p", "data"))
+
+        async def chosen() -> bool:
+            found = await world.admin.get(PersistentVolumeClaim, "data", "default")
+            return SELECTED_NODE in found.metadata.annotations
+
+        await world.until(chosen)
+        await world.admin.delete(PersistentVolumeClaim, "data", "default")
+
+        async def told() -> bool:
+            events = (await world.admin.list(Event)).items
+            return any("could not find persistentvolumeclaim" in event.message for event in events)
+
+        await world.until(told, LONGEST_BINDING / 10)
+        await world.admin.create(claim("data", "made"))
+        await world.until(chosen, LONGEST_BINDING / 10)
+
+    play(story)
