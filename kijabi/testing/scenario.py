@@ -35,7 +35,7 @@ from kijabi.testing.wishes.templates import MISSING
 # Virtual seconds that a healed cluster may take. Waits after failures reach ten minutes (crash loops: five), twice.
 PATIENCE = 1500.0
 # The worlds that there are, with how many of a hundred are so: many small ones find more than a few large ones.
-SIZES = ((72, "small"), (23, "medium"), (5, "large"))
+SIZES = ((78, "small"), (19, "medium"), (3, "large"))
 # Store writes and their news take up to so many seconds, by chance.
 DISK = 0.02
 

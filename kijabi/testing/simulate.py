@@ -1,7 +1,8 @@
 """`python -m kijabi.testing.simulate --seeds A-B`: the whole cluster in virtual time, once for each seed.
 
 Prints a line for each seed that fails, with how to replay it, and a summary; exit code 1 if any failed, or if many
-put some rule never to the test. `make sim` calls it. A seed is one history, byte for byte: where PYTHONHASHSEED would change that, this starts itself again.
+put some rule never to the test. `make sim` calls it. A seed is one history, byte for byte: where PYTHONHASHSEED would
+change that, this starts itself again.
 """
 
 from __future__ import annotations
