@@ -94,7 +94,8 @@ def daemon_set(ds: DaemonSet, ledger: Ledger) -> Iterator[str]:
         yield f"is wanted on {len(nodes)} nodes, says {counts}"
     if status.observedGeneration != ds.metadata.generation:
         yield "generation not observed"
-    pods = list(ledger.owned(Pod, ds.metadata.uid))
+    # Pods that the kubelet refused are taken away ever more slowly, as upstream does; while surging they pile up.
+    pods = [pod for pod in ledger.owned(Pod, ds.metadata.uid) if pod.status.phase not in ENDED]
     if sorted(pod.spec.nodeName for pod in pods if ready(pod)) != sorted(nodes) or len(pods) != len(nodes):
         yield f"has pods on {sorted(pod.spec.nodeName for pod in pods)}"
     yield from _of_image(ds, pods)
