@@ -62,6 +62,12 @@ class Neighbour:
         line = ["ip", "netns", "exec", NEIGHBOUR, "curl", "-s", "--max-time", "3", f"http://{address}:{port}/"]
         return subprocess.run(line, capture_output=True, text=True, timeout=30).stdout
 
+    def hears(self, address: str, wanted: str) -> bool:
+        """AssertionError, with what it heard from whom, if that is something else."""
+        said = self.ask(address)
+        assert said == wanted, (said, wanted, self.hardware(address), ip("-brief link"))
+        return True
+
     def refused(self, address: str, port: int) -> bool:
         """Whether an address says at once that nobody is there (curl's exit code for that is 7)."""
         line = ["ip", "netns", "exec", NEIGHBOUR, "curl", "-s", "--max-time", "2", f"http://{address}:{port}/"]
@@ -170,7 +176,7 @@ def test_local_traffic_keeps_its_source_and_goes_where_the_pods_are(
     (pod,) = eventually(lambda: one_pod(place))
     node = pod["spec"]["nodeName"]
     eventually(lambda: announcer(place, "near") == node)
-    assert eventually(lambda: neighbour.ask(address) == f"{node} {neighbour.address}")
+    assert eventually(lambda: neighbour.hears(address, f"{node} {neighbour.address}"), seconds=30)
     here = cluster3.run_here("curl", "-s", "--max-time", "3", f"http://{address}/")
     assert here.split()[0] == node, "who asks from within the cluster reaches it wherever it is"
 
