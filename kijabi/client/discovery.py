@@ -11,8 +11,10 @@ from typing import NamedTuple
 from kijabi.api import catalog, codec, status
 from kijabi.api.apidiscovery.apigroupdiscovery import APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery
 from kijabi.api.custom import Custom
+from kijabi.api.groups import APIResourceList
 from kijabi.api.meta import Object
 from kijabi.api.resource import Resource
+from kijabi.base.errors import NotFound
 from kijabi.client.client import Client
 from kijabi.client.transport import Request
 
@@ -39,6 +41,17 @@ async def discover(client: Client, cls: type[Object] = Custom) -> Found:
                     stale.append(f"{group.metadata.name}/{version.version}")
                 resources += [_resource(group, version.version, one, cls) for one in version.resources]
     return Found(resources, tuple(stale))
+
+
+async def serves(client: Client, cls: type[Object]) -> bool:
+    """Whether a server has a kind of the catalog, in its version; one small request."""
+    resource = catalog.by_type(cls)
+    path = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
+    try:
+        answer = await client.request_raw(Request(method="GET", path=path))
+    except NotFound:
+        return False
+    return any(one.name == resource.plural for one in codec.decode(APIResourceList, answer.body).resources)
 
 
 async def find(client: Client, group: str, name: str, version: str = "") -> Resource:

@@ -37,6 +37,7 @@ from kijabi.controllers.nodelifecycle import NodeLifecycle
 from kijabi.controllers.nodettl import NodeTtl
 from kijabi.controllers.persistentvolume.controller import VolumeBinder
 from kijabi.controllers.podgc import PodCollector
+from kijabi.controllers.podgroupprotection import PodGroupProtection
 from kijabi.controllers.replicaset import ReplicaSets
 from kijabi.controllers.replicationcontroller import ReplicationControllers
 from kijabi.controllers.resourceclaim import ResourceClaims
@@ -109,6 +110,7 @@ CONTROLLERS: tuple[Kind, ...] = (
     ClaimProtection,
     VolumeProtection,
     AttributesProtection,
+    PodGroupProtection,
     GarbageCollector,
     PodCollector,
     ClusterRoleAggregation,

@@ -31,6 +31,7 @@ from kijabi.scheduler import podinfo
 from kijabi.scheduler.decide import Placed, Refused, decide
 from kijabi.scheduler.eviction import Evictions
 from kijabi.scheduler.framework import Bind, Change, Event, Reserve
+from kijabi.scheduler.gangs import BLAMED, SCHEDULER_ERROR, UNSCHEDULABLE, WAKES, Gangs
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.podinfo import PodInfo
 from kijabi.scheduler.preempt import Candidate, choose
@@ -84,6 +85,7 @@ class Scheduler:
         self.queue = SchedulingQueue()
         self._client = client
         self._recorder = recorder
+        self._gangs = Gangs(client, informers, self.nodes, self.queue)
         self._ranks = Ranks(self.nodes)
         self._volumes = VolumeBinder(client, self.nodes, self._exists)
         self._reserves: tuple[Reserve, ...] = (self._volumes,)
@@ -127,6 +129,7 @@ class Scheduler:
         if new is None or new.status.phase in ("Succeeded", "Failed"):
             self._assumed.discard(uid)
             self._evictions.forget(uid)
+            self._gangs.forget(uid)
             self.queue.remove(uid)
             gone = self.nodes.remove_pod(uid)
             if gone is not None:
@@ -134,6 +137,7 @@ class Scheduler:
             return
         if new.spec.nodeName:
             self._on_placed_pod(old, new)
+            self._gangs.placed(new)
         elif uid not in self._assumed:
             self._on_waiting_pod(old, new)
 
@@ -166,9 +170,15 @@ class Scheduler:
         if not mine or new.spec.schedulingGates or new.metadata.deletionTimestamp is not None:
             self.queue.remove(uid)
             self._evictions.forget(uid)
+            if mine and new.metadata.deletionTimestamp is None:
+                self._gangs.hold(new)
+            else:
+                self._gangs.forget(uid)
             return
         info = podinfo.of(new)
         self._evictions.seen(info, old)
+        if not self._gangs.admit(info):
+            return  # until the other pods of its group are there
         if old is None or uid not in self.queue or _differs(old, new):
             self.queue.add(info)
         else:
@@ -182,16 +192,65 @@ class Scheduler:
         await self._pods.wait_synced()
         await self._budgets.wait_synced()
         await self._sources.wait_synced()
+        await self._gangs.start()
         async with asyncio.TaskGroup() as tasks:
             while True:
                 info = await self.queue.pop()
-                await self._slots.acquire()
-                self._place(info, tasks)
+                if self._gangs.grouped(info):
+                    self._place_together(info, tasks)
+                else:
+                    await self._slots.acquire()
+                    self._place(info, tasks)
                 await asyncio.sleep(0)
+
+    def _decide(self, info: PodInfo) -> Placed | Refused:
+        return decide(info, self.nodes, rand.rng(), promised=self._evictions.promised(info, self.nodes))
+
+    def _place_together(self, info: PodInfo, tasks: asyncio.TaskGroup) -> None:
+        """One decision for all waiting pods of a pod's group, and a task for each that has a place."""
+        pods, outcome = self._gangs.decide(info, self._decide, self._take, self._give)
+        if not pods:
+            return
+        for pod, node in outcome.placed:
+            tasks.create_task(self._bind_in_turn(pod, node), name=f"bind {pod.key}")
+        reason = SCHEDULER_ERROR if outcome.failed else UNSCHEDULABLE
+        for pod in pods:
+            message = outcome.refused.get(pod.uid)
+            if message is None:
+                continue
+            if outcome.failed:
+                self.queue.failed(pod.uid)
+            else:
+                self.queue.refused(pod.uid, WAKES, BLAMED)
+            self._recorder.event(pod.pod, "Warning", "FailedScheduling", message)
+            if not _says(pod.pod, message):
+                tasks.create_task(self._report(pod, message, reason), name=f"report {pod.key}")
+        tasks.create_task(self._gangs.tell(info, outcome), name=f"report the group of {info.key}")
+
+    def _take(self, info: PodInfo, node: str) -> None:
+        """Count a pod of a group on its node, with what it needs beyond that; raises KijabiError."""
+        self._assumed.add(info.uid)
+        self.nodes.add_pod(info, node)
+        try:
+            for plugin in self._reserves:
+                plugin.reserve(info, node)
+        except KijabiError:
+            self._give(info, node)
+            raise
+
+    def _give(self, info: PodInfo, node: str) -> None:
+        for plugin in reversed(self._reserves):
+            plugin.unreserve(info, node)
+        self._assumed.discard(info.uid)
+        self.nodes.remove_pod(info.uid)
+
+    async def _bind_in_turn(self, info: PodInfo, node: str) -> None:
+        await self._slots.acquire()
+        await self._bind_pod(info, node)
 
     def _place(self, info: PodInfo, tasks: asyncio.TaskGroup) -> None:
         """One decision, and a task that makes it true; gives the binding slot back where none is needed."""
-        match decide(info, self.nodes, rand.rng(), promised=self._evictions.promised(info, self.nodes)):
+        match self._decide(info):
             case Placed(node=node):
                 self._assumed.add(info.uid)
                 self.nodes.add_pod(info, node)
@@ -275,12 +334,12 @@ class Scheduler:
         self._recorder.event(info.pod, "Warning", "FailedScheduling", f"{doing}: {error}")
         self.queue.failed(info.uid)
 
-    async def _report(self, info: PodInfo, message: str) -> None:
+    async def _report(self, info: PodInfo, message: str, reason: str = UNSCHEDULABLE) -> None:
         """Write the PodScheduled condition. A report that fails is made again at the next try."""
         condition = {
             "type": "PodScheduled",
             "status": "False",
-            "reason": "Unschedulable",
+            "reason": reason,
             "message": message,
             "lastProbeTime": None,
             "observedGeneration": info.pod.metadata.generation or None,

@@ -116,6 +116,17 @@ class SchedulingQueue:
             self._ready.clear()
             await self._ready.wait()
 
+    def take(self, uid: str) -> None:
+        """A pod is decided on with the one that was popped, whatever it waits for: it is in flight as well."""
+        waiting = self._pods.get(uid)
+        if waiting is None or waiting.state == "inflight":
+            return
+        self._settle(waiting)
+        waiting.state = "inflight"
+        waiting.missed = []
+        self._flying[uid] = waiting
+        waiting.last_try = asyncio.get_running_loop().time()
+
     def refused(self, uid: str, wakes: Change, blamed: Sequence[Filter] = ()) -> None:
         """No node could take it: wait for one of these changes. One that came while it was in flight counts."""
         waiting = self._pods.get(uid)

@@ -89,8 +89,11 @@ class World:
     store outlives crashes of the API server, runtimes and disks those of the nodes, as containers and directories do.
     """
 
-    def __init__(self, store: Store, faults: Faults, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, store: Store, faults: Faults, group: asyncio.TaskGroup, settings: Settings | None = None
+    ) -> None:
         self.store = store
+        self.settings = settings or Settings()
         self.faults = faults
         self.app: App | None = None
         self.links: dict[str, FaultyTransport] = {}
@@ -153,7 +156,7 @@ class World:
 
     async def apiserver(self) -> None:
         """The API server over the world's store, until crashed."""
-        app = App(self.store, Settings())
+        app = App(self.store, self.settings)
         try:
             await app.load()
             async with asyncio.TaskGroup() as tasks:
@@ -228,16 +231,17 @@ async def cluster(
     controllers_too: bool = True,
     volumes: bool = False,
     detect_mutations: bool = False,
+    settings: Settings | None = None,
 ) -> AsyncIterator[World]:
     """A cluster with so many nodes, gone when the context ends.
 
-    controllers_too: with controllers and scheduler. volumes: nodes make volumes for claims (local-path).
-    detect_mutations: fail when anybody writes to an object that caches share, at its next change; `verify_caches` looks
-    at all.
+    controllers_too: with controllers and scheduler. volumes: nodes make volumes for claims (local-path). settings: the
+    API server's, if they are not the usual ones. detect_mutations: fail when anybody writes to an object that caches
+    share, at its next change; `verify_caches` looks at all.
     """
     before, cache.DETECT_MUTATIONS = cache.DETECT_MUTATIONS, detect_mutations or cache.DETECT_MUTATIONS
     try:
-        async with _cluster(nodes, faults, store or MemoryStore(), controllers_too, volumes) as world:
+        async with _cluster(nodes, faults, store or MemoryStore(), controllers_too, volumes, settings) as world:
             yield world
     finally:
         cache.DETECT_MUTATIONS = before
@@ -245,10 +249,10 @@ async def cluster(
 
 @asynccontextmanager
 async def _cluster(
-    nodes: int, faults: Faults, store: Store, controllers_too: bool, volumes: bool
+    nodes: int, faults: Faults, store: Store, controllers_too: bool, volumes: bool, settings: Settings | None
 ) -> AsyncIterator[World]:
     async with asyncio.TaskGroup() as group:
-        world = World(store, faults, group)
+        world = World(store, faults, group, settings)
         world.add("apiserver", world.apiserver)
         await world.up.wait()
         if controllers_too:

@@ -145,6 +145,9 @@ pod-garbage-collector
   patch core pods/status
 podcertificaterequestcleaner
   delete,get,list,watch certificates.k8s.io podcertificaterequests
+podgroup-protection-controller
+  get,list,update,watch scheduling.k8s.io podgroups
+  read core pods
 pv-protection-controller
   get,list,update,watch core persistentvolumes
   events

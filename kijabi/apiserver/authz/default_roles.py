@@ -129,6 +129,8 @@ system:kube-scheduler
   create,delete resource.k8s.io resourceclaims
   read resource.k8s.io devicetaintrules
   patch,update resource.k8s.io resourceclaims/binding
+  read scheduling.k8s.io podgroups
+  patch,update scheduling.k8s.io podgroups/status
 system:kubelet-api-admin
   read core nodes
   proxy core nodes
