@@ -91,6 +91,9 @@ class CompositeDisruptionMode(Struct):
     all: Annotated[AllCompositeDisruptionMode | None, Tag(2)] = None
 
 
+_NESTED = Tag(9, listType="map", keys=("name",))  # of a field whose type names its own class, in quotes
+
+
 class CompositePodGroupTemplate(Struct):
     """What groups of groups are made from; an alpha feature, whose fields are read and dropped."""
 
@@ -104,7 +107,7 @@ class CompositePodGroupTemplate(Struct):
     priority: Annotated[Int32 | None, Tag(6)] = None
     preemptionPolicy: Annotated[str | None, Tag(7, gate="PodGroupPreemptionPolicy")] = None
     podGroupTemplates: Annotated[tuple[PodGroupTemplate, ...], Tag(8, listType="map", keys=("name",))] = ()
-    compositePodGroupTemplates: "Annotated[tuple[CompositePodGroupTemplate, ...], Tag(9, listType='map', keys=('name',))]" = ()
+    compositePodGroupTemplates: "Annotated[tuple[CompositePodGroupTemplate, ...], _NESTED]" = ()
 
 
 class WorkloadSpec(Struct):
