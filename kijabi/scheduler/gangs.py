@@ -111,7 +111,7 @@ def least_of(group: PodGroup) -> int:
 
 def mismatch(group: PodGroup, pods: Sequence[PodInfo]) -> str:
     """Why these pods cannot be one group, or empty; those that are to be placed come first."""
-    name, policy = pods[0].pod.spec.schedulerName, pods[0].pod.spec.preemptionPolicy
+    name, policy = pods[0].pod.spec.schedulerName, _policy(pods[0])
     same = "all pods in a single pod group should have the same"
     for info in pods:
         spec = info.pod.spec
@@ -121,9 +121,13 @@ def mismatch(group: PodGroup, pods: Sequence[PodInfo]) -> str:
             return (
                 f"{same} priority as the pod group's priority, got {info.priority} and {group.spec.priority or 0}"
             )
-        if (spec.preemptionPolicy or "PreemptLowerPriority") != (policy or "PreemptLowerPriority"):
-            return f"{same} preemption policy, got {spec.preemptionPolicy} and {policy}"
+        if _policy(info) != policy:
+            return f"{same} preemption policy, got {_policy(info)} and {policy}"
     return ""
+
+
+def _policy(info: PodInfo) -> str:
+    return info.pod.spec.preemptionPolicy or "PreemptLowerPriority"
 
 
 def group_of(pod: Pod) -> str:
@@ -171,6 +175,7 @@ class Gangs:
         self._pods: dict[str, dict[str, PodInfo]] = {}  # a group: its pods by uid, with a node or without
         self._group: dict[str, str] = {}  # a pod's uid: its group
         self._held: set[str] = set()  # pods with scheduling gates, for which their group waits
+        self._told: set[str] = set()  # groups, by uid, of which it was said that they are scheduled
         self._telling: dict[str, Condition | None] = {}  # a group: what is to be written next, None while nothing is
 
     async def start(self) -> None:
@@ -205,8 +210,7 @@ class Gangs:
         key = group_of(info.pod)
         if not key or self._off:
             return True
-        self._held.discard(info.uid)
-        return self._join(key, info)
+        return self._join(key, info, freed=self._free(info.uid))
 
     def hold(self, pod: Pod) -> None:
         """A pod with scheduling gates: it counts, and its group waits until it has none."""
@@ -219,22 +223,31 @@ class Gangs:
         """A pod has a node."""
         key = group_of(pod)
         if key and not self._off:
-            self._held.discard(pod.metadata.uid)
+            self._free(pod.metadata.uid)
             if pod.metadata.uid not in self._group:
                 self._join(key, podinfo.of(pod))
 
     def forget(self, uid: str) -> None:
         """A pod has ended, or is gone, or is none of ours."""
         key = self._group.pop(uid, "")
-        self._held.discard(uid)
-        if key:
-            del self._pods[key][uid]
-            if not self._pods[key]:
-                del self._pods[key]
+        freed = self._free(uid)
+        if not key:
+            return
+        del self._pods[key][uid]
+        if not self._pods[key]:
+            del self._pods[key]
+        elif freed and self._ready(key):
+            self._wake(key)
 
-    def _join(self, key: str, info: PodInfo) -> bool:
+    def _free(self, uid: str) -> bool:
+        """A pod has no scheduling gates; whether it had."""
+        held = uid in self._held
+        self._held.discard(uid)
+        return held
+
+    def _join(self, key: str, info: PodInfo, *, freed: bool = False) -> bool:
         members = self._pods.setdefault(key, {})
-        news = info.uid not in members
+        news = freed or info.uid not in members
         members[info.uid] = info
         self._group[info.uid] = key
         ready = self._ready(key)
@@ -260,6 +273,8 @@ class Gangs:
 
     def _on_group(self, old: PodGroup | None, new: PodGroup | None) -> None:
         """Only what can help wakes a group; not the conditions that are written here."""
+        if new is None and old is not None:
+            self._told.discard(old.metadata.uid)
         if new is None or (old is not None and least_of(new) >= least_of(old)):
             return
         key = f"{new.metadata.namespace}/{new.metadata.name}"
@@ -288,6 +303,8 @@ class Gangs:
                 self._queue.remove(each.uid)
             return [], Outcome([], {})
         for each in waiting:
+            if each.uid not in self._queue:
+                self._queue.add(each)
             self._queue.take(each.uid)
         there = [each for each in self._pods[key].values() if self._nodes.node_of(each.uid)]
         wrong = mismatch(group, [*waiting, *there])
@@ -296,6 +313,14 @@ class Gangs:
         return waiting, decide_together(waiting, least_of(group), len(there), choose, take, give)
 
     # ---- what is told of a group
+
+    def untold(self) -> list[PodInfo]:
+        """A pod each of the groups that are complete, of which nobody lived to say so."""
+        return [
+            next(iter(members.values()))
+            for key, members in self._pods.items()
+            if self._ready(key) and all(self._nodes.node_of(uid) for uid in members)
+        ]
 
     def condition(self, key: str, outcome: Outcome) -> Condition | None:
         """The condition that a group is to get, None if the one it has is right. Once true it stays true."""
@@ -311,6 +336,10 @@ class Gangs:
             reason=reason,
             message=outcome.why,
         )
+        if made.status == "True":
+            self._told.add(group.metadata.uid)
+        elif group.metadata.uid in self._told:
+            return None
         had = next((each for each in group.status.conditions if each.type == INITIALLY_SCHEDULED), None)
         if had is None:
             return made
@@ -324,9 +353,9 @@ class Gangs:
         """Write the condition of a pod's group, one write at a time and in the order of the decisions."""
         key = group_of(info.pod)
         condition = self.condition(key, outcome)
-        busy = key in self._telling
-        if condition is None and not busy:
+        if condition is None:
             return
+        busy = key in self._telling
         self._telling[key] = condition
         if busy:
             return

@@ -31,7 +31,7 @@ from kijabi.scheduler import podinfo
 from kijabi.scheduler.decide import Placed, Refused, decide
 from kijabi.scheduler.eviction import Evictions
 from kijabi.scheduler.framework import Bind, Change, Event, Reserve
-from kijabi.scheduler.gangs import BLAMED, SCHEDULER_ERROR, UNSCHEDULABLE, WAKES, Gangs
+from kijabi.scheduler.gangs import BLAMED, SCHEDULER_ERROR, UNSCHEDULABLE, WAKES, Gangs, Outcome
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.podinfo import PodInfo
 from kijabi.scheduler.preempt import Candidate, choose
@@ -194,6 +194,8 @@ class Scheduler:
         await self._sources.wait_synced()
         await self._gangs.start()
         async with asyncio.TaskGroup() as tasks:
+            for info in self._gangs.untold():
+                tasks.create_task(self._gangs.tell(info, Outcome([], {})), name=f"report the group of {info.key}")
             while True:
                 info = await self.queue.pop()
                 if self._gangs.grouped(info):
