@@ -258,7 +258,9 @@ class Gangs:
     def _ready(self, key: str) -> bool:
         group = self._groups.get(key) if self._groups is not None else None
         members = self._pods.get(key, {})
-        return group is not None and len(members) >= least_of(group) and self._held.isdisjoint(members)
+        if group is None or len(members) < least_of(group):
+            return False
+        return not self._held or self._held.isdisjoint(members)
 
     def _wake(self, key: str) -> None:
         """A group has become worth a try."""

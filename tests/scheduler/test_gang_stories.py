@@ -13,9 +13,11 @@ from kijabi.api import codec
 from kijabi.api.core.event import Event
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.serviceaccount import ServiceAccount
 from kijabi.api.scheduling.podgroup import PodGroup
 from kijabi.apiserver.app import Settings
 from kijabi.apiserver.flags import parse
+from kijabi.base import rand
 from kijabi.kubelet.runtime.fake import FakeRuntime
 from kijabi.testing import simloop
 from kijabi.testing.cluster import World, cluster
@@ -26,18 +28,21 @@ CPUS = 4  # of a node
 SLOW = msgspec.structs.replace(NONE, latency=(0.001, 0.3))
 
 
-def play(story: Callable[[World], Awaitable[None]], faults: Faults = NONE, on: tuple[str, ...] = ON) -> None:
+def play(
+    story: Callable[[World], Awaitable[None]], faults: Faults = NONE, on: tuple[str, ...] = ON, seed: int = 1
+) -> None:
     async def main() -> None:
         settings = Settings(flags=parse(on))
         async with cluster(nodes=2, faults=faults, detect_mutations=True, settings=settings) as world:
-            await world.until(lambda: _capacity(world))
+            await world.until(lambda: _ready(world))
             await story(world)
 
-    simloop.run(main(), 1)
+    simloop.run(main(), seed)
 
 
-async def _capacity(world: World) -> bool:
-    return bool((await world.admin.get(Node, "node-1")).status.allocatable)
+async def _ready(world: World) -> bool:
+    await world.admin.get(ServiceAccount, "default", "default")
+    return all(one.status.allocatable for one in (await world.admin.list(Node)).items)
 
 
 def group(name: str, least: int | None, **spec: Any) -> PodGroup:
@@ -219,12 +224,41 @@ def test_a_scheduler_that_dies_between_two_bindings_finishes_the_gang(bound: int
         await world.components["control"].crash()
         await asyncio.sleep(30)
         assert 0 < await with_node(world, "g") < 4
-        assert await state(world, "g") != SCHEDULED
         world.components["control"].start()
         await at_last(world, "g", 4)
         await world.until(lambda: scheduled(world, "g"))
 
     play(story, faults=SLOW)
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_gangs_find_their_places_whatever_the_network_does(seed: int) -> None:
+    """Three gangs of three for two nodes that take two pods each; five nodes are enough for all."""
+
+    async def story(world: World) -> None:
+        names = ("a", "b", "c")
+        for number in range(3):
+            for name in names:
+                await more(world, name, number, share=2)
+        for name in names:
+            await world.admin.create(group(name, 3))
+        await asyncio.sleep(rand.rng().uniform(0, 3))
+        await world.restart("control", rand.rng().uniform(0, 3))
+        await asyncio.sleep(rand.rng().uniform(0, 60))
+        await add_node(world, "node-3")
+        await world.restart("control", 1.0)
+        await asyncio.sleep(rand.rng().uniform(0, 60))
+        world.heal()
+        await add_node(world, "node-4")
+        await add_node(world, "node-5")
+        for name in names:
+            await world.until(lambda name=name: whole(world, name), 400)  # type: ignore[misc]
+
+    play(story, faults=Faults(), seed=seed)
+
+
+async def whole(world: World, name: str) -> bool:
+    return await with_node(world, name) == 3 and await scheduled(world, name)
 
 
 def test_what_nobody_lived_to_say_is_said_after_a_restart() -> None:
