@@ -9,6 +9,7 @@ import click
 
 from kijabi.client.informer import Informers
 from kijabi.cmd import component
+from kijabi.cmd.addresses import layout
 from kijabi.cmd.config import ClusterConfig
 from kijabi.cmd.lifeline import Lifeline
 from kijabi.cmd.machine import NodeSetup, node_setup
@@ -45,11 +46,14 @@ def main(
 
 def settings(cluster: ClusterConfig, setup: NodeSetup) -> tuple[ProxyConfig, NodeNetwork]:
     """The proxy of a node of a cluster on this machine."""
+    between = layout(cluster) if not setup.network.netns else None
     rules = ProxyConfig(
         table=setup.table,
         pod_cidr=cluster.pod_cidr,
         service_cidr=cluster.service_cidr,
         node_cidr=cluster.node_cidr if cluster.nodes > 1 else "",
+        bridge=between.bridge if between is not None else "",
+        bridge_mac=between.mac if between is not None else "",
     )
     gateway = str(setup.network.gateway.ip)
     alone = cluster.nodes == 1 and not cluster.load_balancer_pool

@@ -23,12 +23,17 @@ INSIDE = 32768  # the first index of the backends for those inside, in the same 
 
 
 class ProxyConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """table: the nftables table, one per cluster and node. pod_cidr: all pods. node_cidr: other nodes, or ""."""
+    """table: the nftables table, one per cluster and node. pod_cidr: all pods. node_cidr: other nodes, or "".
+
+    bridge, bridge_mac: of the network between nodes on one machine, where this proxy's node has that bridge.
+    """
 
     table: str
     pod_cidr: str
     service_cidr: str
     node_cidr: str = ""
+    bridge: str = ""
+    bridge_mac: str = ""
 
 
 class Ruleset(msgspec.Struct, frozen=True):
@@ -106,10 +111,12 @@ def _hooks(config: ProxyConfig) -> str:
     # from the node to its own API server for a new one, and to masquerade that would be its silent end.
     # The nodes in namespaces reach the world through the machine, whose proxy lends them its address.
     sources = f"{{ {inside} }}" if config.node_cidr else inside
-    return f"""  chain guard-prerouting {{ type filter hook prerouting priority dstnat - 10; jump guards; }}
+    # The kernel shows us what only crosses the bridge from one neighbour to another, too: not this node's affair.
+    passing = f'iifname "{config.bridge}" ether daddr != {config.bridge_mac} accept;' if config.bridge else ""
+    return f"""  chain guard-prerouting {{ type filter hook prerouting priority dstnat - 10; {passing} jump guards; }}
   chain guard-output {{ type filter hook output priority -110; jump guards; }}
   chain nat-prerouting {{
-    type nat hook prerouting priority dstnat;
+    type nat hook prerouting priority dstnat; {passing}
     ip saddr {config.pod_cidr} jump inside
     jump services
   }}
@@ -122,7 +129,7 @@ def _hooks(config: ProxyConfig) -> str:
     ip saddr {sources} ip daddr != {{ {inside}, 224.0.0.0/4 }} masquerade
   }}
   chain filter-input {{ type filter hook input priority filter; jump refusals; }}
-  chain filter-forward {{ type filter hook forward priority filter; jump refusals; }}
+  chain filter-forward {{ type filter hook forward priority filter; {passing} jump refusals; }}
   chain filter-output {{ type filter hook output priority filter; jump refusals; }}
 """
 

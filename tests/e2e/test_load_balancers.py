@@ -172,9 +172,14 @@ def test_local_traffic_keeps_its_source_and_goes_where_the_pods_are(
     address = expose(place, "near")
     assert neighbour.ask(address).split()[1] != neighbour.address, "by default the node stands between"
     local(place, "near")
+    node = "node-2"  # its packets cross the bridge of node-1, which must not meddle with them
+    (kept,) = (
+        p["metadata"]["name"] for p in place.get("pods", "-l", "app=web")["items"] if p["spec"]["nodeName"] == node
+    )
+    place.kubectl("annotate", "pod", kept, "controller.kubernetes.io/pod-deletion-cost=100")
     place.kubectl("scale", "deployment", "web", "--replicas=1")
     (pod,) = eventually(lambda: one_pod(place))
-    node = pod["spec"]["nodeName"]
+    assert pod["metadata"]["name"] == kept
     eventually(lambda: announcer(place, "near") == node)
     assert eventually(lambda: neighbour.hears(address, f"{node} {neighbour.address}"), seconds=30)
     here = cluster3.run_here("curl", "-s", "--max-time", "3", f"http://{address}/")

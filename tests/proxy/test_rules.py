@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kijabi.api import codec
 from kijabi.api.core.service import Service
@@ -190,3 +191,12 @@ def test_only_translated_connections_are_hairpinned() -> None:
     """Conntrack picks up connections that are older than the table; one of the node with itself must stay as it is."""
     rules = [line.strip() for line in frame(CONFIG).splitlines() if "@hairpin" in line]
     assert rules == ["ct status dnat ip saddr . ip daddr @hairpin masquerade"]
+
+
+def test_what_only_crosses_the_bridge_is_left_alone() -> None:
+    """The kernel shows bridged packets to the machine's rules; a Service may be another node's to answer."""
+    config = replace(CONFIG, bridge="kin0", bridge_mac="0a:58:ac:1e:00:01")
+    hooks = [line for line in frame(config).splitlines() if "hook prerouting" in line or "hook forward" in line]
+    assert len(hooks) == 3
+    assert all('iifname "kin0" ether daddr != 0a:58:ac:1e:00:01 accept;' in line for line in hooks)
+    assert "iifname" not in frame(CONFIG)
