@@ -175,6 +175,9 @@ def test_a_smaller_gang_is_enough() -> None:
         await at_last(world, "g", 2)
         await asyncio.sleep(60)
         assert await state(world, "g") == SCHEDULED, "the third pod, for which there is no room, does not unsay that"
+        await world.restart("control")
+        await asyncio.sleep(60)
+        assert await state(world, "g") == SCHEDULED, "nor after a restart"
 
     play(story)
 
@@ -210,6 +213,20 @@ def test_scheduling_gates_of_one_pod_hold_its_group() -> None:
         await asyncio.sleep(60)
         assert await with_node(world, "g") == 0
         await world.admin.patch(Pod, "g-1", {"spec": {"schedulingGates": None}}, namespace="default")
+        await at_last(world, "g", 2)
+
+    play(story)
+
+
+def test_a_pod_with_gates_that_goes_holds_nobody() -> None:
+    async def story(world: World) -> None:
+        await world.admin.create(group("g", 2))
+        await more(world, "g", 0)
+        await more(world, "g", 2, schedulingGates=[{"name": "example.com/later"}])
+        await more(world, "g", 1)
+        await asyncio.sleep(60)
+        assert await with_node(world, "g") == 0
+        await world.admin.delete(Pod, "g-2", "default")
         await at_last(world, "g", 2)
 
     play(story)
