@@ -40,9 +40,7 @@ class Selection:
 
     __slots__ = ("bucket", "exact_name", "fields", "labels", "namespace", "predicate")
 
-    def __init__(
-        self, served: Resource, cache: Cache, namespace: str, labels: Selector, fields: FieldSelector
-    ) -> None:
+    def __init__(self, served: Resource, cache: Cache, namespace: str, labels: Selector, fields: FieldSelector) -> None:
         """Raises BadRequest for a field that the served resource cannot be selected by."""
         self.namespace = namespace
         self.labels = None if labels.everything else labels
@@ -107,9 +105,7 @@ def predicate(served: Resource, cache: Cache, fields: FieldSelector) -> Callable
 class Watcher:
     """The events that one client waits for, encoded, in order."""
 
-    def __init__(
-        self, cache: Cache, selection: Selection, form: Form, progress: Callable[[], int]
-    ) -> None:
+    def __init__(self, cache: Cache, selection: Selection, form: Form, progress: Callable[[], int]) -> None:
         """progress: the revision up to which all events have been offered; bookmarks carry it."""
         self.cache = cache
         self.selection = selection
@@ -226,18 +222,19 @@ class Watcher:
         if timeout <= 0:
             timeout = least * (1 + rand.rng().random())
         self._timers.append(loop.call_later(timeout, self.close))
-        if bookmarks:
-            if timeout > LAST_BOOKMARK:
-                self._timers.append(loop.call_later(timeout - LAST_BOOKMARK, self._bookmark))
-            self._timers.append(loop.call_later(self._pause(), self._tick))
+        if bookmarks and timeout > LAST_BOOKMARK:
+            self._timers.append(self._next_bookmark(loop.time() + (timeout - LAST_BOOKMARK)))
 
-    @staticmethod
-    def _pause() -> float:
-        return BOOKMARK_SECONDS * (0.75 + 0.25 * rand.rng().random())
+    def _next_bookmark(self, last: float) -> asyncio.TimerHandle:
+        """The timer of the next bookmark; the one that comes at `last` has none after it."""
+        loop = asyncio.get_running_loop()
+        due = min(loop.time() + BOOKMARK_SECONDS * (0.75 + 0.25 * rand.rng().random()), last)
+        return loop.call_at(due, self._tick, due, last)
 
-    def _tick(self) -> None:
+    def _tick(self, due: float, last: float) -> None:
         self._bookmark()
-        self._timers[-1] = asyncio.get_running_loop().call_later(self._pause(), self._tick)
+        if due < last:
+            self._timers[-1] = self._next_bookmark(last)
 
     def _bookmark(self) -> None:
         """Tell the client how far it is: everything up to the cache's revision has been offered."""
