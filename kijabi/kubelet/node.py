@@ -53,6 +53,7 @@ class NodeAgent:
         self.registered = asyncio.Event()
         self._images: tuple[Image, ...] = ()
         self._images_stale = True
+        self._made = NodeStatus()  # what others write into the node's status does not count here
         self._changed = asyncio.Event()
         self._reported = 0.0
         self._trouble = "not looked yet"
@@ -89,7 +90,7 @@ class NodeAgent:
 
     def status(self) -> NodeStatus:
         """The last status that was made, empty before the first."""
-        return self.node.status if self.node is not None else NodeStatus()
+        return self._made
 
     async def _register(self) -> None:
         """Create the Node, or bring the labels of the one that is there up to date."""
@@ -141,7 +142,7 @@ class NodeAgent:
     async def _send_status(self, *, force: bool = False) -> None:
         assert self.node is not None
         old = self.node.status
-        new = await self._make_status(old)
+        new = self._made = await self._make_status(old)
         late = clock.monotonic() - self._reported >= REPORT_SECONDS
         if not (force or late or nodestatus.differs(old, new)):
             return
