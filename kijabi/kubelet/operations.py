@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 START, VOLUMES = "(start)", "(volumes)"
+SOONEST = 0.001  # seconds: two clocks that are read one after the other may differ by less
 FIRST_RETRY, MOST_RETRY = 0.5, 120.0
 
 
@@ -59,27 +60,31 @@ class Operations:
 
     def next_retry(self) -> float | None:
         """When something is to be tried again, in seconds since the epoch."""
-        times = [*self._retry.values(), *self._told.values()]
-        return min((t for t in times if t > clock.wall()), default=None)
+        wall, now = clock.wall(), clock.monotonic()
+        times = [wall + max(until - now, SOONEST) for until in self._retry.values() if until > now]
+        return min((*times, *(t for t in self._told.values() if t > wall)), default=None)
+
+    def _waits(self, key: str) -> bool:
+        """Whether it is too early to try something again; whatever happens to the date meanwhile."""
+        return self._retry.get(key, 0.0) > clock.monotonic()
 
     def note_waiting(self, plan: Plan) -> None:
         """Remember and report the containers that wait for their back-off."""
         worker = self._worker
         waiting = {wait.name for wait in plan.waiting}
         self._told = {name: until for name, until in self._told.items() if name in waiting}
-        now = clock.wall()
         for wait in plan.waiting:
-            if wait.name in self._busy or self._retry.get(wait.name, 0.0) > now:
+            if wait.name in self._busy or self._waits(wait.name):
                 continue
             self.reasons[wait.name] = ("CrashLoopBackOff", wait.message)
             if self._told.get(wait.name, 0.0) < wait.until - 0.5:
                 self._told[wait.name] = wait.until
                 worker.report_backoff(wait.name)
 
-    def launch(self, plan: Plan, now: float) -> None:
+    def launch(self, plan: Plan) -> None:
         """Set going what the plan asks for and is neither under way nor to be waited for."""
         kills = {kill.name: kill for kill in plan.kill if kill.name not in self._busy}
-        starts = [s for s in plan.start if s.name not in self._busy and self._retry.get(s.name, 0.0) <= now]
+        starts = [s for s in plan.start if s.name not in self._busy and not self._waits(s.name)]
         for start in starts:
             if start.name in kills:
                 kill = kills.pop(start.name)
@@ -87,20 +92,20 @@ class Operations:
         for kill in kills.values():
             self._go(f"kill {kill.name}", (kill.name,), self._kill(kill))
         fresh = tuple(s for s in starts if s.name not in self._busy)
-        if START not in self._tasks and (fresh or plan.create_sandbox) and self._retry.get(START, 0.0) <= now:
+        if START not in self._tasks and (fresh or plan.create_sandbox) and not self._waits(START):
             self._go(START, tuple(s.name for s in fresh), self._start_all(plan, fresh))
         elif (
             not self._tasks.keys() & {START, VOLUMES}
             and self._worker.volumes_due()
-            and self._retry.get(VOLUMES, 0.0) <= now
+            and not self._waits(VOLUMES)
         ):
             self._go(VOLUMES, (), self._set_up_volumes())
 
-    def resize(self, changes: tuple[Change, ...], plan: Plan, now: float) -> None:
+    def resize(self, changes: tuple[Change, ...], plan: Plan) -> None:
         """Set going the resizes that are neither under way nor to be waited for."""
         for change in changes:
             name = change.container.name
-            if name in self._busy or self._retry.get(f"resize {name}", 0.0) > now:
+            if name in self._busy or self._waits(f"resize {name}"):
                 continue
             if change.restart:
                 kill = Kill(change.id, name, f"Container {name} resize requires restart, will be restarted")
@@ -218,7 +223,7 @@ class Operations:
         try:
             made = await worker.parts.starter.sandbox(worker.pod, plan.attempt)
         except StartProblem as problem:
-            self._retry[START] = clock.wall() + problem.retry_after
+            self._retry[START] = clock.monotonic() + problem.retry_after
             return ""
         worker.wake()
         self._fine(START)
@@ -256,12 +261,12 @@ class Operations:
 
     def _failed(self, start: Start, problem: StartProblem) -> None:
         self.reasons[start.name] = (problem.reason, problem.message)
-        self._retry[start.name] = clock.wall() + problem.retry_after
+        self._retry[start.name] = clock.monotonic() + problem.retry_after
         self._worker.wake()
 
     def _later(self, key: str) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        self._retry[key] = clock.wall() + min(FIRST_RETRY * 2 ** (failures - 1), MOST_RETRY)
+        self._retry[key] = clock.monotonic() + min(FIRST_RETRY * 2 ** (failures - 1), MOST_RETRY)
 
     def _fine(self, key: str) -> None:
         self._failures.pop(key, None)

@@ -162,8 +162,8 @@ class PodWorker:
         if decided.kill_pod and not decided.create_sandbox:
             # All containers are done for good; how the pod ended shows once they are down.
             return Terminating()
-        self._ops.launch(decided, now)
-        self._ops.resize(resizes, decided, now)
+        self._ops.launch(decided)
+        self._ops.resize(resizes, decided)
         return None
 
     def _consider_resize(self) -> tuple[Change, ...]:

@@ -68,9 +68,13 @@ class PodView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def newest_first(uid: str, sandboxes: Any, containers: Any) -> PodView:
-    """A view from unordered sandboxes and containers of one pod; order is by creation, then attempt, then id."""
-    boxes = sorted(sandboxes, key=lambda box: (box.created_at, box.attempt, box.id), reverse=True)
-    held = sorted(containers, key=lambda c: (c.created_at, c.attempt, c.id), reverse=True)
+    """A view from unordered sandboxes and containers of one pod; order is by attempt, then creation, then id.
+
+    Attempts are counted, and times are only what the clock said: set back, it would let an old container that has
+    ended pass for the newest, and be replaced again and again.
+    """
+    boxes = sorted(sandboxes, key=lambda box: (box.attempt, box.created_at, box.id), reverse=True)
+    held = sorted(containers, key=lambda c: (c.attempt, c.created_at, c.id), reverse=True)
     if boxes:
         name, namespace = boxes[0].name, boxes[0].namespace
     elif held:

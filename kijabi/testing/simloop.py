@@ -25,6 +25,8 @@ T = TypeVar("T")
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 # Virtual seconds after which a simulation that does not end is stopped: ten days.
 HORIZON = 10 * 86400.0
+# Rounds of the loop at one moment, after which it is stopped too.
+MOST_ROUNDS = 300_000
 # On whose machine the running task is: each may have a clock of its own that is wrong.
 MACHINE: ContextVar[str] = ContextVar("MACHINE", default="")
 
@@ -56,6 +58,8 @@ class _Selector(selectors.SelectSelector):
             raise Deadlock(f"nothing can ever happen again at {self.loop.now:.3f} s\n{self.loop.waiting()}")
         if timeout > 0:
             self.loop.advance(timeout)
+        else:
+            self.loop.stand_still()
         return []
 
 
@@ -75,6 +79,7 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, seed: int = 0, *, horizon: float = HORIZON) -> None:
         self.now = 0.0
+        self._rounds = 0
         self.skews: dict[str, float] = {}
         self.seed = seed
         self.horizon = horizon
@@ -106,8 +111,15 @@ class SimLoop(asyncio.SelectorEventLoop):
         """Set all clocks right."""
         self.skews.clear()
 
+    def stand_still(self) -> None:
+        """One more round at the same moment; raises OutOfTime if it never ends."""
+        self._rounds += 1
+        if self._rounds > MOST_ROUNDS:
+            raise OutOfTime(f"no end of what happens at {self.now:.3f} s (seed {self.seed})\n{self.waiting()}")
+
     def advance(self, seconds: float) -> None:
         """Move time on."""
+        self._rounds = 0
         self.now += seconds
         if self.now > self.horizon:
             raise OutOfTime(f"not over after {self.horizon:.0f} s (seed {self.seed})\n{self.waiting()}")

@@ -27,6 +27,8 @@ FOUND = {
     56: "a node whose clock had been hours ahead and was set right counted as dead until then",
     97: "a Deployment that recreates made a new set while the old one had not seen yet that it was to have no pods",
     103: "a Deployment that recreates and has two live sets waited for ever when it was resized",
+    185: "a clock that was set back let a container that had ended pass for the newest: it was replaced without end",
+    198: "a kubelet waited with its next try for the date at which it had wanted to make it, on a clock set back since",
     195: "a pod whose news came between a look at the cache and the decision was made twice",
     174: "a foreground deletion that was changed into an orphaning one was not noticed by the garbage collector",
 }
