@@ -88,12 +88,19 @@ class PodsEndFirst:
 
     def __init__(self, running: Running) -> None:
         self._running = running
+        self._forced: set[str] = set()  # whose end is the administrator's will, whoever takes the last finalizer away
 
     def check(self, change: Change, ledger: Ledger) -> str | None:
         """See Checker."""
-        if change.resource.type is not Pod or change.new is not None or change.actor == ADMIN:
+        if change.resource.type is not Pod:
+            return None
+        if change.actor == ADMIN:
+            if change.new is not None and change.new.metadata.deletionGracePeriodSeconds == 0:
+                self._forced.add(change.new.metadata.uid)
             return None
         pod: Pod = change.old
+        if change.new is not None or pod.metadata.uid in self._forced:
+            return None
         if not self._running(pod.spec.nodeName, pod.metadata.uid) or lost_its_node(pod, ledger):
             return None
         return f"{change.actor} removed it while a container was running"
