@@ -75,7 +75,8 @@ class CountedExactly:
         known.every.add(pod.metadata.uid)
         if pod.status.phase == "Succeeded":
             known.succeeded.add(name)
-            if let_go:
+            # One that is being deleted is a failure to whoever sees that first (Job, podReplacementPolicy).
+            if let_go and pod.metadata.deletionTimestamp is None:
                 known.settled.add(name)
         if pod.status.phase == "Failed" or pod.metadata.deletionTimestamp is not None:
             known.lost.add(pod.metadata.uid)
