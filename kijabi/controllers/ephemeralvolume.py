@@ -12,12 +12,13 @@ from collections.abc import Iterable, Sequence
 from kijabi.api import codec
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.podreferences import claim_of
 from kijabi.api.core.volume import Volume
 from kijabi.api.meta import ObjectMeta
 from kijabi.base.errors import AlreadyExists, ApiError
 from kijabi.client.cache import key_of
 from kijabi.controllers.owners import controller_of, controller_ref
-from kijabi.controllers.podclaims import CLAIM, ephemeral_claim, indexed
+from kijabi.controllers.podclaims import CLAIM, indexed
 from kijabi.controllers.runtime import Context, Source, namespace_terminating
 from kijabi.controllers.sources import claims, pods
 
@@ -29,7 +30,7 @@ def claim_for(pod: Pod, volume: Volume) -> PersistentVolumeClaim | None:
         return None
     return PersistentVolumeClaim(
         metadata=ObjectMeta(
-            name=ephemeral_claim(pod, volume.name),
+            name=claim_of(pod, volume),
             namespace=pod.metadata.namespace,
             labels=template.metadata.labels,
             annotations=template.metadata.annotations,

@@ -6,6 +6,7 @@ Generic ephemeral volumes are of claims too, named after pod and volume (core/v1
 from __future__ import annotations
 
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.podreferences import claim_of
 from kijabi.client.informer import Informer
 from kijabi.controllers.pods import terminal
 
@@ -15,18 +16,7 @@ CLAIM = "claim"
 
 def claims_of(pod: Pod) -> list[str]:
     """The names of the claims that a pod's volumes are of."""
-    names = []
-    for volume in pod.spec.volumes:
-        if volume.persistentVolumeClaim is not None:
-            names.append(volume.persistentVolumeClaim.claimName)
-        elif volume.ephemeral is not None:
-            names.append(ephemeral_claim(pod, volume.name))
-    return names
-
-
-def ephemeral_claim(pod: Pod, volume: str) -> str:
-    """The name of the claim of a generic ephemeral volume."""
-    return f"{pod.metadata.name}-{volume}"
+    return [name for volume in pod.spec.volumes if (name := claim_of(pod, volume))]
 
 
 def by_claim(pod: Pod) -> tuple[str, ...]:

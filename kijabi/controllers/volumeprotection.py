@@ -15,6 +15,7 @@ from kijabi.api import codec
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim, PersistentVolumeClaimCondition
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.podreferences import claim_of
 from kijabi.api.meta import Object, Time, time_now
 from kijabi.api.storage.volumeattributesclass import VolumeAttributesClass
 from kijabi.base.errors import NotFound
@@ -22,7 +23,7 @@ from kijabi.client.cache import key_of
 from kijabi.client.client import Client
 from kijabi.controllers.owners import controller_of
 from kijabi.controllers.podclaims import CLAIM as BY_CLAIM
-from kijabi.controllers.podclaims import by_claim, ended, ephemeral_claim, indexed
+from kijabi.controllers.podclaims import by_claim, ended, indexed
 from kijabi.controllers.runtime import Context, Source
 from kijabi.controllers.sources import claims, pods
 
@@ -46,7 +47,7 @@ def refers(pod: Pod, claim: PersistentVolumeClaim, *, ephemeral: bool = True) ->
         if volume.persistentVolumeClaim is not None:
             if volume.persistentVolumeClaim.claimName == claim.metadata.name:
                 return True
-        elif volume.ephemeral is not None and mine and ephemeral_claim(pod, volume.name) == claim.metadata.name:
+        elif volume.ephemeral is not None and mine and claim_of(pod, volume) == claim.metadata.name:
             return True
     return False
 

@@ -17,8 +17,8 @@ from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.podreferences import claim_of
 from kijabi.api.core.secret import Secret
-from kijabi.api.core.volume import Volume
 from kijabi.base.errors import NotFound
 from kijabi.client.client import Client
 from kijabi.client.informer import Informer
@@ -151,13 +151,6 @@ def of_pod(pod: Pod, *, claims: bool = False) -> frozenset[Ref]:
         names = (claim_of(pod, volume) for volume in pod.spec.volumes)
         refs |= {Ref("claim", namespace, name) for name in names if name}
     return frozenset(refs | set(of_volumes(pod)))
-
-
-def claim_of(pod: Pod, volume: Volume) -> str:
-    """The name of the claim that a volume of the pod is; "" if it is none."""
-    if volume.persistentVolumeClaim is not None:
-        return volume.persistentVolumeClaim.claimName
-    return f"{pod.metadata.name}-{volume.name}" if volume.ephemeral is not None else ""
 
 
 def of_container(namespace: str, container: Any) -> Iterator[Ref]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.podreferences import claim_of
 from kijabi.api.core.requests import Amounts, nonzero_requests, pod_requests
 from kijabi.scheduler import needs
 from kijabi.scheduler.needs import Needs
@@ -62,14 +63,8 @@ def of(pod: Pod) -> PodInfo:
 
 
 def _claims(pod: Pod) -> tuple[tuple[str, bool], ...]:
-    meta = pod.metadata
-    found = []
-    for volume in pod.spec.volumes:
-        if volume.persistentVolumeClaim is not None:
-            found.append((f"{meta.namespace}/{volume.persistentVolumeClaim.claimName}", False))
-        elif volume.ephemeral is not None:
-            found.append((f"{meta.namespace}/{meta.name}-{volume.name}", True))
-    return tuple(found)
+    named = [(claim_of(pod, volume), volume) for volume in pod.spec.volumes]
+    return tuple((f"{pod.metadata.namespace}/{name}", volume.ephemeral is not None) for name, volume in named if name)
 
 
 def conflicts(one: HostPort, other: HostPort) -> bool:

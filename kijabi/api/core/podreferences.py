@@ -46,6 +46,13 @@ def references(pod: Pod) -> Iterator[Ref]:
             yield Ref("resourceclaims", namespace, claim.resourceClaimName)
 
 
+def claim_of(pod: Pod, volume: Volume) -> str:
+    """The name of the claim that a volume of the pod is of; "" if it is of none."""
+    if volume.persistentVolumeClaim is not None:
+        return volume.persistentVolumeClaim.claimName
+    return f"{pod.metadata.name}-{volume.name}" if volume.ephemeral is not None else ""
+
+
 def _container_references(container: Container | EphemeralContainer, namespace: str) -> Iterator[Ref]:
     for source in container.envFrom:
         if source.configMapRef is not None:
@@ -71,10 +78,8 @@ def _volume_references(volume: Volume, pod: Pod) -> Iterator[Ref]:
                 yield Ref("configmaps", namespace, source.configMap.name)
             if source.secret is not None:
                 yield Ref("secrets", namespace, source.secret.name)
-    if volume.persistentVolumeClaim is not None:
-        yield Ref("persistentvolumeclaims", namespace, volume.persistentVolumeClaim.claimName)
-    if volume.ephemeral is not None:
-        yield Ref("persistentvolumeclaims", namespace, f"{pod.metadata.name}-{volume.name}")
+    if claim := claim_of(pod, volume):
+        yield Ref("persistentvolumeclaims", namespace, claim)
     for secret in _secret_sources(volume):
         yield Ref("secrets", namespace, secret)
 

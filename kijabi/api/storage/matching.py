@@ -160,6 +160,19 @@ def find_matching(
     return best
 
 
+def reference_to(claim: PersistentVolumeClaim) -> ObjectReference:
+    """What a volume that is this claim's has as its claimRef."""
+    own = claim.metadata
+    return ObjectReference(
+        kind="PersistentVolumeClaim",
+        apiVersion="v1",
+        namespace=own.namespace,
+        name=own.name,
+        uid=own.uid,
+        resourceVersion=own.resourceVersion,
+    )
+
+
 def pre_bind(volume: PersistentVolume, claim: PersistentVolumeClaim) -> PersistentVolume:
     """The volume as it is bound to the claim: a clone with the whole reference, or itself if it has that already.
 
@@ -172,14 +185,7 @@ def pre_bind(volume: PersistentVolume, claim: PersistentVolumeClaim) -> Persiste
         return volume
     bound = codec.clone(volume)
     if not whole:
-        bound.spec.claimRef = ObjectReference(
-            kind="PersistentVolumeClaim",
-            apiVersion="v1",
-            namespace=own.namespace,
-            name=own.name,
-            uid=own.uid,
-            resourceVersion=own.resourceVersion,
-        )
+        bound.spec.claimRef = reference_to(claim)
     if mark:
         bound.metadata.annotations = {**bound.metadata.annotations, BOUND_BY_CONTROLLER: YES}
     return bound

@@ -14,7 +14,7 @@ from kijabi.api.core.node import Node
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
-from kijabi.api.core.podreferences import MIRROR, references
+from kijabi.api.core.podreferences import MIRROR, claim_of, references
 from kijabi.api.gotext import quote
 from kijabi.api.resource import Resource
 from kijabi.api.status import not_found
@@ -218,11 +218,7 @@ class NodeRestriction(Plugin):
         """The CSI driver behind a volume, directly or through its claim."""
         if volume.csi is not None:
             return str(volume.csi.driver)
-        claim_name = ""
-        if volume.persistentVolumeClaim is not None:
-            claim_name = volume.persistentVolumeClaim.claimName
-        elif volume.ephemeral is not None:
-            claim_name = f"{pod.metadata.name}-{volume.name}"
+        claim_name = claim_of(pod, volume)
         claim = self._reader.get(PersistentVolumeClaim, claim_name, pod.metadata.namespace) if claim_name else None
         bound = self._reader.get(PersistentVolume, claim.spec.volumeName) if claim is not None else None
         return bound.spec.csi.driver if bound is not None and bound.spec.csi is not None else ""

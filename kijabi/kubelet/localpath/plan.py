@@ -17,7 +17,6 @@ from kijabi.api.core.persistentvolume import (
     VolumeNodeAffinity,
 )
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
-from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.storage.matching import (
     BETA_STORAGE_PROVISIONER,
@@ -26,6 +25,7 @@ from kijabi.api.storage.matching import (
     STORAGE_PROVISIONER,
     class_of,
     delays,
+    reference_to,
     requested,
 )
 from kijabi.api.storage.storageclass import StorageClass
@@ -105,7 +105,6 @@ def volume_for(
     claim: PersistentVolumeClaim, found: StorageClass, node: str, labels: Mapping[str, str], path: str
 ) -> PersistentVolume:
     """The volume of a claim, reserved for it."""
-    own = claim.metadata
     here = NodeSelectorRequirement(key=HOSTNAME, operator="In", values=(labels[HOSTNAME],))
     meta = ObjectMeta(
         name=volume_name(claim),
@@ -117,14 +116,7 @@ def volume_for(
         local=LocalVolumeSource(path=path),
         capacity={"storage": requested(claim)},
         accessModes=claim.spec.accessModes,
-        claimRef=ObjectReference(
-            kind="PersistentVolumeClaim",
-            apiVersion="v1",
-            namespace=own.namespace,
-            name=own.name,
-            uid=own.uid,
-            resourceVersion=own.resourceVersion,
-        ),
+        claimRef=reference_to(claim),
         persistentVolumeReclaimPolicy=found.reclaimPolicy or "Delete",
         storageClassName=class_of(claim),
         mountOptions=found.mountOptions,

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 from kijabi.api.core.container import Container, VolumeMount
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.podreferences import claim_of
 from kijabi.api.core.volume import Volume
 from kijabi.base.errors import ApiError, ConnectionLost
 from kijabi.kubelet import references
@@ -162,7 +163,7 @@ class Volumes:
                     await self._files.make_directory(path, mode, group, lazy)
             elif volume.hostPath is not None:
                 self._files.check_host_path(volume.name, volume.hostPath.path, volume.hostPath.type or "")
-            elif references.claim_of(pod, volume):
+            elif claim_of(pod, volume):
                 await self._persistent.setup(pod, volume)
             elif volume.nfs is not None:
                 await self._persistent.setup_nfs(pod, volume)
@@ -195,7 +196,7 @@ class Volumes:
         if volume is None:
             raise ConfigProblem(f'cannot find volume "{mount.name}" to mount into container')
         place = self._persistent.place(pod.metadata.uid, volume.name)
-        if place is None and (references.claim_of(pod, volume) or volume.nfs is not None):
+        if place is None and (claim_of(pod, volume) or volume.nfs is not None):
             raise VolumeProblem(volume.name, "the volume is not there yet")
         path = place.path if place is not None else self._path(pod, volume)
         sub = self._sub_path(mount, env)

@@ -16,12 +16,13 @@ import msgspec
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.podreferences import claim_of
 from kijabi.api.core.volume import NFSVolumeSource, Volume
 from kijabi.api.storage.matching import node_matches
 from kijabi.base.errors import ApiError, ConnectionLost
 from kijabi.kubelet import podspec
 from kijabi.kubelet.problems import UnreadyVolume, VolumeProblem
-from kijabi.kubelet.references import Ref, References, claim_of
+from kijabi.kubelet.references import Ref, References
 from kijabi.kubelet.reports import Reports
 from kijabi.kubelet.volumes.files import Files
 
