@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 START, VOLUMES = "(start)", "(volumes)"
-SOONEST = 0.001  # seconds: two clocks that are read one after the other may differ by less
 FIRST_RETRY, MOST_RETRY = 0.5, 120.0
 
 
@@ -49,6 +49,7 @@ class Operations:
         self._retry: dict[str, float] = {}  # when to try again, by container name or operation
         self._failures: dict[str, int] = {}
         self._told: dict[str, float] = {}  # until when a back-off was already reported
+        self._too_early = math.inf  # when the first of what the last look found too early is due, on the loop's clock
 
     def retry_soon(self) -> None:
         """Something changed that may have been what was missing: do not wait to try again."""
@@ -58,22 +59,34 @@ class Operations:
             if self.reasons.get(key, ("",))[0] in ("ErrImagePull", "ImagePullBackOff")
         }
 
+    def look(self) -> None:
+        """The worker looks at its pod anew."""
+        self._too_early = math.inf
+
     def next_retry(self) -> float | None:
-        """When something is to be tried again, in seconds since the epoch."""
-        wall, now = clock.wall(), clock.monotonic()
-        times = [wall + max(until - now, SOONEST) for until in self._retry.values() if until > now]
-        return min((*times, *(t for t in self._told.values() if t > wall)), default=None)
+        """When to look again for what the last look found too early, in seconds since the epoch.
+
+        It may be over by now: looking takes time, too.
+        """
+        if self._too_early == math.inf:
+            return None
+        return clock.wall() + self._too_early - clock.monotonic()
 
     def _waits(self, key: str) -> bool:
         """Whether it is too early to try something again; whatever happens to the date meanwhile."""
-        return self._retry.get(key, 0.0) > clock.monotonic()
+        until = self._retry.get(key, 0.0)
+        if until <= clock.monotonic():
+            return False
+        self._too_early = min(self._too_early, until)
+        return True
 
-    def note_waiting(self, plan: Plan) -> None:
-        """Remember and report the containers that wait for their back-off."""
+    def note_waiting(self, plan: Plan, now: float) -> None:
+        """Remember and report the containers that wait for their back-off. now: of the plan, since the epoch."""
         worker = self._worker
         waiting = {wait.name for wait in plan.waiting}
         self._told = {name: until for name, until in self._told.items() if name in waiting}
         for wait in plan.waiting:
+            self._too_early = min(self._too_early, clock.monotonic() + wait.until - now)
             if wait.name in self._busy or self._waits(wait.name):
                 continue
             self.reasons[wait.name] = ("CrashLoopBackOff", wait.message)

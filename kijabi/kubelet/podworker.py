@@ -126,15 +126,16 @@ class PodWorker:
             self._ops.group = group
             while True:
                 self._woken.clear()
+                now = clock.wall()
                 following = self._following()
                 if following is None:
                     parts.references.use(self.uid, references.of_pod(self.pod, claims=not self._volumes_done))
                     parts.probes.add(self.pod, parts.host_ips)
-                    following = self._step()
+                    following = self._step(now)
                 if following is not None:
                     await self._ops.cancel_all()
                     return following
-                await self._wait(self._due())
+                await self._wait(self._due(now))
 
     def _following(self) -> Terminating | None:
         """Whether the pod is to end, by its API object, its deadline or an eviction."""
@@ -148,13 +149,13 @@ class PodWorker:
             return Terminating(DEADLINE)
         return None
 
-    def _step(self) -> Terminating | None:
-        """Look, decide, tell, act; the next state if the pod's work is done."""
+    def _step(self, now: float) -> Terminating | None:
+        """Look, decide, tell, act; the next state if the pod's work is done. now: in seconds since the epoch."""
         pod, parts = self.pod, self.parts
         view = parts.cache.view(self.uid)
-        now = clock.wall()
+        self._ops.look()
         decided = make_plan(pod, view, now, self._ops.backoffs, parts.probes.results)
-        self._ops.note_waiting(decided)
+        self._ops.note_waiting(decided, now)
         resizes = self._consider_resize()
         status = self._publish()
         if status.phase in ("Succeeded", "Failed"):
@@ -233,10 +234,14 @@ class PodWorker:
         started = self.parts.statuses.last(self.pod).startTime
         return started.timestamp() + seconds if seconds is not None and started else None
 
-    def _due(self) -> float:
-        """The next time, in seconds since the epoch, at which the worker must look without being woken."""
-        resync = clock.wall() + RESYNC_SECONDS * (1 + rand.rng().random() / 2)
-        times = [resync, self._ops.next_retry(), self._deadline(), self.parts.volumes.renew_at(self.uid)]
+    def _due(self, now: float) -> float:
+        """The next time, in seconds since the epoch, at which the worker must look without being woken.
+
+        now: when it last began to look. What became due since counts, what was due before was seen then.
+        """
+        resync = now + RESYNC_SECONDS * (1 + rand.rng().random() / 2)
+        renew = self.parts.volumes.renew_at(self.uid)
+        times = [resync, self._ops.next_retry(), self._deadline(), renew if renew is None or renew > now else None]
         return min(t for t in times if t is not None)
 
     async def _wait(self, until: float) -> None:

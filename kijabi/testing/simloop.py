@@ -81,6 +81,7 @@ class SimLoop(asyncio.SelectorEventLoop):
         self.now = 0.0
         self._rounds = 0
         self.skews: dict[str, float] = {}
+        self.slowness = 0.0  # virtual seconds that pass whenever somebody asks for the date: computing takes time
         self.seed = seed
         self.horizon = horizon
         self.rng = random.Random(seed)
@@ -101,6 +102,7 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     def wall_time(self) -> float:
         """The date on the clock of the task's machine, in seconds since the epoch."""
+        self.now += self.slowness
         return EPOCH + self.now + self.skews.get(MACHINE.get(), 0.0)
 
     def jump(self, machine: str, seconds: float) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.core.container import Container
 from kijabi.api.core.env import ConfigMapKeySelector, EnvVar, EnvVarSource
@@ -76,6 +78,24 @@ def test_what_crashes_is_started_again_ever_later() -> None:
         assert len(world.runtime.named("c")) == 2
 
     play(scene)
+
+
+@pytest.mark.parametrize("early", [0.0005 * step for step in range(1, 40)])
+def test_a_back_off_that_ends_while_the_worker_looks_is_over(early: float) -> None:
+    """Woken shortly before, the worker must not go to sleep with what is due by the time it has looked."""
+
+    async def scene(world: World) -> None:
+        await world.create()
+        await world.until(running)
+        world.runtime.end("c", 1)
+        pod = await world.until(lambda p: p.status.containerStatuses[0].restartCount == 1 and running(p))
+        world.runtime.end("c", 1)
+        ended = clock.wall()
+        await asyncio.sleep(ended + 10 - early - clock.wall())
+        world.kubelet.workers[pod.metadata.uid].wake()
+        await world.until(lambda p: p.status.containerStatuses[0].restartCount == 2 and running(p), within=2)
+
+    play(scene, slowness=0.001)
 
 
 def test_a_container_that_ran_long_begins_anew() -> None:

@@ -166,10 +166,15 @@ async def inhabited(*, start: bool = True) -> AsyncIterator[World]:
         server.cancel()
 
 
-def play(scene: Callable[[World], Awaitable[None]], *, start: bool = True, seed: int = 1) -> None:
-    """Run a scene in a fresh world, on virtual time."""
+def play(
+    scene: Callable[[World], Awaitable[None]], *, start: bool = True, seed: int = 1, slowness: float = 0.0
+) -> None:
+    """Run a scene in a fresh world, on virtual time. slowness: seconds that pass at each look at the clock."""
 
     async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, simloop.SimLoop)
+        loop.slowness = slowness
         async with inhabited(start=start) as world:
             await scene(world)
 
