@@ -13,10 +13,19 @@ from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.probe import ExecAction, Lifecycle, LifecycleHandler, Probe
 from kijabi.api.core.resources import ResourceRequirements
-from kijabi.api.core.volume import ConfigMapVolumeSource, Volume
+from kijabi.api.core.volume import (
+    ConfigMapVolumeSource,
+    ProjectedVolumeSource,
+    ServiceAccountTokenProjection,
+    Volume,
+    VolumeProjection,
+)
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.quantity import Quantity
 from kijabi.base import clock
+from kijabi.base.errors import ConnectionLost
+from kijabi.client.transport import Request, Response
+from kijabi.kubelet.operations import Operations
 from kijabi.kubelet.runtime.interface import ExecResult
 from tests.kubelet.world import World, play, running
 
@@ -96,6 +105,35 @@ def test_a_back_off_that_ends_while_the_worker_looks_is_over(early: float) -> No
         await world.until(lambda p: p.status.containerStatuses[0].restartCount == 2 and running(p), within=2)
 
     play(scene, slowness=0.001)
+
+
+def test_a_worker_that_cannot_renew_a_token_rests_between_its_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, right = [], Operations.look
+
+    def look(self: Operations) -> None:
+        looks.append(clock.wall())
+        right(self)
+
+    async def scene(world: World) -> None:
+        token = VolumeProjection(serviceAccountToken=ServiceAccountTokenProjection(path="token", expirationSeconds=600))
+        volume = Volume(name="token", projected=ProjectedVolumeSource(sources=(token,)))
+        await world.create(volumes=(volume,))
+        await world.until(running)
+        asks = world.transport.request
+
+        async def lost(request: Request) -> Response:
+            if request.path.endswith("/token"):
+                raise ConnectionLost("cut off")
+            return await asks(request)
+
+        monkeypatch.setattr(world.transport, "request", lost)
+        monkeypatch.setattr(Operations, "look", look)
+        await asyncio.sleep(600)
+        refused = [why for reason, why in await world.events() if reason == "FailedMount"]
+        assert refused
+        assert len(looks) < 50
+
+    play(scene)
 
 
 def test_a_container_that_ran_long_begins_anew() -> None:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import pytest
+
 from kijabi.api import codec
 from kijabi.api.authentication.tokenrequest import TokenRequest, TokenRequestStatus
 from kijabi.api.core.pod import Pod
@@ -21,15 +23,16 @@ from kijabi.testing import simloop
 
 
 class Issuer:
-    """A server that gives numbered tokens, good for as long as was asked."""
+    """A server that gives numbered tokens, good for as long as was asked. ahead: seconds, of its clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: float = 0.0) -> None:
         self.paths: list[str] = []
+        self.ahead = ahead
 
     async def request(self, request: Request) -> Response:
         self.paths.append(request.path)
         asked = codec.decode(TokenRequest, request.body)
-        expires = clock.now() + timedelta(seconds=asked.spec.expirationSeconds or 3600)
+        expires = clock.now() + timedelta(seconds=(asked.spec.expirationSeconds or 3600) + self.ahead)
         asked.status = TokenRequestStatus(token=f"token-{len(self.paths)}", expirationTimestamp=Time.of(expires))
         return Response(status=201, body=codec.encode(asked))
 
@@ -49,9 +52,10 @@ POD = codec.from_builtins(
 HOUR = TokenWanted("", 3600)
 
 
-def test_a_token_is_renewed_after_four_fifths_of_its_life() -> None:
+@pytest.mark.parametrize("ahead", [0.0, -9000.0, 9000.0])
+def test_a_token_is_renewed_after_four_fifths_of_its_life_whatever_the_clock_of_the_server_says(ahead: float) -> None:
     async def go() -> tuple[list[str], list[str]]:
-        issuer = Issuer()
+        issuer = Issuer(ahead)
         tokens = Tokens(Client(issuer))
         found = [await tokens.get(POD, HOUR)]
         due = tokens.renew_at("u")

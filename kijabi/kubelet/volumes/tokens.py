@@ -69,7 +69,7 @@ class Tokens:
             body,
         )
         made = codec.decode(TokenRequest, answer.body)
-        expires = made.status.expirationTimestamp
-        life = expires.timestamp() - asked if expires else float(wanted.seconds)
+        # How long, and not until when: that date is of the server's clock, which need not be this node's.
+        life = float(made.spec.expirationSeconds or wanted.seconds)
         wait = min(life * 0.8, LONGEST) - rand.rng().random() * JITTER
         return _Held(made.status.token, asked + max(wait, 1.0))
