@@ -69,7 +69,7 @@ WRONG: list[tuple[str, list[Step]]] = [
     ),
     (
         "PodAddressesUnique",
-        [("a", f"Pod {name}", pod(name, rs="", podIP="10.0.0.1")) for name in ("runs", "other")],
+        [("a", f"Pod {name}", pod(name, rs="", podIP="10.0.0.1")) for name in ("runs", "runs-too")],
     ),
     (
         "ServiceAddressesUnique",
@@ -82,11 +82,14 @@ WRONG: list[tuple[str, list[Step]]] = [
 ]
 
 
+RUNNING = ("runs", "runs-too")
+
+
 @pytest.mark.parametrize(("rule", "steps"), WRONG, ids=[rule for rule, _ in WRONG])
 def test_what_is_wrong_is_found(rule: str, steps: list[Step]) -> None:
-    play(steps[:-1], runs=("runs",))
+    play(steps[:-1], runs=RUNNING)
     with pytest.raises(Violation, match=rule):
-        play(steps, runs=("runs",))
+        play(steps, runs=RUNNING)
 
 
 def test_a_node_that_is_full() -> None:
@@ -106,6 +109,12 @@ def test_what_others_do_is_no_fault_of_the_controllers() -> None:
     play([*rolled_out(), ("a", "Pod p1", pod("p1", deleted=True)), (CONTROLLERS, "Pod p2", pod("p2", deleted=True))])
     play([*rolled_out(), (NODE, "Pod p1", pod("p1", ready=False)), (CONTROLLERS, "Pod p2", pod("p2", deleted=True))])
     play([*rolled_out(), ("a", "ReplicaSet rs", None), (CONTROLLERS, "Pod p1", pod("p1", deleted=True))])
+
+
+def test_an_address_is_free_when_its_pod_has_ended_before_the_api_hears_of_it() -> None:
+    have = [("a", f"Pod {name}", pod(name, rs="", podIP="10.0.0.1")) for name in ("runs", "ended")]
+    play(have, runs=("runs",))
+    play(reversed(have), runs=("runs",))
 
 
 def test_a_violation_tells_the_story() -> None:

@@ -127,8 +127,10 @@ class VictimsAreLower:
 
 
 class PodAddressesUnique:
-    """No two pods that live on a node have one address (Kubernetes network model). running: see PodsEndFirst; a pod
-    whose containers have ended may have lost its address before the API hears of it.
+    """No two pods that run on a node have one address (Kubernetes network model). running: see PodsEndFirst.
+
+    A pod whose containers have ended may have lost its address, and another may have got it, before the API hears of
+    the end, or even of the beginning: what a kubelet sends is what it knew when it began to send.
     """
 
     def __init__(self, running: Running) -> None:
@@ -137,17 +139,16 @@ class PodAddressesUnique:
     def check(self, change: Change, ledger: Ledger) -> str | None:
         """See Checker."""
         pod = change.new
-        if change.resource.type is not Pod or pod is None or not pod.status.podIP or pod.spec.hostNetwork:
-            return None
-        had = change.old is not None and change.old.status.podIP == pod.status.podIP
-        if had or not lives(pod):
+        if change.resource.type is not Pod or pod is None or not self._has(pod):
             return None
         for other in ledger.of(Pod):
             same = other.status.podIP == pod.status.podIP and other.spec.nodeName == pod.spec.nodeName
-            if not same or other.metadata.uid == pod.metadata.uid or not lives(other) or other.spec.hostNetwork:
-                continue
-            if self._running(other.spec.nodeName, other.metadata.uid):
+            if same and other.metadata.uid != pod.metadata.uid and self._has(other):
                 return f"it has address {pod.status.podIP}, as {other.metadata.namespace}/{other.metadata.name}"
         return None
 
-
+    def _has(self, pod: Pod) -> bool:
+        """Whether the pod has the address that it shows, and for itself."""
+        if not pod.status.podIP or pod.spec.hostNetwork or not lives(pod):
+            return False
+        return self._running(pod.spec.nodeName, pod.metadata.uid)
