@@ -23,6 +23,8 @@ from kijabi.testing.scenario import Result, Scenario
 REPLAY = "PYTHONHASHSEED=0 python -m kijabi.testing.simulate --seeds {0} --verbose"
 # Lines of a failure that are shown without --verbose.
 SHOWN = 12
+# Seconds of the processor that a seed may take without being named: what takes so much more than others may spin.
+SLOW = 5.0
 # So many seeds must put each rule to the test.
 MANY = 500
 # Virtual seconds that any simulation may take.
@@ -91,10 +93,12 @@ def main() -> int:
     logging.getLogger("kijabi").propagate = False
     seeds = seeds_of(given.seeds)
     jobs = 1 if given.trace or len(seeds) == 1 else given.jobs
-    started, failed, done, judged = perf_counter(), [], Counter[str](), Counter[str]()
+    started, failed, slow, done, judged = perf_counter(), [], [], Counter[str](), Counter[str]()
     for number, (seed, result, failure) in enumerate(_run(seeds, jobs, given.trace), 1):
         done.update(writes=result.writes, seconds=int(result.seconds), cpu=int(1000 * result.cpu))
         judged.update(result.judged)
+        if result.cpu > SLOW:
+            slow.append(f"{seed} ({result.cpu:.0f} s)")
         if given.verbose:
             print("\n".join(result.done))
             print(f"seed {seed}: {result.writes} writes, {result.seconds:.0f} s, history {result.digest[:16]}")
@@ -110,6 +114,8 @@ def main() -> int:
         f"{len(seeds)} seeds in {took:.1f} s ({each:.2f} s of CPU each): {done['writes']} writes in "
         f"{done['seconds']} virtual s; failed: {failed or 'none'}"
     )
+    if slow:
+        print(f"over {SLOW:.0f} s of CPU: {', '.join(slow)}")
     print("judged: " + ", ".join(f"{name} {count}" for name, count in sorted(judged.items())))
     idle = [name for name, times in judged.items() if not times] if len(seeds) >= MANY else []
     if idle:

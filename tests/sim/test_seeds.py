@@ -31,6 +31,10 @@ FOUND = {
     198: "a kubelet waited with its next try for the date at which it had wanted to make it, on a clock set back since",
     195: "a pod whose news came between a look at the cache and the decision was made twice",
     174: "a foreground deletion that was changed into an orphaning one was not noticed by the garbage collector",
+    459: "a kubelet that could not renew a token looked at its pod a thousand times a second, and a clock hours behind "
+    "made it ask for one each second",
+    669: "two pods with one address, said the rule: one had ended before the API heard that it began",
+    891: "the same as 669",
 }
 
 
