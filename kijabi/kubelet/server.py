@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
@@ -94,7 +94,8 @@ class KubeletServer:
     ) -> web.StreamResponse:
         def running() -> bool:
             now = self._kubelet.parts.cache.view(pod.metadata.uid).by_id(info.id)
-            return now is not None and now.state in ("created", "running")
+            wanted = request.transport is not None and not request.transport.is_closing()
+            return wanted and now is not None and now.state in ("created", "running")
 
         answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
         answer.enable_chunked_encoding()
@@ -107,17 +108,16 @@ class KubeletServer:
             self._kubelet.listeners.setdefault(uid, []).append(watch.notify)
 
         try:
-            chunks = logreader.read(info.log_path, options, running, following)
-            async with aclosing(chunks):  # type: ignore[type-var]
-                async for chunk in chunks:
-                    await answer.write(chunk)
+            with suppress(ConnectionResetError):  # Whoever reads a log leaves when he has seen enough.
+                async with aclosing(logreader.read(info.log_path, options, running, following)) as chunks:  # type: ignore[type-var]
+                    async for chunk in chunks:
+                        await answer.write(chunk)
         except FileNotFoundError as problem:
             await answer.write(f"failed to try resolving symlinks in path {problem.filename!r}\n".encode())
         finally:
             left = [each for each in self._kubelet.listeners.pop(uid, []) if each not in heard]
             if left:
                 self._kubelet.listeners[uid] = left
-        await answer.write_eof()
         return answer
 
     # Streams

@@ -91,6 +91,24 @@ async def test_a_followed_log_ends_with_its_container(tmp_path: Path) -> None:
         assert not world.kubelet.listeners
 
 
+async def test_who_follows_a_log_may_leave(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with served() as (world, ask):
+        info = world.runtime.named("c")[0]
+        path = tmp_path / "0.log"
+        path.write_bytes(b"2026-01-01T00:00:00.5Z stdout F one\n")
+        world.runtime.move_log(info.id, str(path))
+        await world.kubelet.parts.cache.refresh(info.id)
+        follower = asyncio.create_task(ask("/containerLogs/default/web/c?follow=true"))
+        await world.until(lambda pod: world.kubelet.listeners)
+        follower.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await follower
+        with path.open("ab") as log:
+            log.write(b"2026-01-01T00:00:01.5Z stdout F two\n" * 3)
+        await world.until(lambda pod: not world.kubelet.listeners)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_the_rest() -> None:
     async with served() as (world, ask):
         assert await ask("/healthz") == (200, "ok")
