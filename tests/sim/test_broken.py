@@ -23,6 +23,7 @@ from kijabi.controllers.job import plan as jobs
 from kijabi.controllers.job.controller import Jobs as JobController
 from kijabi.controllers.statefulset import plan as sets
 from kijabi.controllers.statefulset.controller import StatefulSets as SetController
+from kijabi.scheduler import loop as scheduling
 from kijabi.scheduler.framework import MAX_SCORE, Mask, Scores
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.plugins.noderesources import NodeResourcesFit
@@ -179,6 +180,16 @@ def test_a_scheduler_that_does_not_count(monkeypatch: Patch) -> None:
     monkeypatch.setattr(NodeResourcesFit, "filter", lambda self, pod, nodes: ())
     monkeypatch.setattr(NodeResourcesFit, "score", crowd)
     assert found_out(Violation, "NodesNotOvercommitted", Deployments, StatefulSets)
+
+
+def test_a_scheduler_that_displaces_equals(monkeypatch: Patch) -> None:
+    right = scheduling.choose
+
+    def ruthless(pod: PodInfo, *rest: Any, **more: Any) -> Any:
+        return right(replace(pod, priority=2_000_000), *rest, **more)
+
+    monkeypatch.setattr(scheduling, "choose", ruthless)
+    assert found_out(Violation, "VictimsAreLower", Deployments, StatefulSets)
 
 
 def test_a_controller_that_writes_to_what_it_shares(monkeypatch: Patch) -> None:
