@@ -117,6 +117,13 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_readme_leads_to_every_page_and_example() -> None:
+    linked = set(LINK.findall((ROOT / "README.md").read_text()))
+    pages = {f"docs/{page.name}" for page in ROOT.glob("docs/*.md")}
+    examples = {f"examples/{directory.name}" for directory in ROOT.glob("examples/*") if directory.is_dir()}
+    assert not (pages | examples) - linked
+
+
 def targets() -> set[str]:
     return set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
