@@ -73,6 +73,21 @@ def test_a_token_is_renewed_after_four_fifths_of_its_life_whatever_the_clock_of_
     assert set(paths) == {"/api/v1/namespaces/ns/serviceaccounts/robot/token"}
 
 
+@pytest.mark.parametrize("ahead", [-9000.0, 9000.0])
+def test_a_node_whose_clock_is_set_renews_in_time(ahead: float) -> None:
+    async def go() -> list[str]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, simloop.SimLoop)
+        tokens = Tokens(Client(Issuer()))
+        found = [await tokens.get(POD, HOUR)]
+        loop.jump("", ahead)
+        await asyncio.sleep(2880)
+        assert (tokens.renew_at("u") or 0) <= clock.wall()
+        return [*found, await tokens.get(POD, HOUR)]
+
+    assert simloop.run(go()) == ["token-1", "token-2"]
+
+
 def test_audiences_have_tokens_of_their_own_and_a_gone_pod_has_none() -> None:
     async def go() -> list[str]:
         tokens = Tokens(Client(Issuer()))

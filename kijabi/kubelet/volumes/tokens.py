@@ -2,6 +2,9 @@
 
 `manager.py` asks for the tokens that volumes show. A token is renewed after four fifths of its life or a day,
 whichever comes first, with a little chance so that not all come at once (k8s `pkg/kubelet/token`).
+
+The server's clock need not be this node's, and this node's may be set while a token is held: how long a token is good
+for counts, on the clock that runs on, and on that of the date too, which goes on while a machine is suspended.
 """
 
 from __future__ import annotations
@@ -18,11 +21,19 @@ from kijabi.kubelet.volumes.payload import TokenWanted
 
 LONGEST = 24 * 3600.0
 JITTER = 10.0
+MOMENT = 0.001  # seconds: what is due within one is due, for a date is no finer than that on every clock
 
 
 class _Held(NamedTuple):
+    """A token, and when it is to be renewed: in seconds since the epoch, and on the loop's clock."""
+
     token: str
-    renew_at: float
+    date: float
+    tick: float
+
+    def left(self) -> float:
+        """Seconds until it is to be renewed, by the clock that has come further."""
+        return min(self.date - clock.wall(), self.tick - clock.monotonic())
 
 
 class Tokens:
@@ -35,21 +46,22 @@ class Tokens:
     async def get(self, pod: Pod, wanted: TokenWanted) -> str:
         """A token that is still good for a while. Raises ApiError or ConnectionLost if none can be had."""
         held = self._held.get(pod.metadata.uid, {}).get(wanted)
-        if held is None or clock.wall() >= held.renew_at:
+        if held is None or held.left() <= MOMENT:
             held = await self._request(pod, wanted)
             self._held.setdefault(pod.metadata.uid, {})[wanted] = held
         return held.token
 
     def renew_at(self, uid: str) -> float | None:
         """When the first of a pod's tokens is to be renewed, in seconds since the epoch."""
-        return min((held.renew_at for held in self._held.get(uid, {}).values()), default=None)
+        left = min((held.left() for held in self._held.get(uid, {}).values()), default=None)
+        return None if left is None else clock.wall() + left
 
     def drop(self, uid: str) -> None:
         """The pod is gone."""
         self._held.pop(uid, None)
 
     async def _request(self, pod: Pod, wanted: TokenWanted) -> _Held:
-        asked = clock.wall()
+        date, tick = clock.wall(), clock.monotonic()
         meta = pod.metadata
         body = TokenRequest(
             apiVersion="authentication.k8s.io/v1",
@@ -69,7 +81,6 @@ class Tokens:
             body,
         )
         made = codec.decode(TokenRequest, answer.body)
-        # How long, and not until when: that date is of the server's clock, which need not be this node's.
         life = float(made.spec.expirationSeconds or wanted.seconds)
-        wait = min(life * 0.8, LONGEST) - rand.rng().random() * JITTER
-        return _Held(made.status.token, asked + max(wait, 1.0))
+        wait = max(min(life * 0.8, LONGEST) - rand.rng().random() * JITTER, 1.0)
+        return _Held(made.status.token, date + wait, tick + wait)
