@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ PATIENCE = 1500.0
 SIZES = ((78, "small"), (19, "medium"), (3, "large"))
 # Store writes and their news take up to so many seconds, by chance.
 DISK = 0.02
+# Computing takes time, too: so many seconds pass at each look at a clock.
+SLOWNESS = (0.0, 0.0001, 0.001)
 
 
 MILD = Faults(latency=(0.0, 0.01), lost_request=0.01, lost_reply=0.01, cut=0.002, expired=0.0, expired_event=0.0)
@@ -74,7 +77,7 @@ class Result:
 
 class Setting(NamedTuple):
     """What a seed's world is like. themes: what its user is about; most: things of a kind; pace: mean seconds between
-    wishes; storm: seconds."""
+    wishes; storm: seconds; slowness: seconds that pass at each look at a clock."""
 
     size: str
     nodes: int
@@ -83,15 +86,21 @@ class Setting(NamedTuple):
     pace: float
     storm: float
     faults: Faults
+    slowness: float = 0.0
 
     def __str__(self) -> str:
         about = ", ".join(getattr(theme, "__name__", "") for theme in self.themes)
-        return f"a {self.size} world: {self.nodes} nodes, {self.storm:.0f} s, {about}; {self.faults}"
+        slow = f", {1000 * self.slowness:g} ms a look" if self.slowness else ""
+        return f"a {self.size} world: {self.nodes} nodes, {self.storm:.0f} s{slow}, {about}; {self.faults}"
 
 
 def draw() -> Setting:
-    """One by the loop's chance. What is left out is as telling as what is there: fewer things meet more often."""
-    chance = rand.rng()
+    """One by the loop's chance."""
+    return _draw(rand.rng())._replace(slowness=rand.rng().choice(SLOWNESS))
+
+
+def _draw(chance: random.Random) -> Setting:
+    """A world. What is left out is as telling as what is there: fewer things meet more often."""
     size = chance.choices([name for _, name in SIZES], [weight for weight, _ in SIZES])[0]
     faults = chance.choice(WEATHER)
     some = chance.sample(THEMES, 1 if size == "small" else 3)
@@ -130,6 +139,9 @@ class Scenario:
         """Run it; the loop must be a SimLoop of this scenario's seed."""
         setting = self._setting or draw()
         self._say(str(setting))
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, SimLoop):
+            loop.slowness = setting.slowness
         logger = logging.getLogger("kijabi")
         logger.addHandler(self._defects)
         try:
