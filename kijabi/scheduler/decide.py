@@ -134,10 +134,12 @@ def decide(
     filters: Sequence[Filter] = FILTERS,
     scores: Sequence[tuple[Score, int]] = SCORES,
     promised: Promised = (),
+    preferred: str = "",
 ) -> Placed | Refused:
     """Filter all nodes, score what is left, take the best.
 
-    The pod must fit beside the promised pods, and also without them, for they may come to be elsewhere.
+    The pod must fit beside the promised pods, and also without them, for they may come to be elsewhere. preferred: the
+    node that the pod itself is promised, which is the best if it will do.
     """
     look = _Look(pod, nodes, filters)
     if not len(nodes):
@@ -152,7 +154,22 @@ def decide(
         look.filter()
     if not look.feasible.any():
         return look.refusal()
+    row = nodes.rows.get(preferred)
+    if row is not None and look.feasible[row]:
+        return Placed(preferred, 1)
     return Placed(_best(pod, nodes, look.feasible, rng, scores), int(np.count_nonzero(look.feasible)))
+
+
+def fits_on(pod: PodInfo, node: str, nodes: NodeState, promised: Promised) -> bool:
+    """Whether a node could take the pod, beside the promised pods and without them."""
+    look = _Look(pod, nodes, FILTERS)
+    if look.begin():
+        return False
+    if promised:
+        with nodes.supposed(promised):
+            look.filter()
+    look.filter()
+    return bool(look.feasible[nodes.rows[node]])
 
 
 def _best(

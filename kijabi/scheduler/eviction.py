@@ -1,30 +1,62 @@
 """Carrying preemption out: victims are marked and deleted, the pod is promised their node.
 
-`loop` decides with `preempt` and hands the choice over. A promise (nomination) is written into the pod's status, and
-counts against pods of the same or lower priority until the pod is placed or gone, so that nobody else takes the room
-while the victims end.
+`loop` decides with `preempt`, or for a whole pod group with `clearing`, and hands the choice over. A promise
+(nomination) is written into the pod's status, and counts against pods of the same or lower priority until the pod is
+placed or gone, so that nobody else takes the room while the victims end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple
 
 from kijabi.api.core.pod import Pod
 from kijabi.api.meta import time_now
+from kijabi.api.scheduling.podgroup import PodGroup
 from kijabi.base.errors import ApiError, Conflict, ConnectionLost, NotFound
 from kijabi.client.client import Client
 from kijabi.client.events import Recorder
+from kijabi.scheduler.clearing import Clearing
 from kijabi.scheduler.decide import Promised, Refused
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.podinfo import PodInfo
 from kijabi.scheduler.preempt import Candidate
+from kijabi.scheduler.units import priority_of
 
 log = logging.getLogger(__name__)
 
 TARGET, REASON = "DisruptionTarget", "PreemptionByScheduler"
+
+
+Current = Callable[[str], Pod | None]
+"""A pod by `namespace/name`, as the informer has it now."""
+
+
+class Room(NamedTuple):
+    """Whom to evict, and for whom. places: what is promised to whom; kind, uid: who asks; at: where, in words."""
+
+    places: tuple[tuple[PodInfo, str], ...]
+    victims: tuple[PodInfo, ...]
+    kind: str
+    uid: str
+    at: str
+
+    @property
+    def together(self) -> bool:
+        """It is for a whole group."""
+        return self.kind != "pod"
+
+
+def for_pod(info: PodInfo, chosen: Candidate) -> Room:
+    """Room for one pod."""
+    return Room(((info, chosen.node),), chosen.victims, "pod", info.uid, chosen.node)
+
+
+def for_group(group: PodGroup, chosen: Clearing) -> Room:
+    """Room for a whole group."""
+    return Room(chosen.places, chosen.victims, "podgroup", group.metadata.uid, "cluster")
 
 
 class Evictions:
@@ -39,10 +71,16 @@ class Evictions:
 
     # ---- promises
 
-    def nominate(self, info: PodInfo, chosen: Candidate) -> None:
-        """Promise the pod the node on which room is being made for it."""
-        self._promised[info.uid] = (chosen.node, info)
-        self._victims[info.uid] = frozenset(victim.uid for victim in chosen.victims)
+    def nominate(self, room: Room) -> None:
+        """Promise the pods the nodes on which room is being made for them."""
+        leaving = frozenset(victim.uid for victim in room.victims)
+        for info, node in room.places:
+            self._promised[info.uid] = (node, info)
+            self._victims[info.uid] = leaving
+
+    def nominated(self, uid: str) -> str:
+        """The node that a pod is promised, or empty."""
+        return self._promised[uid][0] if uid in self._promised else ""
 
     def forget(self, uid: str) -> bool:
         """The pod is placed, or gone, or must look elsewhere; whether it was promised a node."""
@@ -67,10 +105,8 @@ class Evictions:
             if uid != info.uid and other.priority >= info.priority and not nodes.node_of(uid)
         ]
 
-    def eligible(
-        self, info: PodInfo, nodes: NodeState, refused: Refused, current: Callable[[str], Pod | None]
-    ) -> str:
-        """Why the pod may not have others evicted now; empty if it may. current: a pod by `namespace/name`."""
+    def eligible(self, info: PodInfo, nodes: NodeState, refused: Refused, current: Current) -> str:
+        """Why the pod may not have others evicted now; empty if it may."""
         if info.pod.spec.preemptionPolicy == "Never":
             return "not eligible due to preemptionPolicy=Never."
         node, _ = self._promised.get(info.uid, ("", info))
@@ -78,48 +114,66 @@ class Evictions:
         if row is None or not refused.helpful[row]:
             return ""
         evicted = self._victims.get(info.uid, frozenset())
-        for other in nodes.pods_on(node):
-            pod = current(other.key)
-            if other.priority >= info.priority or pod is None or pod.metadata.uid != other.uid:
-                continue
-            if other.uid in evicted or _ending(pod):
-                return "not eligible due to a terminating pod on the nominated node."
+        if _leaving(node, info.priority, evicted, nodes, current):
+            return "not eligible due to a terminating pod on the nominated node."
         return ""
+
+    def under_way(self, pods: Iterable[PodInfo], priority: int, nodes: NodeState, current: Current) -> bool:
+        """Whether pods of lower priority still leave a node that one of these pods of a group is promised."""
+        promised = [(self.nominated(info.uid), self._victims.get(info.uid, frozenset())) for info in pods]
+        evicted = frozenset().union(*(victims for _, victims in promised))
+        return any(_leaving(node, priority, evicted, nodes, current) for node in {node for node, _ in promised} - {""})
 
     # ---- evictions
 
-    async def carry_out(self, info: PodInfo, chosen: Candidate, current: Callable[[str], Pod | None]) -> bool:
-        """Evict the victims and write the promise; False if that failed, and the promise is off.
+    async def carry_out(self, room: Room, current: Current) -> bool:
+        """Evict the victims and write the promises; False if that failed, and the promises are off.
 
-        Victims that are being deleted already need no request.
+        Victims that are being deleted already need no request. A group is promised its nodes first: its room is in
+        several parts, and a scheduler that starts while they become free must not give one of them away.
         """
         failed: BaseExceptionGroup[ApiError | ConnectionLost] | None = None
         try:
+            if room.together:
+                await self._promise(room)
             async with asyncio.TaskGroup() as tasks:
-                for victim in chosen.victims:
+                for victim in room.victims:
                     pod = current(victim.key)
                     if pod is not None and pod.metadata.deletionTimestamp is not None:
                         continue
-                    tasks.create_task(self._evict(info, victim, chosen.node))
-            await self._write(info, chosen.node)
-            for node, other in list(self._promised.values()):
-                if node == chosen.node and other.priority < info.priority:
-                    self.forget(other.uid)  # it is to look for another place
-                    await self._write(other, None)
+                    tasks.create_task(self._evict(room, victim))
+            if not room.together:
+                await self._promise(room)
+                await self._outdo(room)
         except* (ApiError, ConnectionLost) as errors:
             failed = errors
         if failed is not None:
-            log.warning("preemption failed", extra={"pod": info.key, "error": str(failed.exceptions[0])})
-            self.forget(info.uid)
+            names = ", ".join(info.key for info, _ in room.places)
+            log.warning("preemption failed", extra={"pods": names, "error": str(failed.exceptions[0])})
+            for info, _ in room.places:
+                self.forget(info.uid)
         return failed is None
 
-    async def _evict(self, info: PodInfo, victim: PodInfo, node: str) -> None:
+    async def _promise(self, room: Room) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for info, node in room.places:
+                tasks.create_task(self._write(info, node))
+
+    async def _outdo(self, room: Room) -> None:
+        """Pods of lower priority that were promised the node are to look for another."""
+        for info, chosen in room.places:
+            for node, other in list(self._promised.values()):
+                if node == chosen and other.priority < info.priority:
+                    self.forget(other.uid)
+                    await self._write(other, None)
+
+    async def _evict(self, room: Room, victim: PodInfo) -> None:
         meta = victim.pod.metadata
         condition = {
             "type": TARGET,
             "status": "True",
             "reason": REASON,
-            "message": f"{self._scheduler}: preempting to accommodate a higher priority pod",
+            "message": f"{self._scheduler}: preempting to accommodate a higher priority {room.kind}",
             "lastTransitionTime": str(time_now()),
         }
         try:
@@ -127,7 +181,8 @@ class Evictions:
             await self._client.delete(Pod, meta.name, meta.namespace, uid=meta.uid)
         except (NotFound, Conflict):  # Gone, or another pod has its name by now.
             return
-        self._recorder.event(victim.pod, "Normal", "Preempted", f"Preempted by pod {info.uid} on node {node}")
+        words = f"Preempted by {room.kind} {room.uid} on node {room.at}"
+        self._recorder.event(victim.pod, "Normal", "Preempted", words)
 
     async def withdraw(self, info: PodInfo) -> None:
         """Take a promise back that no longer holds."""
@@ -149,6 +204,17 @@ class Evictions:
         await self._client.patch(
             Pod, meta.name, patch, namespace=meta.namespace, type="strategic", subresource="status"
         )
+
+
+def _leaving(node: str, priority: int, evicted: Collection[str], nodes: NodeState, current: Current) -> bool:
+    """Whether somebody of lower priority was preempted on a node, and is still there."""
+    for other in nodes.pods_on(node):
+        pod = current(other.key)
+        if priority_of(other, nodes) >= priority or pod is None or pod.metadata.uid != other.uid:
+            continue
+        if other.uid in evicted or _ending(pod):
+            return True
+    return False
 
 
 def _ending(pod: Pod) -> bool:

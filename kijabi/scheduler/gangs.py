@@ -26,7 +26,7 @@ from kijabi.scheduler import podinfo
 from kijabi.scheduler.catalog import FILTERS
 from kijabi.scheduler.decide import Placed, Refused
 from kijabi.scheduler.framework import Change, Event, Filter, Static
-from kijabi.scheduler.nodestate import NodeState
+from kijabi.scheduler.nodestate import NodeState, Terms
 from kijabi.scheduler.podinfo import PodInfo
 from kijabi.scheduler.queue import SchedulingQueue
 
@@ -40,13 +40,25 @@ class Outcome(msgspec.Struct):
     """What became of a group: the pods that go to a node, and why each other pod does not.
 
     placed: empty if the group's policy cannot be met. why: then the words for the group, else empty. failed: it was an
-    error, and trying again is all that helps.
+    error, and trying again is all that helps. fitted: pods that would have had a place, had there been enough.
     """
 
     placed: list[tuple[PodInfo, str]]
     refused: dict[str, str]
     why: str = ""
     failed: bool = False
+    fitted: frozenset[str] = frozenset()
+
+    def with_preemption(self, words: str, *, waiting: bool = False, failed: bool = False) -> Outcome:
+        """The same after preemption was tried, with what came of it. waiting: there will be room."""
+        words = f"pod group preemption: {words}"
+        if failed:
+            why = f'error in "DefaultPreemption" PodGroupPostFilter plugins: {words}'
+            return Outcome([], dict.fromkeys(self.refused, why), why, failed=True)
+        why = f"{self.why}, {words}"
+        told = why if waiting else f"{GROUP_UNSCHEDULABLE}, {why}"
+        refused = {uid: told if uid in self.fitted else said for uid, said in self.refused.items()}
+        return Outcome([], refused, why, fitted=self.fitted)
 
 
 class _Shortfall(Exception):
@@ -94,7 +106,8 @@ def decide_together(
         give(pod, node)
         told = words if words.startswith(GROUP_UNSCHEDULABLE) or failed else f"{GROUP_UNSCHEDULABLE}, {words}"
         refused[pod.uid] = told
-    return Outcome([], {pod.uid: refused.get(pod.uid, words) for pod in pods}, words, failed)
+    fitted = frozenset(pod.uid for pod, _ in placed)
+    return Outcome([], {pod.uid: refused.get(pod.uid, words) for pod in pods}, words, failed, fitted)
 
 
 def _short(least: int, scheduled: int, left: int) -> str:
@@ -109,6 +122,21 @@ def least_of(group: PodGroup) -> int:
     return gang.minCount if gang is not None else 1
 
 
+def priority_of(group: PodGroup) -> int:
+    """With what the group preempts others, and its pods withstand that."""
+    return group.spec.priority or 0
+
+
+def _terms(group: PodGroup) -> Terms:
+    mode = group.spec.disruptionMode
+    return Terms(priority_of(group), whole=mode is not None and mode.all is not None)
+
+
+def never_preempts(pods: Sequence[PodInfo]) -> bool:
+    """Whether the group is not to take the place of others."""
+    return any(info.pod.spec.preemptionPolicy == "Never" for info in pods)
+
+
 def mismatch(group: PodGroup, pods: Sequence[PodInfo]) -> str:
     """Why these pods cannot be one group, or empty; those that are to be placed come first."""
     name, policy = pods[0].pod.spec.schedulerName, _policy(pods[0])
@@ -117,10 +145,8 @@ def mismatch(group: PodGroup, pods: Sequence[PodInfo]) -> str:
         spec = info.pod.spec
         if spec.schedulerName != name:
             return f'{same} .spec.schedulerName set, got: "{spec.schedulerName}" and "{name}"'
-        if info.priority != (group.spec.priority or 0):
-            return (
-                f"{same} priority as the pod group's priority, got {info.priority} and {group.spec.priority or 0}"
-            )
+        if info.priority != priority_of(group):
+            return f"{same} priority as the pod group's priority, got {info.priority} and {priority_of(group)}"
         if _policy(info) != policy:
             return f"{same} preemption policy, got {_policy(info)} and {policy}"
     return ""
@@ -128,12 +154,6 @@ def mismatch(group: PodGroup, pods: Sequence[PodInfo]) -> str:
 
 def _policy(info: PodInfo) -> str:
     return info.pod.spec.preemptionPolicy or "PreemptLowerPriority"
-
-
-def group_of(pod: Pod) -> str:
-    """Namespace and name of the group that a pod names, or empty."""
-    named = pod.spec.schedulingGroup
-    return f"{pod.metadata.namespace}/{named.podGroupName}" if named is not None and named.podGroupName else ""
 
 
 class _Joined(Static):
@@ -148,7 +168,7 @@ class _Joined(Static):
 
     def worth(self, pod: PodInfo, event: Event) -> bool:
         """See Filter: it is about the pod's own group."""
-        return bool(event.new == group_of(pod.pod))
+        return bool(event.new == pod.group)
 
 
 # Where one pod of a group can go depends on all others: what any filter waits for, for any pod of it, may help.
@@ -190,6 +210,7 @@ class Gangs:
                 log.info("no discovery yet", extra={"error": str(error), "retry_in": round(wait, 3)})
                 await asyncio.sleep(wait)
         if served:
+            self._nodes.groups = {}
             self._groups = self._informers.of(PodGroup)
             self._groups.add_handler(self._on_group)
             await self._groups.wait_synced()
@@ -207,21 +228,21 @@ class Gangs:
 
     def admit(self, info: PodInfo) -> bool:
         """A pod without a node: whether it may be in the queue now. If it completes its group, the others go in too."""
-        key = group_of(info.pod)
+        key = info.group
         if not key or self._off:
             return True
         return self._join(key, info, freed=self._free(info.uid))
 
     def hold(self, pod: Pod) -> None:
         """A pod with scheduling gates: it counts, and its group waits until it has none."""
-        key = group_of(pod)
+        key = podinfo.group_of(pod)
         if key and not self._off:
             self._held.add(pod.metadata.uid)
             self._join(key, podinfo.of(pod))
 
     def placed(self, pod: Pod) -> None:
         """A pod has a node."""
-        key = group_of(pod)
+        key = podinfo.group_of(pod)
         if key and not self._off:
             self._free(pod.metadata.uid)
             if pod.metadata.uid not in self._group:
@@ -275,6 +296,8 @@ class Gangs:
 
     def _on_group(self, old: PodGroup | None, new: PodGroup | None) -> None:
         """Only what can help wakes a group; not the conditions that are written here."""
+        meta = (new or old).metadata  # type: ignore[union-attr]
+        self._nodes.set_group(f"{meta.namespace}/{meta.name}", _terms(new) if new is not None else None)
         if new is None and old is not None:
             self._told.discard(old.metadata.uid)
         if new is None or (old is not None and least_of(new) >= least_of(old)):
@@ -312,7 +335,24 @@ class Gangs:
         wrong = mismatch(group, [*waiting, *there])
         if wrong:
             return waiting, Outcome([], {each.uid: wrong for each in waiting}, wrong, failed=True)
-        return waiting, decide_together(waiting, least_of(group), len(there), choose, take, give)
+        return waiting, self.attempt(waiting, choose, take, give)
+
+    def group(self, info: PodInfo) -> PodGroup | None:
+        """The group of a pod, if it is there."""
+        return self._groups.get(info.group) if self._groups is not None else None
+
+    def attempt(
+        self,
+        waiting: Sequence[PodInfo],
+        choose: Callable[[PodInfo], Placed | Refused],
+        take: Callable[[PodInfo, str], None],
+        give: Callable[[PodInfo, str], None],
+    ) -> Outcome:
+        """Place the waiting pods of one group, which is there."""
+        group = self.group(waiting[0])
+        assert group is not None, "the group of pods that are decided on is known"
+        there = sum(1 for uid in self._pods[waiting[0].group] if self._nodes.node_of(uid))
+        return decide_together(waiting, least_of(group), there, choose, take, give)
 
     # ---- what is told of a group
 
@@ -353,7 +393,7 @@ class Gangs:
 
     async def tell(self, info: PodInfo, outcome: Outcome) -> None:
         """Write the condition of a pod's group, one write at a time and in the order of the decisions."""
-        key = group_of(info.pod)
+        key = info.group
         condition = self.condition(key, outcome)
         if condition is None:
             return

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 import msgspec
 
@@ -28,13 +29,23 @@ from kijabi.client.client import Client
 from kijabi.client.events import Recorder
 from kijabi.client.informer import Informers
 from kijabi.scheduler import podinfo
+from kijabi.scheduler.clearing import NO_VICTIMS, Clearing, clear
 from kijabi.scheduler.decide import Placed, Refused, decide
-from kijabi.scheduler.eviction import Evictions
+from kijabi.scheduler.eviction import Evictions, Room, for_group, for_pod
 from kijabi.scheduler.framework import Bind, Change, Event, Reserve
-from kijabi.scheduler.gangs import BLAMED, SCHEDULER_ERROR, UNSCHEDULABLE, WAKES, Gangs, Outcome
+from kijabi.scheduler.gangs import (
+    BLAMED,
+    SCHEDULER_ERROR,
+    UNSCHEDULABLE,
+    WAKES,
+    Gangs,
+    Outcome,
+    never_preempts,
+    priority_of,
+)
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.podinfo import PodInfo
-from kijabi.scheduler.preempt import Candidate, choose
+from kijabi.scheduler.preempt import choose
 from kijabi.scheduler.queue import SchedulingQueue
 from kijabi.scheduler.ranks import Ranks
 from kijabi.scheduler.sources import Sources
@@ -206,13 +217,18 @@ class Scheduler:
                 await asyncio.sleep(0)
 
     def _decide(self, info: PodInfo) -> Placed | Refused:
-        return decide(info, self.nodes, rand.rng(), promised=self._evictions.promised(info, self.nodes))
+        promised = self._evictions.promised(info, self.nodes)
+        return decide(
+            info, self.nodes, rand.rng(), promised=promised, preferred=self._evictions.nominated(info.uid)
+        )
 
     def _place_together(self, info: PodInfo, tasks: asyncio.TaskGroup) -> None:
         """One decision for all waiting pods of a pod's group, and a task for each that has a place."""
         pods, outcome = self._gangs.decide(info, self._decide, self._take, self._give)
         if not pods:
             return
+        if outcome.why and not outcome.failed:
+            outcome = self._make_room_together(pods, outcome, tasks)
         for pod, node in outcome.placed:
             tasks.create_task(self._bind_in_turn(pod, node), name=f"bind {pod.key}")
         reason = SCHEDULER_ERROR if outcome.failed else UNSCHEDULABLE
@@ -222,12 +238,47 @@ class Scheduler:
                 continue
             if outcome.failed:
                 self.queue.failed(pod.uid)
+            elif outcome.placed:
+                self.queue.again(pod.uid)  # by themselves they may have others evicted
             else:
                 self.queue.refused(pod.uid, WAKES, BLAMED)
             self._recorder.event(pod.pod, "Warning", "FailedScheduling", message)
             if not _says(pod.pod, message):
                 tasks.create_task(self._report(pod, message, reason), name=f"report {pod.key}")
         tasks.create_task(self._gangs.tell(info, outcome), name=f"report the group of {info.key}")
+
+    def _make_room_together(self, pods: Sequence[PodInfo], outcome: Outcome, tasks: asyncio.TaskGroup) -> Outcome:
+        """Evict pods of lower priority if all of a group then fits; the outcome, with what came of that."""
+        group = self._gangs.group(pods[0])
+        assert group is not None, "the group of pods that were decided on is known"
+        if never_preempts(pods):
+            return outcome.with_preemption("not eligible due to preemptionPolicy=Never.")
+        priority = priority_of(group)
+        if self._evictions.under_way(pods, priority, self.nodes, self._pods.get):
+            return outcome.with_preemption("ongoing preemption on nominated nodes", waiting=True)
+        found = clear(
+            pods,
+            priority,
+            self.nodes,
+            tuple(self._budgets.items()),
+            lambda: self._gangs.attempt(pods, self._decide, self._take, self._give),
+            self._take,
+            self._give,
+            lambda info: self._evictions.promised(info, self.nodes),
+            self._ranks,
+        )
+        if isinstance(found, Clearing):
+            room = for_group(group, found)
+            self._evictions.nominate(room)
+            tasks.create_task(self._evict(room), name=f"evict for the group of {pods[0].key}")
+            words = f"found a placement for podgroup, preempting {len(found.victims)} victims"
+            return outcome.with_preemption(words, waiting=True)
+        for pod in pods:
+            if self._evictions.forget(pod.uid):
+                tasks.create_task(self._evictions.withdraw(pod), name=f"withdraw {pod.key}")
+        if found is None:
+            return outcome.with_preemption(NO_VICTIMS)
+        return outcome.with_preemption(found.why, failed=found.failed)
 
     def _take(self, info: PodInfo, node: str) -> None:
         """Count a pod of a group on its node, with what it needs beyond that; raises KijabiError."""
@@ -281,13 +332,17 @@ class Scheduler:
             if self._evictions.forget(info.uid):
                 tasks.create_task(self._evictions.withdraw(info), name=f"withdraw {info.key}")
             return refused.message(stay=stay)
-        self._evictions.nominate(info, chosen)
-        tasks.create_task(self._evict(info, chosen), name=f"evict for {info.key}")
+        room = for_pod(info, chosen)
+        self._evictions.nominate(room)
+        tasks.create_task(self._evict(room), name=f"evict for {info.key}")
         return refused.why
 
-    async def _evict(self, info: PodInfo, chosen: Candidate) -> None:
-        if not await self._evictions.carry_out(info, chosen, self._pods.get):
-            self.queue.failed(info.uid)
+    async def _evict(self, room: Room) -> None:
+        """Make the room; whoever it is for tries again without waiting for anybody to leave if nobody will."""
+        made = await self._evictions.carry_out(room, self._pods.get)
+        if not made or not room.victims:
+            for info, _ in room.places:
+                self.queue.failed(info.uid)
 
     def _reserve(self, info: PodInfo, node: str) -> bool:
         """Take what the pod needs outside the node state; False if some of it is gone after all."""

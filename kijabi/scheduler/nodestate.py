@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,8 +54,18 @@ class Interned:
         return number
 
 
+class Terms(msgspec.Struct, frozen=True):
+    """What a pod group means to preemption: the priority of its pods, and whether they go only all together."""
+
+    priority: int
+    whole: bool
+
+
 class NodeState:
-    """The columns. `size` rows are in use or free; `live` marks those that hold a node."""
+    """The columns. `size` rows are in use or free; `live` marks those that hold a node.
+
+    groups: the pod groups that there are; None where the server has no such kind, and pods are in none.
+    """
 
     def __init__(self, capacity: int = 16, storage: Storage | None = None) -> None:
         self.storage = storage or Storage()
@@ -78,6 +89,8 @@ class NodeState:
         self._pods: dict[str, tuple[str, PodInfo]] = {}
         self._pods_on: dict[str, dict[str, PodInfo]] = {}
         self._users: dict[str, set[str]] = {}  # claim: the pods with a node that use it
+        self.groups: dict[str, Terms] | None = None
+        self._members: dict[str, dict[str, PodInfo]] = {}  # a group: its pods with a node, by uid
         self.defaults: Callable[[PodInfo], Sequence[Spread]] = _no_defaults
         for name in ("cpu", "memory", PODS):
             self._column(self.allocatable, name)
@@ -220,6 +233,8 @@ class NodeState:
         self._pods_on.setdefault(node, {})[info.uid] = info
         for claim, _ in info.claims:
             self._users.setdefault(claim, set()).add(info.uid)
+        if info.group:
+            self._members.setdefault(info.group, {})[info.uid] = info
         row = self.rows.get(node)
         if row is not None:
             self._charge(row, info, 1)
@@ -229,6 +244,8 @@ class NodeState:
         node, _ = self._pods[info.uid]
         self._pods[info.uid] = (node, info)
         self._pods_on[node][info.uid] = info
+        if info.group:
+            self._members[info.group][info.uid] = info
         row = self.rows.get(node)
         if row is not None:
             self.touched.add(row)
@@ -248,6 +265,11 @@ class NodeState:
             users.discard(uid)
             if not users:
                 self._users.pop(claim, None)
+        if info.group:
+            members = self._members[info.group]
+            del members[uid]
+            if not members:
+                del self._members[info.group]
         row = self.rows.get(node)
         if row is not None:
             self._charge(row, info, -1)
@@ -271,6 +293,35 @@ class NodeState:
         """The pods with a node, by uid, that use a claim."""
         return self._users.get(claim, ())
 
+    def pods(self) -> Iterable[PodInfo]:
+        """All pods that are counted on a node that there is."""
+        return (info for name in self.rows for info in self.pods_on(name))
+
+    # ---- pod groups
+
+    def set_group(self, key: str, terms: Terms | None) -> None:
+        """A group is there, or is not any more."""
+        if self.groups is None:
+            self.groups = {}
+        if self.groups.get(key) == terms:
+            return
+        if terms is None:
+            del self.groups[key]
+        else:
+            self.groups[key] = terms
+        rows = (self.rows.get(self.node_of(uid)) for uid in self._members.get(key, ()))
+        self.touched.update(row for row in rows if row is not None)
+
+    def terms(self, info: PodInfo) -> Terms | None:
+        """Those of a pod's group, None if it is in none that there is."""
+        return self.groups.get(info.group) if info.group and self.groups else None
+
+    def members(self, group: str) -> Collection[PodInfo]:
+        """The pods of a group that have a node."""
+        return self._members.get(group, {}).values()
+
+    # ---- questions
+
     def port_rows(self, port: HostPort) -> Iterable[int]:
         """The rows where somebody holds a host port that excludes this one."""
         held = self._ports.get(port[1:])
@@ -293,6 +344,41 @@ class NodeState:
         finally:
             for uid in added:
                 self.remove_pod(uid)
+
+    @contextmanager
+    def missing(self, pods: Iterable[PodInfo]) -> Iterator[None]:
+        """The state as if these pods were gone; for the length of a `with`."""
+        gone = [(info, self.node_of(info.uid)) for info in pods]
+        for info, _ in gone:
+            self.remove_pod(info.uid)
+        try:
+            yield
+        finally:
+            for info, node in gone:
+                self.add_pod(info, node)
+
+    @contextmanager
+    def relieved(
+        self, requested: Mapping[str, NDArray[np.float64]], nonzero: Mapping[str, NDArray[np.float64]]
+    ) -> Iterator[None]:
+        """The state as if so much less were taken of each row, by the same pods; for the length of a `with`."""
+        before = self.requested, self.nonzero, self._kept
+        self.requested = {name: column - requested.get(name, 0) for name, column in self.requested.items()}
+        self.nonzero = {name: column - nonzero.get(name, 0) for name, column in self.nonzero.items()}
+        self._kept = {}
+        try:
+            yield
+        finally:
+            self.requested, self.nonzero, self._kept = before
+
+    def weigh(self, info: PodInfo, sign: int) -> None:
+        """Count again what a pod takes of its node (1), or no longer (-1), while `relieved` leaves it out."""
+        row = self.rows.get(self.node_of(info.uid))
+        if row is None:
+            return
+        for resource, amount in info.requests.items():
+            self._column(self.requested, resource)[row] += sign * amount
+        self.requested[PODS][row] += sign
 
     def _charge(self, row: int, info: PodInfo, sign: int) -> None:
         self.touched.add(row)

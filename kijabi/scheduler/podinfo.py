@@ -23,7 +23,8 @@ Kind = tuple[str, frozenset[tuple[str, str]], bool]
 class PodInfo(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One pod as the scheduler sees it. requests: see api/core/requests.py. pod: the shared object, read only.
 
-    claims: the claims of its volumes as (key, made for this pod alone).
+    claims: the claims of its volumes as (key, made for this pod alone). group: namespace and name of the pod group that
+    it names, or empty.
     """
 
     key: str
@@ -36,6 +37,7 @@ class PodInfo(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     kind: Kind
     needs: Needs
     claims: tuple[tuple[str, bool], ...]
+    group: str
     pod: Pod
 
 
@@ -58,8 +60,15 @@ def of(pod: Pod) -> PodInfo:
         kind=(meta.namespace, frozenset(meta.labels.items()), meta.deletionTimestamp is None),
         needs=needs.of(pod),
         claims=_claims(pod),
+        group=group_of(pod),
         pod=pod,
     )
+
+
+def group_of(pod: Pod) -> str:
+    """Namespace and name of the group that a pod names, or empty."""
+    named = pod.spec.schedulingGroup
+    return f"{pod.metadata.namespace}/{named.podGroupName}" if named is not None and named.podGroupName else ""
 
 
 def _claims(pod: Pod) -> tuple[tuple[str, bool], ...]:

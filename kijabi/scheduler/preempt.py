@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,8 @@ from kijabi.scheduler.framework import Filter, Mask, Refusal, Trial
 from kijabi.scheduler.nodestate import NodeState
 from kijabi.scheduler.plugins.noderesources import NodeResourcesFit
 from kijabi.scheduler.podinfo import PodInfo
-from kijabi.scheduler.ranks import Ranks, guarding, guards, importance, started
+from kijabi.scheduler.ranks import Ranks
+from kijabi.scheduler.units import Unit, breaches, importance, started, units
 
 LEAST_CANDIDATES = 100  # nodes looked at one by one, or a tenth of all where that is more
 SHARE = 10
@@ -57,22 +58,51 @@ def choose(
     if not rows.any():
         return Choice(None, Counter())
     ranks = ranks or Ranks(nodes)
-    trials: list[Trial] = []
-    fixed: list[list[Refusal]] = []  # of filters that were not asked about rows which an earlier one had refused
-    alone = True
-    for plugin in filters:
-        trial = plugin.trial(pod, nodes)
-        if trial is not None:
-            trials.append(trial)
-            alone = alone and isinstance(plugin, NodeResourcesFit)
-            continue
-        found = [one for one in plugin.filter(pod, nodes) if one.final and bool((one.rows & rows).any())]
-        if found:
-            fixed.append(found)
-            trials.append(_fixed(found))
-    if alone:
-        return _by_resources(pod, nodes, rows, budgets, rng, trials, ranks, fixed)
+    trials = Trials(pod, nodes, rows, filters)
+    if trials.alone:
+        return _by_resources(pod, nodes, rows, budgets, rng, trials, ranks)
     return _one_by_one(pod, nodes, rows, budgets, rng, trials, ranks)
+
+
+class Trials:
+    """What the filters would say of a pod if others were gone.
+
+    alone: only resources depend on who is there. fixed: refusals of `rows` that no eviction changes, of filters that
+    were not asked about rows which an earlier one had refused.
+    """
+
+    def __init__(self, pod: PodInfo, nodes: NodeState, rows: Mask, filters: Sequence[Filter]) -> None:
+        self._pod, self._nodes, self._rows, self._filters = pod, nodes, rows, filters
+        self._trials: list[Trial] = []
+        self.fixed: list[list[Refusal]] = []
+        self.alone = True
+        for plugin in filters:
+            trial = plugin.trial(pod, nodes)
+            if trial is not None:
+                self._trials.append(trial)
+                self.alone = self.alone and isinstance(plugin, NodeResourcesFit)
+                continue
+            found = [one for one in plugin.filter(pod, nodes) if one.final and bool((one.rows & rows).any())]
+            if found:
+                self.fixed.append(found)
+                self._trials.append(_fixed(found))
+
+    def lacks(self, row: int, gone: Sequence[Unit]) -> tuple[str, ...]:
+        """Why a row could not take the pod if these were gone, of whom a part may be on other rows."""
+        name = _name(self._nodes, row)
+        here = [info for unit in gone for info in unit.pods if self._nodes.node_of(info.uid) == name]
+        if not self.alone and len(here) < sum(len(unit.pods) for unit in gone):
+            far = [info for unit in gone for info in unit.pods if self._nodes.node_of(info.uid) != name]
+            with self._nodes.missing(far):
+                return Trials(self._pod, self._nodes, self._rows, self._filters)._ask(row, here)
+        return self._ask(row, here)
+
+    def _ask(self, row: int, gone: Sequence[PodInfo]) -> tuple[str, ...]:
+        for trial in self._trials:
+            lacks = trial(row, gone)
+            if lacks:
+                return lacks
+        return ()
 
 
 def _fixed(refusals: Sequence[Refusal]) -> Trial:
@@ -86,12 +116,12 @@ def _by_resources(
     rows: Mask,
     budgets: Sequence[PodDisruptionBudget],
     rng: random.Random,
-    trials: Sequence[Trial],
+    trials: Trials,
     ranks: Ranks,
-    fixed: Sequence[Sequence[Refusal]],
 ) -> Choice:
     """All nodes at once; the victims are then found on the node chosen."""
     reasons: Counter[str] = Counter()
+    fixed = trials.fixed
     if fixed:
         hopeless = np.logical_or.reduce([one.rows for found in fixed for one in found]) & rows
         roomy, lacking = ranks.room(pod, hopeless)
@@ -117,7 +147,7 @@ def _one_by_one(
     rows: Mask,
     budgets: Sequence[PodDisruptionBudget],
     rng: random.Random,
-    trials: Sequence[Trial],
+    trials: Trials,
     ranks: Ranks,
 ) -> Choice:
     """The nodes with room, from one picked at random on, until there are enough of which one breaks no budget."""
@@ -148,36 +178,28 @@ def _name(nodes: NodeState, row: int) -> str:
 
 
 def _on_row(
-    pod: PodInfo, nodes: NodeState, row: int, budgets: Sequence[PodDisruptionBudget], trials: Sequence[Trial]
+    pod: PodInfo, nodes: NodeState, row: int, budgets: Sequence[PodDisruptionBudget], trials: Trials
 ) -> Candidate | tuple[str, ...]:
     """Who must leave a row, or the reasons why that would not do."""
     name = _name(nodes, row)
-    gone = [other for other in nodes.pods_on(name) if other.priority < pod.priority]
+    gone = [unit for unit in units(nodes.pods_on(name), nodes) if unit.priority < pod.priority]
     if not gone:
         return (NO_VICTIMS,)
-    lacks = _lacks(row, gone, trials)
+    lacks = trials.lacks(row, gone)
     if lacks:
         return lacks
-    violating, others = split(sorted(gone, key=importance), budgets)
-    victims: list[PodInfo] = []
-    violations = 0
-    for group, breaks in ((violating, True), (others, False)):
-        for other in group:  # the most important first: who can stay, stays
-            without = [one for one in gone if one is not other]
-            if _lacks(row, without, trials):
-                victims.append(other)
-                violations += breaks
-            else:
-                gone = without
-    return Candidate(name, tuple(sorted(victims, key=importance)), violations) if victims else ()
-
-
-def _lacks(row: int, gone: Sequence[PodInfo], trials: Sequence[Trial]) -> tuple[str, ...]:
-    for trial in trials:
-        lacks = trial(row, gone)
-        if lacks:
-            return lacks
-    return ()
+    broken = breaches(gone, budgets)
+    victims: list[Unit] = []
+    for unit in sorted(gone, key=lambda one: (one.pods[0].uid not in broken, importance(one))):
+        without = [one for one in gone if one is not unit]  # the most important first: who can stay, stays
+        if trials.lacks(row, without):
+            victims.append(unit)
+        else:
+            gone = without
+    if not victims:
+        return ()
+    leaving = tuple(info for unit in sorted(victims, key=importance) for info in unit.pods)
+    return Candidate(name, leaving, sum(broken.get(unit.pods[0].uid, 0) for unit in victims))
 
 
 def cost(candidate: Candidate) -> tuple[int, int, int, int, float]:
@@ -186,25 +208,3 @@ def cost(candidate: Candidate) -> tuple[int, int, int, int, float]:
     total = sum(victim.priority + _OFFSET for victim in candidate.victims)
     oldest = min(started(one) for one in candidate.victims if one.priority == top)
     return (candidate.violations, top, total, len(candidate.victims), -oldest)
-
-
-def split(
-    pods: Iterable[PodInfo], budgets: Sequence[PodDisruptionBudget]
-) -> tuple[list[PodInfo], list[PodInfo]]:
-    """(pods whose eviction breaks a disruption budget, the others), in order."""
-    known = tuple(guards(budgets))
-    left = [budget.status.disruptionsAllowed for budget in budgets]
-    violating: list[PodInfo] = []
-    others: list[PodInfo] = []
-    for info in pods:
-        own = info.pod.metadata
-        broken = False
-        for place in guarding(known, own.namespace, own.labels):
-            if own.name in budgets[place].status.disruptedPods:
-                continue
-            left[place] -= 1
-            if left[place] < 0:
-                broken = True
-                break
-        (violating if broken else others).append(info)
-    return violating, others

@@ -143,6 +143,12 @@ class SchedulingQueue:
             self._parked.setdefault(change, {})[uid] = waiting
         self._at(uid, asyncio.get_running_loop().time() + LONGEST_WAIT)
 
+    def again(self, uid: str) -> None:
+        """Nothing speaks against another try at once: others that it was decided on with found their places."""
+        waiting = self._pods.get(uid)
+        if waiting is not None:
+            self._activate(waiting)
+
     def failed(self, uid: str) -> None:
         """Binding went wrong: try again after a back-off."""
         waiting = self._pods.get(uid)

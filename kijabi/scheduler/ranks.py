@@ -1,40 +1,29 @@
 """The pods of all nodes by importance, as matrices: whom preemption would evict on every node at once.
 
-Row k of a matrix has the k-th most important pod of each node: its priority, when it started, what it asks for, and
-which kind it is. `preempt` asks; the matrices are brought up to date when it does, for the nodes whose pods changed
-since. Where resources alone decide, the search over all nodes is a walk down the rows with whole-row arithmetic.
+Row k of a matrix has the k-th most important pod of each node: its priority, when it started, what it asks for, which
+kind it is, and whether its pod group makes more of it than that. `preempt` and `clearing` ask; the matrices are brought
+up to date when they do, for the nodes whose pods changed since. Where resources alone decide, the search over all nodes
+is a walk down the rows with whole-row arithmetic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
-from kijabi.api.selector import Selector, from_label_selector
 from kijabi.scheduler.framework import Mask
 from kijabi.scheduler.nodestate import PODS, Interned, NodeState
 from kijabi.scheduler.plugins.noderesources import TOO_MANY, insufficient
 from kijabi.scheduler.podinfo import PodInfo
+from kijabi.scheduler.units import Guards, guarding, guards, importance_of, priority_of, started
 
 NOBODY = 2**40  # the priority of no pod: higher than any
-NOT_STARTED = 2.0**52  # the start of a pod that has not started: later than any
 MOST_CLASSES = 50_000  # distinct requests and kinds remembered; then all is built anew
 _OFFSET = 2**31  # added to each priority in a sum, so that fewer victims are better even if priorities are negative
-
-
-def started(info: PodInfo) -> float:
-    """When a pod started, in seconds since 1970."""
-    start = info.pod.status.startTime
-    return start.timestamp() if start is not None else NOT_STARTED
-
-
-def importance(info: PodInfo) -> tuple[int, float, str]:
-    """Sort key: higher priority first, then the longer running."""
-    return (-info.priority, started(info), info.key)
 
 
 class Costs(NamedTuple):
@@ -74,10 +63,11 @@ class Ranks:
         self._start = np.zeros(shape, dtype=np.float64)
         self._requests = np.zeros(shape, dtype=np.int32)
         self._kind = np.zeros(shape, dtype=np.int32)
-        self._request_values = Interned(())
+        self._odd = np.zeros(shape, dtype=np.bool_)  # it goes with others, or its group has another priority
+        self._request_values = Interned(((), (0, 0)))
         self._kinds = Interned(("", frozenset()))
         self._budgets: object = None
-        self._guards: list[tuple[tuple[str, str], Selector]] = []
+        self._guards: Guards = []
         self._guarded: dict[int, tuple[int, ...]] = {}
         self._nodes.touched.update(range(self._nodes.capacity))
 
@@ -93,20 +83,25 @@ class Ranks:
         for row in nodes.touched:
             node = nodes.nodes[row]
             name = names.get(row, "") if names is not None else (node.metadata.name if node is not None else "")
-            pods = sorted(nodes.pods_on(name), key=importance) if name else []
+            pods = sorted(nodes.pods_on(name), key=lambda pod: importance_of(pod, nodes)) if name else []
             if len(pods) > self._depth:
                 self._deepen(len(pods))
             count = len(pods)
             self._priority[count:, row] = NOBODY
             if pods:
-                self._priority[:count, row] = [pod.priority for pod in pods]
+                self._priority[:count, row] = [priority_of(pod, nodes) for pod in pods]
                 self._start[:count, row] = [started(pod) for pod in pods]
                 self._requests[:count, row] = [self._request_id(pod) for pod in pods]
                 self._kind[:count, row] = [self._kinds.id(pod.kind[:2]) for pod in pods]
+                self._odd[:count, row] = [self._is_odd(pod) for pod in pods]
         nodes.touched.clear()
 
     def _request_id(self, pod: PodInfo) -> int:
-        return self._request_values.id(tuple(pod.requests.items()))
+        return self._request_values.id((tuple(pod.requests.items()), pod.nonzero))
+
+    def _is_odd(self, pod: PodInfo) -> bool:
+        terms = self._nodes.terms(pod)
+        return terms is not None and (terms.whole or terms.priority != pod.priority)
 
     def _deepen(self, needed: int) -> None:
         more = max(needed, 2 * self._depth) - self._depth
@@ -116,6 +111,7 @@ class Ranks:
         self._start = np.concatenate([self._start, np.zeros((more, wide), dtype=np.float64)])
         self._requests = np.concatenate([self._requests, np.zeros((more, wide), dtype=np.int32)])
         self._kind = np.concatenate([self._kind, np.zeros((more, wide), dtype=np.int32)])
+        self._odd = np.concatenate([self._odd, np.zeros((more, wide), dtype=np.bool_)])
 
     # ---- the search
 
@@ -149,6 +145,7 @@ class Ranks:
         """What it costs to make room on each row, where nothing but resources is in the pod's way."""
         found, free, stay = self._without_all(pod, np.flatnonzero(rows))
         violating, unsure = self._violating(found, free.low, budgets)
+        unsure |= (free.low & self._odd[: len(free.low), found]).any(axis=0)
         for group in (violating, free.low & ~violating):
             free.reprieve(group)
         victims = free.low & ~free.kept
@@ -204,7 +201,7 @@ class Ranks:
         if generations != self._budgets:
             self._budgets = generations
             self._guarded.clear()
-            self._guards = list(guards(budgets))
+            self._guards = guards(budgets)
 
     def _guards_of(self, kind: int) -> tuple[int, ...]:
         """The budgets, by their place, that guard a kind of pods."""
@@ -218,11 +215,28 @@ class Ranks:
         """How much of a resource each set of requests has, by its id."""
         if resource == PODS:
             return np.ones(len(self._request_values.values), dtype=np.float64)
-        return np.array([dict(one).get(resource, 0) for one in self._request_values.values], dtype=np.float64)  # type: ignore[call-overload]
+        known = cast(list[tuple[tuple[tuple[str, int], ...], tuple[int, int]]], self._request_values.values)
+        return np.array([dict(requests).get(resource, 0) for requests, _ in known], dtype=np.float64)
 
     def taken(self, resource: str, depth: int, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """How much of a resource each pod takes."""
         return self.amounts(resource)[self._requests[:depth, rows]]
+
+    def below(self, priority: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+        """What all pods of a lower priority take of each row, of every resource, and as scores count it."""
+        self.sync()
+        low = self._priority < priority
+        known = cast(list[tuple[tuple[tuple[str, int], ...], tuple[int, int]]], self._request_values.values)
+        ids = self._requests
+
+        def summed(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray((amounts[ids] * low).sum(axis=0), dtype=np.float64)
+
+        counted = np.array([nonzero for _, nonzero in known], dtype=np.float64)
+        return (
+            {name: summed(self.amounts(name)) for name in self._nodes.requested},
+            {"cpu": summed(counted[:, 0]), "memory": summed(counted[:, 1])},
+        )
 
 
 class _Free:
@@ -258,22 +272,3 @@ class _Free:
             for name, taken in self.taken.items():
                 self.left[name] -= taken[k] * can
             self.kept[k] |= can
-
-
-def guards(budgets: Iterable[PodDisruptionBudget]) -> Iterable[tuple[tuple[str, str], Selector]]:
-    """Budgets as (namespace, name) and selector."""
-    for budget in budgets:
-        yield (budget.metadata.namespace, budget.metadata.name), from_label_selector(budget.spec.selector)
-
-
-def guarding(
-    known: Sequence[tuple[tuple[str, str], Selector]], namespace: str, labels: dict[str, str]
-) -> tuple[int, ...]:
-    """The places of those budgets that guard a pod; one that selects everything guards nobody, as upstream has it."""
-    if not labels:
-        return ()
-    return tuple(
-        place
-        for place, ((where, _), selector) in enumerate(known)
-        if where == namespace and not selector.everything and selector.matches(labels)
-    )

@@ -112,7 +112,8 @@ async def test_policies_that_cannot_be(world: World, policy: dict[str, Any], wor
 
 
 async def test_only_the_size_of_a_gang_changes(world: World) -> None:
-    await world.post(GROUPS, group())
+    made = await world.post(GROUPS, group())
+    assert made.body["spec"]["disruptionMode"] == {"single": {}}, "the default"
     grown = await world.patch(f"{GROUPS}/g", {"spec": {"schedulingPolicy": {"gang": {"minCount": 5}}}}, MERGE)
     assert grown.body["spec"]["schedulingPolicy"] == {"gang": {"minCount": 5}}
     plain = await world.patch(f"{GROUPS}/g", {"spec": {"schedulingPolicy": {"gang": None, "basic": {}}}}, MERGE)

@@ -98,7 +98,8 @@ async def bindings(world: World, of: str, number: int) -> None:
 
 
 SCHEDULED = ("True", "Scheduled", "")
-SHORT = "minCount (3) cannot be satisfied: 2 scheduled, 0 remaining"
+NOBODY = "pod group preemption: No preemption victims found for incoming preemptor"
+SHORT = f"minCount (3) cannot be satisfied: 2 scheduled, 0 remaining, {NOBODY}"
 
 
 def test_a_gang_waits_for_all_its_pods_and_is_placed_at_once() -> None:

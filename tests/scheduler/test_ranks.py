@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from kijabi.api import codec
-from kijabi.api.core.pod import Pod
+from kijabi.api.core.pod import Pod, PodSchedulingGroup
 from kijabi.api.meta import Time
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kijabi.scheduler import podinfo, preempt
-from kijabi.scheduler.nodestate import NodeState
+from kijabi.scheduler.nodestate import NodeState, Terms
 from kijabi.scheduler.plugins.noderesources import NodeResourcesFit
 from kijabi.scheduler.podinfo import PodInfo
 from kijabi.scheduler.ranks import Ranks
@@ -21,12 +21,14 @@ from tests.scheduler.test_decide import node, pod, state
 FIT = (NodeResourcesFit(),)
 
 
-def some_pod(rng: random.Random, name: str, priority: int) -> Pod:
+def some_pod(rng: random.Random, name: str, priority: int, *, group: bool = False) -> Pod:
     cpu, memory = rng.choice(("", "250m", "500m", "1")), rng.choice(("", "1Gi", "2Gi"))
     made = pod(name, cpu=cpu, memory=memory, priority=priority)
     made.metadata.labels = {"app": rng.choice("abc")} if rng.random() < 0.8 else {}
     if rng.random() < 0.9:
         made.status.startTime = Time.parse(f"2026-01-01T00:00:{rng.randrange(20):02}Z")
+    if group and rng.random() < 0.5:
+        made.spec.schedulingGroup = PodSchedulingGroup(podGroupName=f"g{rng.randrange(4)}")
     return made
 
 
@@ -51,7 +53,7 @@ def each_by_itself(
 ) -> dict[str, preempt.Candidate]:
     """What one node alone would cost, for each node that eviction could help."""
     found = {}
-    trials = [trial for one in FIT if (trial := one.trial(pod_, nodes)) is not None]
+    trials = preempt.Trials(pod_, nodes, nodes.live, FIT)
     for name, row in nodes.rows.items():
         outcome = preempt._on_row(pod_, nodes, row, budgets, trials)
         if isinstance(outcome, preempt.Candidate):
@@ -59,19 +61,28 @@ def each_by_itself(
     return found
 
 
+@pytest.mark.parametrize("groups", [False, True])
 @pytest.mark.parametrize("seed", range(60))
-def test_all_at_once_is_as_one_by_one(seed: int) -> None:
+def test_all_at_once_is_as_one_by_one(seed: int, groups: bool) -> None:
     rng = random.Random(seed)
     nodes = state(*(node(f"n{i}", cpu=rng.choice("234"), memory="4Gi", pods=rng.choice("46")) for i in range(8)))
     ranks = Ranks(nodes)
+    known: set[str] = set()
+    if groups:
+        nodes.groups = {}
     names: list[str] = []
     for step in range(60):
         if names and rng.random() < 0.3:
             nodes.remove_pod(names.pop(rng.randrange(len(names))))
         else:
             names.append(f"p{step}")
-            made = podinfo.of(some_pod(rng, names[-1], rng.choice((-3, 0, 0, 5, 9))))
+            made = podinfo.of(some_pod(rng, names[-1], rng.choice((-3, 0, 0, 5, 9)), group=groups))
             nodes.add_pod(made, f"n{rng.randrange(9)}")  # the ninth is not known yet
+        if groups and rng.random() < 0.2:
+            key = f"default/g{rng.randrange(4)}"
+            gone = key in known and rng.random() < 0.4
+            nodes.set_group(key, None if gone else Terms(rng.choice((0, 5, 9)), whole=rng.random() < 0.5))
+            known = known - {key} if gone else known | {key}
         if step == 40:
             nodes.set_node(node("n8", cpu="3", memory="4Gi", pods="5"))
         if step % 6:

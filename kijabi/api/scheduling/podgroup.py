@@ -96,10 +96,15 @@ class PodGroupSpec(Struct):
             gate="DRAWorkloadResourceClaims",
         ),
     ] = ()  # fmt: skip
-    disruptionMode: Annotated[DisruptionMode | None, Tag(6)] = None
+    disruptionMode: Annotated[DisruptionMode | None, Tag(6, default={"single": {}})] = None
     priorityClassName: Annotated[str, Tag(7)] = ""
     priority: Annotated[Int32 | None, Tag(8)] = None
     preemptionPolicy: Annotated[str | None, Tag(9, gate="PodGroupPreemptionPolicy")] = None
+
+    def set_defaults(self) -> None:
+        """Its pods may be disrupted one by one."""
+        if self.disruptionMode is None:
+            self.disruptionMode = DisruptionMode(single=SingleDisruptionMode())
 
 
 class PodGroupResourceClaimStatus(Struct):

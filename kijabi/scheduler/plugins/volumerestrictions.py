@@ -23,7 +23,7 @@ IN_USE = (
 SOLE = "ReadWriteOncePod"
 
 
-def _disks(pod: PodInfo) -> list[Volume]:
+def disks_of(pod: PodInfo) -> list[Volume]:
     """The volumes of a pod that are a disk by its own name."""
     return [
         one
@@ -72,7 +72,7 @@ class VolumeRestrictions(Static):
     def filter(self, pod: PodInfo, nodes: NodeState) -> Sequence[Refusal]:
         refusals = []
         left: Mask = nodes.live
-        disks = _disks(pod) if pod.pod.spec.volumes else []
+        disks = disks_of(pod) if pod.pod.spec.volumes else []
         if disks:
             taken = np.zeros(nodes.capacity, dtype=np.bool_)
             for name, row in nodes.rows.items():
@@ -85,7 +85,7 @@ class VolumeRestrictions(Static):
 
     def trial(self, pod: PodInfo, nodes: NodeState) -> Trial | None:
         """See Filter: those who stay have their disks, and whoever uses a claim that must be used alone."""
-        disks = _disks(pod)
+        disks = disks_of(pod)
         users = {uid for key in _sole(pod, nodes) for uid in nodes.users(key)}
         if not disks and not users:
             return None
@@ -107,7 +107,7 @@ class VolumeRestrictions(Static):
             return event.old is None and any(key == f"{new.namespace}/{new.name}" for key, _ in pod.claims)
         if event.change is Change.POD_GONE and event.old is not None:
             mine, theirs = ({key for key, own in one.claims if not own} for one in (pod, event.old))
-            return bool(mine & theirs) or _conflict(_disks(pod), event.old)
+            return bool(mine & theirs) or _conflict(disks_of(pod), event.old)
         return True
 
 
