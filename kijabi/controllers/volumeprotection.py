@@ -52,11 +52,14 @@ def refers(pod: Pod, claim: PersistentVolumeClaim, *, ephemeral: bool = True) ->
     return False
 
 
+def down(pod: Pod) -> bool:
+    """Its kubelet is done with it, or it was deleted by force: only finalizers keep it."""
+    return pod.metadata.deletionTimestamp is not None and pod.metadata.deletionGracePeriodSeconds == 0
+
+
 def uses(pod: Pod, claim: PersistentVolumeClaim) -> bool:
-    """Whether a claim must stay for a pod's sake."""
-    own = pod.metadata
-    down = own.deletionTimestamp is not None and own.deletionGracePeriodSeconds == 0
-    return bool(pod.spec.nodeName) and refers(pod, claim, ephemeral=not down)
+    """Whether a claim must stay for a pod's sake. A pod that is down may itself wait for its ephemeral claims to go."""
+    return bool(pod.spec.nodeName) and refers(pod, claim, ephemeral=not down(pod))
 
 
 def unused_condition(claim: PersistentVolumeClaim, used: bool, now: Time) -> PersistentVolumeClaimCondition | None:
@@ -110,6 +113,10 @@ async def _finalize(client: Client, obj: Any, finalizers: list[str]) -> None:
         return
 
 
+def _standing(pod: Pod) -> tuple[str, bool, bool]:
+    return pod.metadata.uid, ended(pod), down(pod)
+
+
 class ClaimProtection:
     """A key is a claim's namespace and name."""
 
@@ -129,8 +136,8 @@ class ClaimProtection:
         return (key_of(new),) if new is not None else ()
 
     def _keys_of_pod(self, old: Pod | None, new: Pod | None) -> Iterable[str]:
-        """A pod that comes makes its claims used; one that ended or has gone may have been the last."""
-        if old is not None and new is not None and ended(old) == ended(new) and old.metadata.uid == new.metadata.uid:
+        """A pod that comes makes its claims used; one that ended, is down or has gone may have been the last."""
+        if old is not None and new is not None and _standing(old) == _standing(new):
             return ()
         return {key for pod in (old, new) if pod is not None for key in by_claim(pod)}
 

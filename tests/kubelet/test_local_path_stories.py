@@ -90,6 +90,29 @@ def test_claims_that_go_with_their_pods_free_the_disk() -> None:
     simloop.run(story(), 2)
 
 
+def test_a_pod_that_waits_for_its_own_claim_to_go() -> None:
+    """Deleted in the foreground, it stays until its claim has gone, and its claim until its kubelet is done with it."""
+
+    async def story() -> None:
+        async with cluster(1, volumes=True) as world:
+            spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+            container = {"name": "c", "image": "app:1", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+            disk = {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}
+            given = {"containers": [container], "volumes": [disk]}
+            pod = {"metadata": {"name": "p", "namespace": "default"}, "spec": given}
+            await world.admin.create(codec.from_builtins(Pod, pod))
+            await ready(world, 1)
+            await world.admin.delete(Pod, "p", "default", propagation="Foreground")
+
+            async def gone() -> bool:
+                left = [(await world.admin.list(cls)).items for cls in (Pod, PersistentVolumeClaim, PersistentVolume)]
+                return not any(left) and not any(disk.volumes for disk in world.disks.values())
+
+            await world.until(gone)
+
+    simloop.run(story(), 3)
+
+
 class Trouble:
     """What befalls a StatefulSet with claims and its cluster."""
 
