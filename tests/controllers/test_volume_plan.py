@@ -20,6 +20,7 @@ from kijabi.controllers.persistentvolume.known import Known
 from kijabi.controllers.persistentvolume.plan import plan_claim, plan_volume
 from kijabi.controllers.persistentvolume.reclaim import reclaim
 from kijabi.controllers.podclaims import by_claim, ended
+from tests.controllers.things import ago
 
 RECORDED = Path(__file__).parents[1] / "golden" / "volumes" / "upstream.jsonl"
 SCENARIOS = [json.loads(line) for line in RECORDED.read_text().splitlines()]
@@ -139,6 +140,19 @@ def test_binding_goes_on_from_wherever_it_stopped(writes: int) -> None:
     other = plan_volume(volume, lists.known.claims.objects["ns/c"] if writes else None)
     assert not other.released, "nothing that is being bound is given up"
     assert other.look == (writes in (1, 2)), "the volume wakes the claim that does not know of it"
+
+
+@pytest.mark.parametrize(("writes", "wanted"), [(1, ""), (2, "v")])
+def test_a_volume_that_was_deleted_while_it_was_being_bound(writes: int, wanted: str) -> None:
+    """Bound, it is protected and would wait for its claim to go, which must have it for that; before, it just goes."""
+    lists = Lists(_half_bound(writes))
+    going = codec.clone(lists.known.volumes.objects["v"])
+    going.metadata.deletionTimestamp, going.metadata.resourceVersion = ago(1), "2"
+    lists.known.saw_volume(None, going)
+    plan = plan_claim(lists.known.claims.objects["ns/c"], lists)
+    assert plan.claim is not None
+    assert plan.claim.spec.volumeName == wanted
+    assert plan.claim.status.phase == ("Bound" if wanted else "Pending")
 
 
 def test_own_writes_count_before_the_informer_shows_them() -> None:

@@ -104,9 +104,7 @@ def test_what_is_refused() -> None:
 
 def test_room() -> None:
     assert shortage(claim(size="1Gi"), 1 << 30) == ""
-    assert shortage(claim(size="2Gi"), 1 << 30) == (
-        "the claim asks for 2Gi, and the disk of the node has 1024Mi free"
-    )
+    assert shortage(claim(size="2Gi"), 1 << 30) == ("the claim asks for 2Gi, and the disk of the node has 1024Mi free")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +119,10 @@ def test_room() -> None:
         (volume("Released"), claim(volumeName="other"), "delete"),
         (volume("Bound", going=True), claim(volumeName=NAME), "keep"),
         (volume("Bound", going=True), None, "delete"),
+        (volume("Pending", going=True), claim(), "delete"),  # the claim never had it, and waits for another
+        (volume("Pending", "Retain", going=True), claim(), "let go"),
+        (volume("Pending", going=True), claim(volumeName=NAME), "keep"),
+        (volume("Bound", going=True), claim(), "keep"),  # the claim is about to have it
         (volume("Released", "Retain"), None, "keep"),
         (volume("Released", "Retain", going=True), None, "let go"),
         (volume("Bound", "Retain", going=True), None, "keep"),

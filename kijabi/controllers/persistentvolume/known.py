@@ -58,6 +58,12 @@ def is_free(volume: PersistentVolume) -> bool:
     return volume.spec.claimRef is None and volume.status.phase == "Available"
 
 
+def given_and_going(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
+    """Its side of the binding is written, and it was deleted since."""
+    ref, going = volume.spec.claimRef, volume.metadata.deletionTimestamp is not None
+    return going and volume.status.phase == "Bound" and ref is not None and ref.uid == claim.metadata.uid
+
+
 class Known:
     """Give `saw_volume` and `saw_claim` to informers as handlers, and `wrote` what the server answered."""
 
@@ -83,8 +89,14 @@ class Known:
             cache.put(key_of(obj), obj)
 
     def match(self, claim: PersistentVolumeClaim, *, delay: bool) -> PersistentVolume | None:
-        """Of those with the fewest access modes that do, the one that is reserved for the claim, or the smallest."""
+        """Of those with the fewest access modes that do, the one that is reserved for the claim, or the smallest.
+
+        First of all the one that says already that it is the claim's, though somebody wants it gone: protected as it
+        is while it is Bound, it would else never go, and the claim never have another.
+        """
         kept = self.volumes.index(CLAIMANT, claim_key(claim))
+        if given := next((volume for volume in kept if given_and_going(volume, claim)), None):
+            return given
         texts = {access_modes(volume.spec.accessModes) for volume in kept if has_modes(volume, claim)}
         shelves = {} if delay else self._shelves(claim)
         for modes in sorted({*texts, *shelves}, key=lambda text: (text.count(","), text)):

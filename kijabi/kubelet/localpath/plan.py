@@ -138,12 +138,15 @@ def fate(volume: PersistentVolume, claim: PersistentVolumeClaim | None) -> Fate:
     """What becomes of a volume's data. claim: the one that the volume names, as it is now.
 
     Data is deleted where the policy says so and no claim has the volume any more: it was released by its claim, or it
-    is itself being deleted. With any other policy a volume that goes leaves its directory to the administrator.
+    is itself being deleted. With any other policy a volume that goes leaves its directory to the administrator. One
+    that goes before the binder gave it to its claim is not given any more: the claim gets another.
     """
     ref, going = volume.spec.claimRef, volume.metadata.deletionTimestamp is not None
     same = ref is not None and claim is not None and claim.metadata.uid == ref.uid
     if same and claim is not None and claim.spec.volumeName in ("", volume.metadata.name):
-        return "keep"
+        given = claim.spec.volumeName or volume.status.phase != "Pending"
+        if given or not going:
+            return "keep"
     released = going or volume.status.phase in ("Released", "Failed")
     if released and volume.spec.persistentVolumeReclaimPolicy == "Delete":
         return "delete"
