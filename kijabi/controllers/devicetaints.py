@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from kijabi.api import codec
 from kijabi.api.core.pod import Pod
 from kijabi.api.dra.devicetaintrule import DeviceTaintRule
+from kijabi.api.dra.podclaims import claim_name, made_for, reserved_for
 from kijabi.api.dra.resourceclaim import ResourceClaim
 from kijabi.api.dra.resourceslice import ResourceSlice
 from kijabi.api.dra.taints import EXECUTE, Place, current, device_in, marks, selects, until
@@ -25,14 +26,7 @@ from kijabi.base import clock
 from kijabi.client.cache import key_of
 from kijabi.controllers import pods as podlib
 from kijabi.controllers import removal
-from kijabi.controllers.resourceclaim import (
-    CLAIM,
-    claim_name,
-    made_for,
-    pods_with_claims,
-    reserved_for,
-    resource_claims,
-)
+from kijabi.controllers.resourceclaim import CLAIM, pods_with_claims, resource_claims
 from kijabi.controllers.runtime import WORKERS, Context, Source
 
 PERIOD = 10.0

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from kijabi.api import codec
 from kijabi.api.core.pod import Pod, PodResourceClaim
+from kijabi.api.dra.podclaims import claim_name, made_for, reserved_for
 from kijabi.api.dra.resourceclaim import ResourceClaim, ResourceClaimConsumerReference
 from kijabi.api.dra.resourceclaimtemplate import ResourceClaimTemplate
 from kijabi.api.meta import ObjectMeta, OwnerReference
@@ -63,32 +64,11 @@ def done(pod: Pod) -> bool:
     return podlib.terminal(pod) or (pod.metadata.deletionTimestamp is not None and not pod.spec.nodeName)
 
 
-def claim_name(pod: Pod, wanted: PodResourceClaim) -> str | None:
-    """The name of the claim that is meant; empty if it is not made yet, None if none is needed."""
-    if wanted.resourceClaimName is not None:
-        return wanted.resourceClaimName
-    for status in pod.status.resourceClaimStatuses:
-        if status.name == wanted.name:
-            return status.resourceClaimName
-    return ""
-
-
 def claims_of(pod: Pod) -> list[str]:
     """Names of all claims that a pod uses, those of extended resources too, which the scheduler makes."""
     found = [name for wanted in pod.spec.resourceClaims if (name := claim_name(pod, wanted))]
     extended = pod.status.extendedResourceClaimStatus
     return [*found, extended.resourceClaimName] if extended is not None and extended.resourceClaimName else found
-
-
-def made_for(pod: Pod, claim: ResourceClaim) -> bool:
-    """The pod controls it."""
-    ref = controller_of(claim.metadata)
-    return ref is not None and ref.uid == pod.metadata.uid
-
-
-def reserved_for(pod: Pod, claim: ResourceClaim) -> bool:
-    """The claim knows that the pod uses it."""
-    return any(ref.uid == pod.metadata.uid for ref in claim.status.reservedFor)
 
 
 def plan_pod(pod: Pod, known: Callable[[str], ResourceClaim | None], owned: Sequence[ResourceClaim]) -> PodPlan:

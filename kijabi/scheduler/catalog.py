@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kijabi.scheduler.framework import Filter, Score
+from kijabi.scheduler.plugins.dynamicresources import DynamicResources
 from kijabi.scheduler.plugins.imagelocality import ImageLocality
 from kijabi.scheduler.plugins.interpodaffinity import InterPodAffinity
 from kijabi.scheduler.plugins.nodeaffinity import NodeAffinity
@@ -30,6 +31,7 @@ FILTERS: tuple[Filter, ...] = (
     VolumeZone(),
     PodTopologySpread(),
     InterPodAffinity(),
+    DynamicResources(),
 )
 
 SCORES: tuple[tuple[Score, int], ...] = (

@@ -44,6 +44,7 @@ class Change(Flag):
     CSI_DRIVER = auto()
     STORAGE_CAPACITY = auto()
     DETACHED = auto()
+    DEVICE_CLAIM = auto()
     GROUP = auto()  # a pod joined a group, or the group needs fewer; new is the group's key
     NODE_ANY = NODE_ADDED | NODE_GONE | NODE_ALLOCATABLE | NODE_LABELS | NODE_TAINTS
 

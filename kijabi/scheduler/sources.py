@@ -1,4 +1,4 @@
-"""What the scheduler follows besides pods and nodes: storage, namespaces, and what default spreading goes by.
+"""What the scheduler follows besides pods and nodes: storage, claims to devices, namespaces, what spreading goes by.
 
 `loop` makes it, takes `storage` and `spreading` into the node state, and is told of each change that could let a
 waiting pod in. All informers are those that the controllers share.
@@ -16,6 +16,7 @@ from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.replicationcontroller import ReplicationController
 from kijabi.api.core.service import Service
+from kijabi.api.dra.resourceclaim import ResourceClaim
 from kijabi.api.meta import Object
 from kijabi.api.storage.csidriver import CSIDriver
 from kijabi.api.storage.csinode import CSINode
@@ -40,6 +41,7 @@ class Sources:
         csi_nodes = informers.of(CSINode)
         drivers = informers.of(CSIDriver)
         capacities = informers.of(CSIStorageCapacity)
+        device_claims = informers.of(ResourceClaim)
         attachments = informers.of(VolumeAttachment, indexes={BY_NODE: by_node})
         self._namespaces = informers.of(Namespace)
         self.storage = Storage(
@@ -50,6 +52,7 @@ class Sources:
             drivers=drivers,
             capacities=capacities,
             attachments=attachments,
+            device_claims=device_claims,
         )
         services = informers.of(Service, indexes={BY_NAMESPACE: by_namespace})
         controllers, replica_sets = informers.of(ReplicationController), informers.of(ReplicaSet)
@@ -65,6 +68,7 @@ class Sources:
             (csi_nodes, Change.CSI_NODE),
             (drivers, Change.CSI_DRIVER),
             (capacities, Change.STORAGE_CAPACITY),
+            (device_claims, Change.DEVICE_CLAIM),
         )
         self._attachments = attachments
 

@@ -1,4 +1,4 @@
-"""What there is of storage, as the scheduler sees it: what the informers hold, and over it what it has assumed.
+"""What there is of storage and devices, as the scheduler sees it: what informers hold, and what it has assumed.
 
 `loop` gives it the informers; the volume plugins read. When a pod is placed, `volumes` assumes the volumes and claims
 as it is about to write them, so that the next decision does not give the same volume to another pod. An assumption
@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
+from kijabi.api.dra.resourceclaim import ResourceClaim
 from kijabi.api.meta import Object
 from kijabi.api.storage.csidriver import CSIDriver
 from kijabi.api.storage.csinode import CSINode
@@ -94,7 +95,7 @@ class Assumed(Generic[T]):
 
 
 class Storage:
-    """Claims, volumes, classes and what drivers say of themselves and of their storage."""
+    """Claims, volumes, classes, what drivers say of themselves and of their storage; and claims to devices."""
 
     def __init__(
         self,
@@ -106,6 +107,7 @@ class Storage:
         drivers: Source[CSIDriver] | None = None,
         capacities: Source[CSIStorageCapacity] | None = None,
         attachments: Source[VolumeAttachment] | None = None,
+        device_claims: Source[ResourceClaim] | None = None,
     ) -> None:
         self.claims = Assumed[PersistentVolumeClaim](_or_nothing(claims))
         self.volumes = Assumed[PersistentVolume](_or_nothing(volumes))
@@ -114,6 +116,7 @@ class Storage:
         self.drivers: Source[CSIDriver] = _or_nothing(drivers)
         self.capacities: Source[CSIStorageCapacity] = _or_nothing(capacities)
         self.attachments: Source[VolumeAttachment] = _or_nothing(attachments)
+        self.device_claims: Source[ResourceClaim] = _or_nothing(device_claims)
 
     def volumes_of(self, storage_class: str) -> Iterable[PersistentVolume]:
         """The volumes of a class, those assumed as they are assumed."""
