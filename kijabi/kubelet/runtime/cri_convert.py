@@ -269,9 +269,15 @@ def fs_usage(usage: im.FilesystemUsage) -> i.FsUsage:
     )
 
 
+# What keeps a container from starting is told without gRPC's code (k8s.io/kubernetes `pkg/kubelet/kuberuntime`).
+_OF_CONTAINERS = frozenset(("CreateContainerError", "RunContainerError"))
+
+
 def failure(reason: str, code: str, message: str) -> i.RuntimeFailure:
     """A refused call; `code` is gRPC's status name. Users see the text that Go's gRPC would print."""
     kind = i.RuntimeGone if code == "NOT_FOUND" else i.RuntimeFailure
+    if reason in _OF_CONTAINERS:
+        return kind(reason, message)
     return kind(reason, f"rpc error: code = {_camel(code)} desc = {message}")
 
 
