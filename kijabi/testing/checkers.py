@@ -25,6 +25,12 @@ from kijabi.testing.safety.pods import (
 from kijabi.testing.safety.quotas import QuotasKept
 from kijabi.testing.safety.replicas import NoneTooMany, OneOfEachIdentity, OnePerNode, StartedInOrder
 from kijabi.testing.safety.services import ServiceAddressesUnique
+from kijabi.testing.safety.volumes import (
+    ClaimsInUseStay,
+    ClaimsKeepTheirVolumes,
+    ClaimsOfSetsRetained,
+    VolumesReclaimed,
+)
 
 
 def standard(running: Running = lambda node, uid: False) -> tuple[Checker, ...]:
@@ -56,4 +62,8 @@ def standard(running: Running = lambda node, uid: False) -> tuple[Checker, ...]:
         BudgetsKept(),
         ServiceAddressesUnique(),
         QuotasKept(),
+        ClaimsKeepTheirVolumes(),
+        ClaimsInUseStay(running),
+        VolumesReclaimed(),
+        ClaimsOfSetsRetained(),
     )

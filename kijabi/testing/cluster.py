@@ -229,19 +229,20 @@ async def cluster(
     faults: Faults = NONE,
     store: Store | None = None,
     controllers_too: bool = True,
-    volumes: bool = False,
+    volumes: bool | Callable[[str], NullDisk] = False,
     detect_mutations: bool = False,
     settings: Settings | None = None,
 ) -> AsyncIterator[World]:
     """A cluster with so many nodes, gone when the context ends.
 
-    controllers_too: with controllers and scheduler. volumes: nodes make volumes for claims (local-path). settings: the
-    API server's, if they are not the usual ones. detect_mutations: fail when anybody writes to an object that caches
-    share, at its next change; `verify_caches` looks at all.
+    controllers_too: with controllers and scheduler. volumes: nodes make volumes for claims (local-path), on plain disks
+    or on what makes one for each. settings: the API server's, if they are not the usual ones. detect_mutations: fail
+    when anybody writes to an object that caches share, at its next change; `verify_caches` looks at all.
     """
     before, cache.DETECT_MUTATIONS = cache.DETECT_MUTATIONS, detect_mutations or cache.DETECT_MUTATIONS
     try:
-        async with _cluster(nodes, faults, store or MemoryStore(), controllers_too, volumes, settings) as world:
+        disk = volumes if callable(volumes) else (lambda name: NullDisk()) if volumes else None
+        async with _cluster(nodes, faults, store or MemoryStore(), controllers_too, disk, settings) as world:
             yield world
     finally:
         cache.DETECT_MUTATIONS = before
@@ -249,7 +250,12 @@ async def cluster(
 
 @asynccontextmanager
 async def _cluster(
-    nodes: int, faults: Faults, store: Store, controllers_too: bool, volumes: bool, settings: Settings | None
+    nodes: int,
+    faults: Faults,
+    store: Store,
+    controllers_too: bool,
+    disk: Callable[[str], NullDisk] | None,
+    settings: Settings | None,
 ) -> AsyncIterator[World]:
     async with asyncio.TaskGroup() as group:
         world = World(store, faults, group, settings)
@@ -260,8 +266,8 @@ async def _cluster(
         for number in range(nodes):
             name = f"node-{number + 1}"
             world.runtimes[name] = FakeRuntime(pod_cidr=f"10.244.{number + 1}.0/24")
-            if volumes:
-                world.disks[name] = NullDisk()
+            if disk is not None:
+                world.disks[name] = disk(name)
             world.add(name, lambda name=name: world.node(name))  # type: ignore[misc]
         try:
             yield world

@@ -22,6 +22,8 @@ from kijabi.api.core.endpoints import Endpoints
 from kijabi.api.core.event import Event
 from kijabi.api.core.namespace import Namespace
 from kijabi.api.core.node import Node
+from kijabi.api.core.persistentvolume import PersistentVolume
+from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.api.core.replicationcontroller import ReplicationController
 from kijabi.api.core.secret import Secret
@@ -29,9 +31,10 @@ from kijabi.api.core.service import Service
 from kijabi.api.core.serviceaccount import ServiceAccount
 from kijabi.api.discovery.endpointslice import EndpointSlice
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
+from kijabi.kubelet.localpath.disk import NullDisk
 from kijabi.kubelet.runtime.fake import FakeRuntime
 from kijabi.testing.history import Ledger
-from kijabi.testing.liveness import jobs, replicas, services
+from kijabi.testing.liveness import jobs, replicas, services, storage
 from kijabi.testing.safety.facts import ENDED
 
 SYSTEM = ("kube-system", "kube-public", "kube-node-lease")
@@ -45,23 +48,31 @@ KINDS: tuple[tuple[type[Any], Callable[[Any, Ledger], Iterator[str]]], ...] = (
     (CronJob, jobs.cron_job),
     (Service, services.service),
     (PodDisruptionBudget, services.budget),
+    (PersistentVolumeClaim, storage.claim),
+    (PersistentVolume, storage.volume),
 )
+NO_DISKS: Mapping[str, NullDisk] = {}
 # What a user deletes, and what goes with it.
 WORKLOADS: tuple[type[Any], ...] = (*(cls for cls, _ in KINDS), ControllerRevision, Endpoints, EndpointSlice, Pod)
 
 
-def problems(ledger: Ledger, runtimes: Mapping[str, FakeRuntime]) -> list[str]:
-    """What is not yet right."""
+def problems(
+    ledger: Ledger, runtimes: Mapping[str, FakeRuntime], disks: Mapping[str, NullDisk] = NO_DISKS
+) -> list[str]:
+    """What is not yet right. disks: of the nodes that make volumes."""
     found = [*_nodes(ledger), *_leaving(ledger), *_orphans(ledger), *_namespaces(ledger)]
     for cls, wrong in KINDS:
         for one in ledger.of(cls):
             where = f"{cls.__name__} {one.metadata.namespace}/{one.metadata.name}"
             found += [f"{where}: {text}" for text in wrong(one, ledger)]
     found += _runtimes(ledger, runtimes)
+    found += storage.disks(ledger, disks)
     return found
 
 
-def leftovers(ledger: Ledger, runtimes: Mapping[str, FakeRuntime]) -> list[str]:
+def leftovers(
+    ledger: Ledger, runtimes: Mapping[str, FakeRuntime], disks: Mapping[str, NullDisk] = NO_DISKS
+) -> list[str]:
     """What is still there though every namespace of the user and all workloads were deleted."""
     found = [*_leaving(ledger), *_orphans(ledger)]
     for cls in WORKLOADS:
@@ -73,6 +84,7 @@ def leftovers(ledger: Ledger, runtimes: Mapping[str, FakeRuntime]) -> list[str]:
         if obj.metadata.namespace and obj.metadata.namespace not in namespaces:
             found.append(f"{kind_of} {obj.metadata.namespace}/{obj.metadata.name} is left of its namespace")
     found += _runtimes(ledger, runtimes)
+    found += storage.disks(ledger, disks)
     return found
 
 

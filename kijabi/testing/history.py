@@ -196,7 +196,7 @@ class WatchedStore:
         done = await self.inner.txn(guards, ops)
         if done.ok and done.revision != revision:
             if done.revision != revision + 1:
-                self._broken(f"the revision went from {revision} to {done.revision}: one write is one revision", None)
+                self.broken(f"the revision went from {revision} to {done.revision}: one write is one revision", None)
             for op in ops:
                 self._look(op, before[op.key], done.revision)
         return done
@@ -246,9 +246,10 @@ class WatchedStore:
         for checker in self.checkers:
             problem = checker.check(change, self.ledger)
             if problem is not None:
-                self._broken(f"{type(checker).__name__}: {problem}", change)
+                self.broken(f"{type(checker).__name__}: {problem}", change)
 
-    def _broken(self, problem: str, change: Change | None) -> None:
+    def broken(self, problem: str, change: Change | None = None) -> None:
+        """Remember that a rule was broken, and raise Violation."""
         lines = [f"{problem}\nseed {self.seed}, {clock.monotonic():.3f} s"]
         if change is not None:
             where = f"{change.resource.qualified} {change.key}"

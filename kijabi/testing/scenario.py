@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from typing import NamedTuple
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.core.pod import Pod
 from kijabi.base import rand
+from kijabi.kubelet.runtime.fake import FakeRuntime
 from kijabi.store.memory import MemoryStore
 from kijabi.testing import converge
 from kijabi.testing.checkers import standard
@@ -26,10 +27,12 @@ from kijabi.testing.cluster import World, cluster
 from kijabi.testing.faults import Faults
 from kijabi.testing.history import Violation, WatchedStore
 from kijabi.testing.safety.facts import pods_of
+from kijabi.testing.safety.volumes import WatchedDisk
 from kijabi.testing.simloop import SimLoop
 from kijabi.testing.trouble import Trouble
 from kijabi.testing.user import THEMES, User
 from kijabi.testing.wishes.budgets import Budgets
+from kijabi.testing.wishes.claims import Claims
 from kijabi.testing.wishes.hand import Hand, Theme
 from kijabi.testing.wishes.templates import MISSING
 
@@ -134,6 +137,13 @@ class Scenario:
         self.result = Result()
         self._setting = setting
         self._defects = _Defects()
+        self._runtimes: Mapping[str, FakeRuntime] = {}
+
+    def _running(self, node: str, uid: str) -> bool:
+        return bool(node) and bool(self._runtimes[node].alive(uid))
+
+    def _disk(self, node: str) -> WatchedDisk:
+        return WatchedDisk(node, self.store.ledger, self._running, self.store.broken)
 
     async def play(self) -> Result:
         """Run it; the loop must be a SimLoop of this scenario's seed."""
@@ -145,8 +155,15 @@ class Scenario:
         logger = logging.getLogger("kijabi")
         logger.addHandler(self._defects)
         try:
-            async with cluster(setting.nodes, faults=setting.faults, store=self.store, detect_mutations=True) as world:
-                self.store.checkers = standard(lambda node, uid: bool(node) and bool(world.runtimes[node].alive(uid)))
+            async with cluster(
+                setting.nodes,
+                faults=setting.faults,
+                store=self.store,
+                volumes=self._disk if Claims in setting.themes else False,
+                detect_mutations=True,
+            ) as world:
+                self._runtimes = world.runtimes
+                self.store.checkers = standard(self._running)
                 for runtime in world.runtimes.values():
                     runtime.missing.add(MISSING)
                 await self._acts(world, setting)
@@ -178,7 +195,9 @@ class Scenario:
         await self._rollout(world, user)
         world.verify_caches()
         await user.delete_everything()
-        await self._settled(lambda: converge.leftovers(self.store.ledger, world.runtimes), "after deleting everything")
+        ledger = self.store.ledger
+        left = lambda: converge.leftovers(ledger, world.runtimes, world.disks)  # noqa: E731
+        await self._settled(left, "after deleting everything")
         world.verify_caches()
 
     async def _storm(self, user: User, trouble: Trouble, seconds: float) -> None:
@@ -215,7 +234,7 @@ class Scenario:
         await self._settled(lambda: converge.unrecorded(ledger, fresh, deployments), "events of a rollout")
 
     async def _converged(self, world: World, when: str) -> None:
-        await self._settled(lambda: converge.problems(self.store.ledger, world.runtimes), when)
+        await self._settled(lambda: converge.problems(self.store.ledger, world.runtimes, world.disks), when)
 
     async def _settled(self, problems: Callable[[], list[str]], when: str) -> None:
         """Wait until there are no problems, twice in a row, ten seconds apart."""

@@ -18,6 +18,7 @@ from kijabi.base.errors import ApiError, ConnectionLost
 from kijabi.client.client import Client
 from kijabi.testing.wishes.basics import Basics
 from kijabi.testing.wishes.budgets import Budgets
+from kijabi.testing.wishes.claims import Claims
 from kijabi.testing.wishes.controllers import ReplicationControllers
 from kijabi.testing.wishes.daemonsets import DaemonSets
 from kijabi.testing.wishes.deployments import Deployments
@@ -33,6 +34,7 @@ THEMES: tuple[Callable[[Hand], Theme], ...] = (
     CronJobs,
     ReplicationControllers,
     Budgets,
+    Claims,
 )
 
 
@@ -83,7 +85,7 @@ class User:
             await theme.update()
 
     async def delete_everything(self) -> None:
-        """All namespaces but those of the system, and what is in `default`."""
+        """All namespaces but those of the system, what is in `default`, and what is in none."""
         for name in await self.hand.namespaces():
             if name != "default":
                 await self.hand.client.delete(Namespace, name)
@@ -91,5 +93,5 @@ class User:
         last: tuple[type[Any], ...] = (Pod,)
         for cls in (*(kind for kind in kinds if kind is not Pod), *last):
             for obj in await self.hand.all(cls):
-                if obj.metadata.namespace == "default":
+                if obj.metadata.namespace in ("default", ""):
                     await self.hand.delete(obj, rand.rng().choice(("Background", "Foreground")))

@@ -10,7 +10,7 @@ from kijabi.api import catalog, codec
 from kijabi.store.interface import Guard, Op
 from kijabi.store.memory import MemoryStore
 from kijabi.testing.checkers import standard
-from kijabi.testing.history import ACTOR, WatchedStore
+from kijabi.testing.history import ACTOR, Ledger, WatchedStore
 
 CONTROLLERS = "system:kube-controller-manager"
 NODE = "system:node:n1"
@@ -86,10 +86,10 @@ GROUPS = {
 }
 
 
-def play(steps: Iterable[Step], runs: Collection[str] = ()) -> None:
-    """Write the steps one after another; runs: uids of pods with a running container."""
+def play(steps: Iterable[Step], runs: Collection[str] = ()) -> Ledger:
+    """Write the steps one after another: what there is then. runs: uids of pods with a running container."""
 
-    async def main() -> None:
+    async def main() -> Ledger:
         store = WatchedStore(MemoryStore(), standard(lambda node, uid: uid in runs))
         for actor, what, obj in steps:
             kind, name = what.split()
@@ -101,5 +101,6 @@ def play(steps: Iterable[Step], runs: Collection[str] = ()) -> None:
             ACTOR.set(actor)
             entry = await store.get(key)
             await store.txn([Guard(key, entry.revision if entry else 0)], [Op(key, value)])
+        return store.ledger
 
-    asyncio.run(main())
+    return asyncio.run(main())

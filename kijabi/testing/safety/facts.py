@@ -8,11 +8,13 @@ from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
+from kijabi.api.core.podreferences import claim_of
 from kijabi.testing.history import Change, Ledger, controller
 
 CONTROLLERS = "system:kube-controller-manager"
 ADMIN = "kubernetes-admin"
 SCHEDULER = "system:kube-scheduler"
+LOCAL_PATH = "system:kijabi-local-path"
 ENDED = ("Succeeded", "Failed")
 
 Running = Callable[[str, str], bool]
@@ -42,6 +44,11 @@ def lost_its_node(pod: Pod, ledger: Ledger) -> bool:
     """Its node is not there any more, or is another of that name."""
     node = ledger.get(Node, pod.spec.nodeName)
     return node is None or ledger.born[node.metadata.uid].revision > ledger.born[pod.metadata.uid].revision
+
+
+def claims_of(pod: Pod) -> set[str]:
+    """The keys of the claims that a pod's volumes are of."""
+    return {f"{pod.metadata.namespace}/{name}" for volume in pod.spec.volumes if (name := claim_of(pod, volume))}
 
 
 def owner_kind(pod: Pod) -> str:

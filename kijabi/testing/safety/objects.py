@@ -9,8 +9,8 @@ from kijabi.api.apps.statefulset import StatefulSet
 from kijabi.api.core.replicationcontroller import ReplicationController
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
-from kijabi.testing.history import Change, Ledger, controller
-from kijabi.testing.safety.facts import ADMIN, CONTROLLERS
+from kijabi.testing.history import GIVEN_UP, Change, Ledger, controller
+from kijabi.testing.safety.facts import ADMIN, CONTROLLERS, LOCAL_PATH
 
 
 class IdentityKept:
@@ -40,12 +40,24 @@ class IdentityKept:
 
 
 class FinalizersHonoured:
-    """An object goes only by the hand of those who owned its last finalizers: the system's are the controllers',
-    all are the administrator's; and only after its deletion was asked for (API conventions, finalizers). The write that
-    takes the last finalizer away is the deletion itself.
+    """An object goes only by the hand of those who owned its last finalizers: the system's are the controllers', that
+    of local-path volumes their agents', all are the administrator's; and only after its deletion was asked for (API
+    conventions, finalizers). The write that takes the last finalizer away is the deletion itself.
     """
 
-    _SYSTEM = frozenset(("foregroundDeletion", "orphan", "kubernetes", "batch.kubernetes.io/job-tracking"))
+    _OWNED = {
+        CONTROLLERS: frozenset(
+            (
+                "foregroundDeletion",
+                "orphan",
+                "kubernetes",
+                "batch.kubernetes.io/job-tracking",
+                "kubernetes.io/pvc-protection",
+                "kubernetes.io/pv-protection",
+            )
+        ),
+        LOCAL_PATH: frozenset(("kijabi.dev/local-path",)),
+    }
 
     def check(self, change: Change, ledger: Ledger) -> str | None:
         """See Checker."""
@@ -60,7 +72,7 @@ class FinalizersHonoured:
             return f"it went at once, with finalizers {sorted(left)}"
         if change.actor == ADMIN:
             return None
-        foreign = left - self._SYSTEM if change.actor.startswith(CONTROLLERS) else left
+        foreign = left - self._OWNED.get(change.actor.removesuffix(GIVEN_UP), frozenset())
         return f"it went with finalizers {sorted(foreign)}, which {change.actor} does not own" if foreign else None
 
 

@@ -13,6 +13,7 @@ from kijabi.testing.wishes.hand import Hand, Wish, app_of, variant_of
 from kijabi.testing.wishes.templates import BAD, GOOD, plain, template, variant
 
 REPLACE_BROKEN = "kijabi.dev/replace-broken"
+CLAIMS = "volumeClaimTemplates"
 STRATEGIES: tuple[dict[str, Any], ...] = (
     {},
     {"type": "OnDelete"},
@@ -41,12 +42,16 @@ class StatefulSets:
             (3, self.take_one),
         )
 
+    def storage(self) -> dict[str, Any]:
+        """What a set says of claims."""
+        return {}
+
     async def create(self) -> None:
         """In one of the namespaces."""
         if await self.hand.full(StatefulSet):
             return
         chance, name, what = rand.rng(), self.hand.name("db"), variant()
-        spec = {
+        spec: dict[str, Any] = {
             "replicas": chance.randrange(5),
             "serviceName": name,
             "selector": {"matchLabels": {"app": name}},
@@ -56,7 +61,11 @@ class StatefulSets:
             "revisionHistoryLimit": chance.choice((0, 1, 10)),
             "minReadySeconds": chance.choice((0, 0, 0, 3)),
             "ordinals": {"start": chance.choice((1, 4))} if chance.random() < 0.2 else None,
+            **self.storage(),
         }
+        names = [one["metadata"]["name"] for one in spec.get(CLAIMS, ())]
+        mounts = [{"name": each, "mountPath": f"/{each}"} for each in names]
+        spec["template"]["spec"]["containers"][0]["volumeMounts"] = mounts
         meta = {"annotations": {REPLACE_BROKEN: "true"}} if chance.random() < 0.4 else {}
         about = f"{what} x{spec['replicas']} {spec['podManagementPolicy']}"
         await self.hand.create(StatefulSet, name, await self.hand.namespace(), about, spec=spec, metadata=meta)
