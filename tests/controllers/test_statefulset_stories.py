@@ -139,6 +139,26 @@ def test_claims_come_with_pods_and_go_as_the_policy_says() -> None:
     play(story)
 
 
+def test_a_set_waits_for_a_claim_to_go_with_the_pod_before_and_no_longer() -> None:
+    async def story(world: World) -> None:
+        await world.client.create(fresh(2, claims=("data",), keep=("Delete", "Delete")))
+        await world.until(lambda: settled(world, 2))
+        hold = {"metadata": {"finalizers": ["example.com/hold"]}}
+        before = await world.client.patch(PersistentVolumeClaim, "data-web-1", hold, namespace="ns")
+        await scale(world, 1)
+        await world.until(lambda: settled(world, 1))
+        await scale(world, 2)
+        await asyncio.sleep(30)
+        assert len(await pods_of(world)) == 1, "the second waits"
+        free = {"metadata": {"finalizers": None}}
+        await world.client.patch(PersistentVolumeClaim, "data-web-1", free, namespace="ns")
+        await world.until(lambda: settled(world, 2))
+        after = await world.client.get(PersistentVolumeClaim, "data-web-1", "ns")
+        assert after.metadata.uid != before.metadata.uid
+
+    play(story)
+
+
 def test_never_two_of_one_name_and_never_out_of_order_on_a_bad_network() -> None:
     async def story(world: World) -> None:
         await world.client.create(fresh(3))

@@ -35,6 +35,7 @@ from kijabi.controllers.statefulset.identity import (
     is_member,
     make_pod,
     matches,
+    may_have,
     mounted,
     name_of,
     ordinal_of,
@@ -81,11 +82,18 @@ class StatefulSets:
             Source(self.sets, lambda old, new: (key_of(new if new is not None else old),)),
             Source(self.pods, self._keys_of_dependent),
             Source(self.revisions.informer, self._keys_of_dependent),
-            Source(self.claims, lambda old, new: ()),
+            Source(self.claims, self._keys_of_claim),
         )
 
     def _keys_of_dependent(self, old: Object | None, new: Object | None) -> Iterable[str]:
         return keys_of_owners(KIND, self.sets, selects, old, new)
+
+    def _keys_of_claim(self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None) -> Iterable[str]:
+        """Who may wait for a claim to go, to make another of its name: nothing else would tell."""
+        if old is None or (new is not None and new.metadata.uid == old.metadata.uid):
+            return ()
+        near = (f"{old.metadata.namespace}/{name}" for name in may_have(old))
+        return [key for key in near if self.sets.get(key) is not None]
 
     async def reconcile(self, key: str) -> float | None:
         ss = self.sets.get(key)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -77,6 +77,14 @@ def claims_of(ss: StatefulSet, ordinal: int) -> dict[str, PersistentVolumeClaim]
     return found
 
 
+def may_have(claim: PersistentVolumeClaim) -> Iterator[str]:
+    """The names of the sets that a claim may be of, by its own: `data-my-web-0` is of my-web or of web."""
+    parts = claim.metadata.name.split("-")
+    if parts[-1].isascii() and parts[-1].isdigit():
+        for first in range(1, len(parts) - 1):
+            yield "-".join(parts[first:-1])
+
+
 def volumes(ss: StatefulSet, ordinal: int, given: tuple[Volume, ...]) -> tuple[Volume, ...]:
     """A pod's volumes with its claims in place of whatever has their names."""
     own = {name: claim.metadata.name for name, claim in claims_of(ss, ordinal).items()}
@@ -121,9 +129,7 @@ def make_pod(ss: StatefulSet, owner: OwnerReference, template: PodTemplateSpec, 
     """The pod with this number, from a revision's template."""
     name = name_of(ss, ordinal)
     pod = pod_of(template, owner, ss.metadata.namespace, name)
-    pod.metadata = replace(
-        pod.metadata, labels={**labels(ss, ordinal, pod.metadata.labels), HASH_LABEL: revision}
-    )
+    pod.metadata = replace(pod.metadata, labels={**labels(ss, ordinal, pod.metadata.labels), HASH_LABEL: revision})
     pod.spec.volumes = volumes(ss, ordinal, pod.spec.volumes)
     pod.spec.hostname, pod.spec.subdomain = name, ss.spec.serviceName
     return pod
