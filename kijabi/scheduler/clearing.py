@@ -76,6 +76,8 @@ def clear(
         finally:
             for pod, node in reversed(outcome.placed):
                 give(pod, node)
+            for uid in apart:
+                nodes.remove_pod(uid)  # those that were put back
 
 
 def _reprieve(low: Sequence[Unit], group: _Beside, back: _Back, broken: Mapping[str, int]) -> Clearing:

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 UNSCHEDULABLE, SCHEDULER_ERROR, SCHEDULED = "Unschedulable", "SchedulerError", "Scheduled"
 GROUP_UNSCHEDULABLE = "pod group is unschedulable"
+CLAIMS_DONE = "deallocation and deletion of ResourceClaims completed"  # upstream says so of groups without claims too
 
 
 class Outcome(msgspec.Struct):
@@ -49,13 +50,15 @@ class Outcome(msgspec.Struct):
     failed: bool = False
     fitted: frozenset[str] = frozenset()
 
-    def with_preemption(self, words: str, *, waiting: bool = False, failed: bool = False) -> Outcome:
-        """The same after preemption was tried, with what came of it. waiting: there will be room."""
+    def with_preemption(
+        self, words: str, *, waiting: bool = False, final: bool = False, failed: bool = False
+    ) -> Outcome:
+        """The same after preemption was tried, with what came of it. waiting: there will be room; final: never."""
         words = f"pod group preemption: {words}"
         if failed:
             why = f'error in "DefaultPreemption" PodGroupPostFilter plugins: {words}'
             return Outcome([], dict.fromkeys(self.refused, why), why, failed=True)
-        why = f"{self.why}, {words}"
+        why = ", ".join((self.why, *(() if waiting or final else (CLAIMS_DONE,)), words))
         told = why if waiting else f"{GROUP_UNSCHEDULABLE}, {why}"
         refused = {uid: told if uid in self.fitted else said for uid, said in self.refused.items()}
         return Outcome([], refused, why, fitted=self.fitted)

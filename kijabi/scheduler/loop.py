@@ -277,7 +277,7 @@ class Scheduler:
             if self._evictions.forget(pod.uid):
                 tasks.create_task(self._evictions.withdraw(pod), name=f"withdraw {pod.key}")
         if found is None:
-            return outcome.with_preemption(NO_VICTIMS)
+            return outcome.with_preemption(NO_VICTIMS, final=True)
         return outcome.with_preemption(found.why, failed=found.failed)
 
     def _take(self, info: PodInfo, node: str) -> None:

@@ -156,7 +156,8 @@ class Ranks:
         columns = np.arange(len(found))
         priority = self._priority[:depth, found]
         top = priority[first, columns] if depth else np.zeros(0)
-        start = self._start[:depth, found][first, columns] if depth else np.zeros(0)
+        oldest = np.where(victims & (priority == top), self._start[:depth, found], np.inf)
+        start = oldest.min(axis=0) if depth else np.zeros(0)
         total = np.where(victims, priority + _OFFSET, 0).sum(axis=0)
         counts = ((violating & victims).sum(axis=0), top, total, number, -start)
         chosen = tuple(np.asarray(one[certain], dtype=np.float64) for one in counts)

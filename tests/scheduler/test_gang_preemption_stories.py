@@ -15,6 +15,7 @@ from kijabi.api.meta import ObjectMeta
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kijabi.api.scheduling.podgroup import PodGroup
 from kijabi.api.scheduling.priorityclass import PriorityClass
+from kijabi.scheduler.gangs import CLAIMS_DONE
 from kijabi.testing.cluster import World
 from tests.scheduler.test_gang_stories import CPUS, SLOW, at_last, group, more, play, said, scheduled, state, with_node
 
@@ -106,7 +107,7 @@ def test_nobody_is_evicted_for_a_gang_that_would_not_fit_anyway() -> None:
         short = "minCount (3) cannot be satisfied: 0 scheduled, 2 remaining"
         not_even_so = "minCount (3) cannot be satisfied: 2 scheduled, 0 remaining"
         why = await world.until(lambda: state(world, "g"))
-        assert why == ("False", "Unschedulable", f"{short}, pod group preemption: {not_even_so}")
+        assert why == ("False", "Unschedulable", f"{short}, {CLAIMS_DONE}, pod group preemption: {not_even_so}")
         await gang(world, "h", 2, "mid")
         why = await world.until(lambda: state(world, "h"))
         assert why[2].endswith("pod group preemption: minCount (2) cannot be satisfied: 1 scheduled, 0 remaining")
