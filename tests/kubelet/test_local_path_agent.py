@@ -172,10 +172,17 @@ def test_where_no_node_is_chosen_the_fastest_serves() -> None:
     play(scene)
 
 
-def test_a_disk_that_is_too_small_lets_the_scheduler_choose_again() -> None:
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        (claim(size="2Gi"), "the claim asks for 2Gi, and the disk of the node has 1024Mi free"),
+        (claim(volumeMode="Block"), "volumes are directories: volumeMode Block is not supported"),
+    ],
+)
+def test_who_is_refused_may_go_elsewhere(wanted: PersistentVolumeClaim, why: str) -> None:
     async def scene(world: World) -> None:
         async with agent(world, NullDisk(1 << 30)):
-            await ask(world, claim(size="2Gi"))
+            await ask(world, wanted)
 
             async def unchosen() -> bool:
                 found = await world.client.get(PersistentVolumeClaim, "data", "default")
@@ -183,10 +190,7 @@ def test_a_disk_that_is_too_small_lets_the_scheduler_choose_again() -> None:
 
             await settled(unchosen)
             (text,) = await settled(lambda: events(world, "ProvisioningFailed"))
-            assert text == (
-                'failed to provision volume with StorageClass "local-path": '
-                "the claim asks for 2Gi, and the disk of the node has 1024Mi free"
-            )
+            assert text == f'failed to provision volume with StorageClass "local-path": {why}'
             assert await volumes(world) == []
 
     play(scene)

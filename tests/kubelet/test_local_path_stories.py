@@ -11,6 +11,7 @@ import pytest
 
 from kijabi.api import codec
 from kijabi.api.apps.statefulset import StatefulSet
+from kijabi.api.core.event import Event
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
@@ -67,6 +68,22 @@ def test_a_stateful_set_with_claims() -> None:
                 await world.admin.delete(Pod, pod.metadata.name, "default", grace=0)
             again = await ready(world, 4)
             assert {pod.metadata.name: pod.spec.nodeName for pod in again} == where
+
+    simloop.run(story(), 1)
+
+
+def test_a_pod_whose_claim_cannot_be_served_says_so() -> None:
+    async def story() -> None:
+        async with cluster(1, volumes=True) as world:
+            wanted = stateful(1)
+            wanted.spec.volumeClaimTemplates[0].spec.accessModes = ("ReadWriteMany",)
+            await world.admin.create(wanted)
+
+            async def told() -> bool:
+                said: list[str] = [one.message for one in (await world.admin.list(Event, "default")).items]
+                return any(text.endswith('provisioning failed for PVC "data-db-0"') for text in said)
+
+            await world.until(told)
 
     simloop.run(story(), 1)
 

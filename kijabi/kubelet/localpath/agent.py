@@ -49,11 +49,7 @@ FIRST_RETRY, MOST_RETRY = 0.5, 300.0
 
 
 class Refused(Exception):
-    """A claim can have no volume here; the message says why. elsewhere: another node may serve it."""
-
-    def __init__(self, message: str, *, elsewhere: bool = False) -> None:
-        super().__init__(message)
-        self.elsewhere = elsewhere
+    """A claim can have no volume here; the message says why."""
 
 
 def chosen(claim: PersistentVolumeClaim) -> str:
@@ -167,19 +163,18 @@ class Agent:
         except (Refused, OSError) as problem:
             text = f'failed to provision volume with StorageClass "{found.metadata.name}": {problem}'
             self._recorder.event(claim, "Warning", "ProvisioningFailed", text)
-            if not (isinstance(problem, Refused) and problem.elsewhere and chosen(claim)):
+            if not (isinstance(problem, Refused) and chosen(claim)):
                 raise
-            # The choice is taken back, so that the scheduler makes another, which may be the same later.
+            # The choice is taken back, so that the scheduler makes another, which may be the same later, and tells the
+            # pod what it waits for.
             own = claim.metadata
             change: dict[str, Any] = {"annotations": {SELECTED_NODE: None}, "resourceVersion": own.resourceVersion}
             await self._client.patch(PersistentVolumeClaim, own.name, {"metadata": change}, namespace=own.namespace)
 
     async def _provision(self, claim: PersistentVolumeClaim, found: StorageClass) -> None:
         labels = (await self._client.get(Node, self._node)).metadata.labels
-        if text := refusal(claim, found, labels):
+        if text := refusal(claim, found, labels) or shortage(claim, self._disk.free()):
             raise Refused(text)
-        if text := shortage(claim, self._disk.free()):
-            raise Refused(text, elsewhere=True)
         name = volume_name(claim)
         if name not in self._begun:
             text = f'External provisioner is provisioning volume for claim "{claim_key(claim)}"'
