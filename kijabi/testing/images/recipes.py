@@ -57,8 +57,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RECIPES = (
-    # Not the static one, as in the others: its wget dies in the resolver, which glibc loads at run time.
-    Recipe(name="busybox", packages=("busybox",), version_of="busybox", tools="busybox", cmd=("sh",)),
+    Recipe(name="busybox", packages=("busybox-static",), version_of="busybox-static", cmd=("sh",)),
     Recipe(
         name="nginx",
         packages=("nginx",),
