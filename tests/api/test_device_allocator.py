@@ -81,3 +81,44 @@ def test_the_search_is_bounded() -> None:
     impossible = claim(*[{}] * 7, {"count": 2}, constraints=[different])
     with pytest.raises(Unfit, match=f"no allocation was found with {MOST_STEPS} devices tried"):
         devices(impossible, *slices)
+
+
+def pooled(*slices: dict[str, Any]) -> list[ResourceSlice]:
+    """The slices of one pool."""
+    pool = {"name": "p", "generation": 1, "resourceSliceCount": len(slices)}
+    return [
+        codec.from_builtins(
+            ResourceSlice, {"metadata": {"name": f"s{i}"}, "spec": {"driver": "d", "pool": pool, **one}}
+        )
+        for i, one in enumerate(slices)
+    ]
+
+
+def test_a_pool_of_which_only_the_counters_are_for_this_node_counts() -> None:
+    """k8s.io/dynamic-resource-allocation `GatherPools`: who asks for all devices waits until each pool is sound."""
+    odd = {"name": "far", "consumesCounters": [{"counterSet": "set", "counters": {"gone": {"value": "1"}}}]}
+    counted = {"nodeName": "n1", "sharedCounters": [{"name": "set", "counters": {"m": {"value": "1"}}}]}
+    slices = pooled({"nodeName": "n2", "devices": [odd]}, counted)
+    with pytest.raises(Unfit, match="resource pool d/p is currently invalid"):
+        devices(claim({"allocationMode": "All", "count": 0}), *slices)
+
+
+def test_counters_of_one_name_twice_make_a_pool_unfit() -> None:
+    counted = {"nodeName": "n1", "sharedCounters": [{"name": "set", "counters": {"m": {"value": "1"}}}]}
+    slices = pooled(counted, counted, {"nodeName": "n1", "devices": [{"name": "d0"}]})
+    with pytest.raises(Unfit, match="invalid resource pools were encountered"):
+        devices(claim({}), *slices)
+
+
+def test_a_name_may_be_used_again_on_another_node() -> None:
+    slices = pooled({"nodeName": "n2", "devices": [{"name": "d0"}]}, {"nodeName": "n1", "devices": [{"name": "d0"}]})
+    assert devices(claim({}), *slices) == ["d0"]
+
+
+def test_selectors_are_asked_about_every_device_of_a_slice_that_reaches_the_node() -> None:
+    each = [{"name": "far", "nodeName": "n2"}, {"name": "near", "nodeName": "n1", "attributes": {"size": {"int": 2}}}]
+    slices = pooled({"perDeviceNodeSelection": True, "devices": each})
+    wanted = {"selectors": [{"cel": {"expression": 'device.attributes["d"].size > 1'}}]}
+    with pytest.raises(Unfit, match="CEL runtime error: no such key: size"):
+        devices(claim(wanted), *slices)
+    assert devices(claim({}), *slices) == ["near"]

@@ -26,7 +26,7 @@ from kijabi.api.dra.resourceclaim import (
     DeviceRequestAllocationResult,
     ResourceClaim,
 )
-from kijabi.api.dra.resourceslice import Device, DeviceAttribute, ResourceSlice
+from kijabi.api.dra.resourceslice import Device, DeviceAttribute, ResourceSlice, ResourceSliceSpec
 from kijabi.api.dra.selectors import matches
 from kijabi.api.dra.taints import Place, current, tolerates
 from kijabi.api.quantity import Quantity
@@ -45,16 +45,17 @@ class Unfit(ValueError):
 
 
 class Candidate(NamedTuple):
-    """A device that can be used from the node."""
+    """A device of a slice that concerns the node. here: it can be used from the node."""
 
     place: Place
     device: Device
     slice: ResourceSlice
+    here: bool
 
 
 class Pool(NamedTuple):
     """A pool as the node sees it. unfit: why none of its devices can be had: slices are not there (yet), or say what
-    cannot be. counters: in all. others: devices that other nodes may use.
+    cannot be. counters: in all. others: devices of slices that do not concern the node.
     """
 
     driver: str
@@ -107,34 +108,43 @@ def _pool(driver: str, name: str, slices: Sequence[ResourceSlice], node: Node) -
     here: list[Candidate] = []
     there: list[Candidate] = []
     counters: Amounts = {}
+    groups: list[str] = []
+    concerned = False
     for piece in slices:
-        for device in piece.spec.devices:
-            candidate = Candidate(Place(driver, name, device.name), device, piece)
-            (here if _reaches(candidate, node) else there).append(candidate)
+        found = [Candidate(Place(driver, name, each.name), each, piece, _reaches(piece, each, node))
+                 for each in piece.spec.devices]  # fmt: skip
+        near = _placed(piece.spec, node) or any(one.here for one in found)
+        concerned = concerned or near
+        (here if near else there).extend(found)
         for group in piece.spec.sharedCounters:
+            groups.append(group.name)
             counters.update(((group.name, key), one.value) for key, one in group.counters.items())
-    if not here:
+    if not concerned:
         return None
     pool = Pool(driver, name, tuple(here), "", counters, tuple(there))
     if len(slices) != slices[0].spec.pool.resourceSliceCount:
         return pool._replace(unfit="being updated")
-    return pool._replace(unfit="" if _consistent(pool) else "invalid")
+    return pool._replace(unfit="" if _consistent(pool) and len(set(groups)) == len(groups) else "invalid")
 
 
 def _consistent(pool: Pool) -> bool:
-    """Names are used once, and devices draw on counters that there are."""
+    """Names are used once near the node, and devices draw on counters that there are."""
     every = (*pool.candidates, *pool.others)
     drawn = {(one.counterSet, name) for each in every for one in each.device.consumesCounters for name in one.counters}
-    return len({one.place for one in every}) == len(every) and drawn <= pool.counters.keys()
+    places = {one.place for one in pool.candidates}
+    return len(places) == len(pool.candidates) and drawn <= pool.counters.keys()
 
 
-def _reaches(candidate: Candidate, node: Node) -> bool:
+def _reaches(piece: ResourceSlice, device: Device, node: Node) -> bool:
     """Whether a device can be used from the node."""
-    spec = candidate.slice.spec
-    one = candidate.device if spec.perDeviceNodeSelection else spec
-    if one.nodeName is not None:
-        return one.nodeName == node.metadata.name
-    return bool(one.allNodes) or (one.nodeSelector is not None and nodefit.matches(one.nodeSelector, node))
+    return _placed(device if piece.spec.perDeviceNodeSelection else piece.spec, node)
+
+
+def _placed(where: ResourceSliceSpec | Device, node: Node) -> bool:
+    """Whether that is for the node."""
+    if where.nodeName is not None:
+        return where.nodeName == node.metadata.name
+    return bool(where.allNodes) or (where.nodeSelector is not None and nodefit.matches(where.nodeSelector, node))
 
 
 def allocate(
@@ -212,7 +222,10 @@ class _Search:
         return asked._replace(every=tuple(one for one in every if self._selects(number, asked, one)))
 
     def _selects(self, number: int, asked: _Asked, candidate: Candidate) -> bool:
-        """Whether the selectors of class and request let a device through."""
+        """Whether the selectors of class and request let a device through, and it can be used from the node.
+
+        Selectors are asked first: where they fail, that shows whatever node the device is for.
+        """
         key = (number, asked.name, candidate.place)
         known = self.fitting.get(key)
         if known is None:
@@ -231,7 +244,7 @@ class _Search:
                 own = self.claims[number].metadata
                 text = f"claim {own.namespace}/{own.name}: selector #{place}: CEL runtime error: {error}"
                 raise Unfit(text) from None
-        return True
+        return candidate.here
 
     # The search
 
