@@ -137,6 +137,12 @@ def hold(config: ClusterConfig) -> None:
             raise ConfigError(f"the supervisor of {config.dir} has ended; see {config.logs}")
 
 
+def is_hopeless(component: supervisor.Status) -> bool:
+    """It said more than once that it is configured wrongly: no patience mends that."""
+    wrong = f"{ConfigError.__name__}: " in component.last_exit
+    return component.state == "backoff" and component.restarts > 0 and wrong
+
+
 async def wait_ready(config: ClusterConfig, process: subprocess.Popen[bytes] | None, say: Say) -> None:
     """Follow the supervisor until all is ready; ConfigError with the reasons if it takes too long or dies."""
     shown: dict[str, str] = {}
@@ -151,6 +157,8 @@ async def wait_ready(config: ClusterConfig, process: subprocess.Popen[bytes] | N
                         say(f"  {component.name}: {line}")
                 if all(component.state == "ready" for component in components):
                     return
+                if any(is_hopeless(component) for component in components):
+                    break
     except TimeoutError:
         pass
     reasons = "; ".join(f"{name}: {line}" for name, line in shown.items() if line != "ready")
