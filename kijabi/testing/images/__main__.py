@@ -14,7 +14,7 @@ from kijabi.base import clock, process
 from kijabi.base.errors import KijabiError
 from kijabi.testing.images import build as builder
 
-SOCKETS = Path("/run/kijabi")  # <cluster>/<node>/containerd.sock
+SOCKETS = Path("/run/kijabi")  # <cluster>/<node>/containerd.sock, or without a cluster if the node joined by itself
 
 CACHE = click.option("--cache", type=click.Path(path_type=Path), default=builder.DEFAULT_CACHE, show_default=True)
 NAMES = click.argument("names", nargs=-1)
@@ -68,8 +68,8 @@ def import_(names: tuple[str, ...], cache: Path, data_dir: Path | None, sockets:
 
 def node_sockets(data_dir: Path | None) -> tuple[str, ...]:
     """The containerd sockets of the running nodes of one cluster, or of all on this machine."""
-    cluster = _run_name(data_dir) if data_dir is not None else "*"
-    return tuple(map(str, sorted(SOCKETS.glob(f"{cluster}/*/containerd.sock"))))
+    nodes = ("*", "*/*") if data_dir is None else (f"{_run_name(data_dir)}/*",)
+    return tuple(sorted(str(socket) for node in nodes for socket in SOCKETS.glob(f"{node}/containerd.sock")))
 
 
 def _run_name(data_dir: Path) -> str:
