@@ -294,6 +294,19 @@ def test_limits_by_index() -> None:
     assert look(named, pod(named, "a", "Failed", index=2, code=9)).status.failedIndexes == "2"
 
 
+def test_an_index_is_done_whose_pod_was_given_up_and_succeeds_after_all() -> None:
+    """As upstream's `calculateSucceededIndexes`: the list of uids is of pods, the index has its own count."""
+    one = indexed(backoffLimitPerIndex=1)
+    one.status.uncountedTerminatedPods = UncountedTerminatedPods(failed=("uid-a",))
+    todo = look(one, pod(one, "a", "Succeeded", index=0))
+    assert (todo.status.completedIndexes, todo.status.succeeded) == ("0", 1)
+    assert todo.status.uncountedTerminatedPods == UncountedTerminatedPods(failed=("uid-a",))
+    # Not if the status has said that the index failed: the API takes no index that is both.
+    one.status.failedIndexes = "0"
+    todo = look(one, pod(one, "a", "Succeeded", index=0))
+    assert (todo.status.completedIndexes, todo.status.failedIndexes, names(todo.release)) == ("", "0", ["a"])
+
+
 @pytest.mark.parametrize(
     ("rule", "done", "met"),
     [

@@ -143,19 +143,26 @@ class _Step:
         if not self.indexed:
             return
         of, limit = self.completions or 0, self.job.spec.backoffLimitPerIndex
-        self.done = Indexes.parse(self.status.completedIndexes, of).union(self._indexes(self.won))
+        self.broken = Indexes.parse(self.status.failedIndexes or "", of)
+        won = self._indexes(filter(self._wins, self.view.pods))
+        self.done = Indexes.parse(self.status.completedIndexes, of).union(won)
         self.succeeded = self.done.total
         if limit is None:
             return
         lost = [pod for pod in self.view.pods if tracked(pod) and failed(self.job, pod)]
         # An index that has succeeded has not failed; the API refuses a status that says both.
         beyond = [pod for pod in lost if self._breaks_index(pod, limit) and not self.done.has(self._index(pod) or 0)]
-        self.broken = Indexes.parse(self.status.failedIndexes or "", of).union(self._indexes(beyond))
+        self.broken = self.broken.union(self._indexes(beyond))
         taken = self._indexes(self.active)
         for pod in sorted(lost, key=lambda one: (failures_of(one), ended_at(one))):
             index = self._index(pod)
             if index is not None and index not in taken and not self.done.has(index) and not self.broken.has(index):
                 self.waiting[index] = pod
+
+    def _wins(self, pod: Pod) -> bool:
+        """Its index is done, also if the pod was given up before; not one of which the status says that it failed."""
+        index = self._index(pod)
+        return tracked(pod) and pod.status.phase == "Succeeded" and index is not None and not self.broken.has(index)
 
     def _breaks_index(self, pod: Pod, limit: int) -> bool:
         failure = judge(self.job, pod)
@@ -342,14 +349,12 @@ class _Step:
                 self.again.append(0.0)
                 break
             release.append(pod)
-            if uid in self.counted or not self._valid(pod):
+            if self.indexed and pod.status.phase == "Succeeded":
+                indexes |= self._indexes(filter(self._wins, (pod,)))
+            elif uid in self.counted or not self._valid(pod):
                 continue
-            index = self._index(pod)
-            if pod.status.phase == "Succeeded":
-                if self.indexed and index is not None:
-                    indexes.add(index)
-                else:
-                    succeeded.append(uid)
+            elif pod.status.phase == "Succeeded":
+                succeeded.append(uid)
             elif (failed(self.job, pod) or given_up) and judge(self.job, pod).counted:
                 lost.append(uid)
         self.status.uncountedTerminatedPods = UncountedTerminatedPods(succeeded=tuple(succeeded), failed=tuple(lost))
