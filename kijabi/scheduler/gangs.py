@@ -130,7 +130,8 @@ def priority_of(group: PodGroup) -> int:
     return group.spec.priority or 0
 
 
-def _terms(group: PodGroup) -> Terms:
+def terms_of(group: PodGroup) -> Terms:
+    """What a group means to preemption."""
     mode = group.spec.disruptionMode
     return Terms(priority_of(group), whole=mode is not None and mode.all is not None)
 
@@ -300,7 +301,7 @@ class Gangs:
     def _on_group(self, old: PodGroup | None, new: PodGroup | None) -> None:
         """Only what can help wakes a group; not the conditions that are written here."""
         meta = (new or old).metadata  # type: ignore[union-attr]
-        self._nodes.set_group(f"{meta.namespace}/{meta.name}", _terms(new) if new is not None else None)
+        self._nodes.set_group(f"{meta.namespace}/{meta.name}", terms_of(new) if new is not None else None)
         if new is None and old is not None:
             self._told.discard(old.metadata.uid)
         if new is None or (old is not None and least_of(new) >= least_of(old)):

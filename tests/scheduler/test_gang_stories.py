@@ -183,6 +183,30 @@ def test_a_smaller_gang_is_enough() -> None:
     play(story)
 
 
+def test_what_was_said_of_a_gang_is_not_unsaid_while_nobody_has_heard_of_it() -> None:
+    """The third pod, for which there is no room, is decided on before the informer has the news of the other two."""
+
+    async def story(world: World) -> None:
+        await asyncio.sleep(30)  # until the scheduler knows both nodes
+        version = (await world.admin.list(PodGroup, "default")).resourceVersion
+        await world.admin.create(group("g", 2))
+        said: list[str] = []
+
+        async def listen() -> None:
+            async for event in world.admin.watch(PodGroup, "default", resource_version=version):
+                said.extend(one.status for one in event.object.status.conditions)
+
+        listening = asyncio.create_task(listen(), name="listen")
+        await more(world, "g", 0, 1, 2)
+        await at_last(world, "g", 2)
+        await asyncio.sleep(60)
+        listening.cancel()
+        assert said
+        assert set(said) == {"True"}
+
+    play(story, faults=SLOW)
+
+
 def test_a_basic_group_takes_what_room_there_is() -> None:
     async def story(world: World) -> None:
         await world.admin.create(group("g", None))
