@@ -68,7 +68,15 @@ def _pod_problem(pod: Pod) -> str:
             if condition.type == "PodScheduled" and condition.status == "False":
                 return f"{condition.reason}: {condition.message}"
     if pod.status.phase == "Failed":
-        return f"Failed: {pod.status.reason or pod.status.message}".rstrip(": ")
+        return f"Failed: {pod.status.reason or pod.status.message or _failed_container(pod)}".rstrip(": ")
+    return ""
+
+
+def _failed_container(pod: Pod) -> str:
+    for status in (*pod.status.initContainerStatuses, *pod.status.containerStatuses):
+        ended = status.state.terminated if status.state else None
+        if ended is not None and ended.exitCode:
+            return f"container {status.name}: {ended.reason} (exit code {ended.exitCode})"
     return ""
 
 

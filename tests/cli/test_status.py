@@ -65,11 +65,13 @@ def test_one_that_came_back_is_well_and_its_last_exit_is_shown() -> None:
 
 def test_nodes_and_pods_with_their_reasons() -> None:
     waiting = {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+    killed = {"reason": "OOMKilled", "exitCode": 137}
     unplaced = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
     pods = (
         pod({"phase": "Pending", "containerStatuses": [waiting]}),
         pod({"phase": "Pending", "conditions": [unplaced]}),
         pod({"phase": "Failed", "reason": "Evicted"}),
+        pod({"phase": "Failed", "containerStatuses": [{"name": "c", "state": {"terminated": killed}}]}),
         pod(
             {
                 "phase": "Pending",
@@ -83,6 +85,7 @@ def test_nodes_and_pods_with_their_reasons() -> None:
         "pod ns/p: container c: ImagePullBackOff: no such image",
         "pod ns/p: Unschedulable: 0/1 nodes",
         "pod ns/p: Failed: Evicted",
+        "pod ns/p: Failed: container c: OOMKilled (exit code 137)",
     ]
     assert problems(cluster(nodes=(node("Unknown"),))) == ["node node-1: Ready: KubeletReady: is ready"]
 
