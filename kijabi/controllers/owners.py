@@ -56,14 +56,16 @@ INDEXES: Mapping[str, Callable[[Any], Iterable[str]]] = {CONTROLLER: controller_
 
 
 def candidates(informer: Informer[T], owner: ObjectMeta, selector: Selector) -> tuple[T, ...]:
-    """What an owner may claim, of an informer indexed by `CONTROLLER`: what it controls, and orphans that have the
-    rarest of the labels that it demands.
-    """
+    """What an owner may claim, of an informer indexed by `CONTROLLER`: what it controls, and orphans."""
+    return (*informer.index(CONTROLLER, owner.uid), *adoptable(informer, owner, selector))
+
+
+def adoptable(informer: Informer[T], owner: ObjectMeta, selector: Selector) -> tuple[T, ...]:
+    """The orphans that an owner may claim: those that have the rarest of the labels that it demands."""
     exact = [(one.key, value) for one in selector.requirements if (value := selector.exact(one.key)) is not None]
     namespace = owner.namespace
     free = [informer.index(CONTROLLER, orphans(namespace, *pair)) for pair in exact]
-    found = min(free, key=len) if free else informer.index(CONTROLLER, orphans(namespace))
-    return (*informer.index(CONTROLLER, owner.uid), *found)
+    return min(free, key=len) if free else informer.index(CONTROLLER, orphans(namespace))
 
 
 def living(meta: ObjectMeta) -> bool:

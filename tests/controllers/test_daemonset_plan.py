@@ -20,7 +20,9 @@ from kijabi.api.core.pod import Pod
 from kijabi.api.core.podstatus import PodCondition
 from kijabi.api.meta import LabelSelector, ObjectMeta
 from kijabi.controllers.daemonset import pod as daemon
-from kijabi.controllers.daemonset.plan import Plan, View, belongs, group, limits, plan, status_of
+from kijabi.controllers.daemonset.book import Book, Terms, group
+from kijabi.controllers.daemonset.place import Plan, View, belongs
+from kijabi.controllers.daemonset.plan import limits, plan, status_of
 from kijabi.controllers.revisions import HASH_LABEL
 from tests.controllers.things import APP, NOW, ago, owner, template
 
@@ -55,8 +57,12 @@ def on(node: str, code: str = NEW, *, ready: bool = True, phase: str = "Running"
     return pod
 
 
-def view(ds: DaemonSet, nodes: list[Node], *pods: Pod, held: float = 0.0) -> View:
-    return View(ds, nodes, group(pods), NEW, NOW, lambda node: held)
+def view(ds: DaemonSet, nodes: list[Node], *pods: Pod, held: float = 0.0) -> tuple[View, Book]:
+    seen = View(ds, NEW, NOW, lambda node: held)
+    places, owned = {node.metadata.name: node for node in nodes}, group(pods)
+    book = Book(Terms.of(seen))
+    book.judge(seen, sorted({*places, *owned}), places.get, owned)
+    return seen, book
 
 
 def names(todo: Plan) -> tuple[list[str], list[str]]:
@@ -68,22 +74,22 @@ THREE = [a_node("a"), a_node("b"), a_node("c")]
 
 def test_every_node_gets_one_and_surplus_goes() -> None:
     pods = (on("a"), on("a", name="twin", age=10), on("b", going=True))
-    assert names(plan(view(daemon_set(), THREE, *pods))) == (["c"], ["twin"])
+    assert names(plan(*view(daemon_set(), THREE, *pods))) == (["c"], ["twin"])
 
 
 def test_ended_pods_are_replaced_unless_held_back() -> None:
     ds, pods = daemon_set(), (on("a", phase="Failed"), on("b", phase="Succeeded"), on("c"))
-    todo = plan(view(ds, THREE, *pods))
+    todo = plan(*view(ds, THREE, *pods))
     assert names(todo) == ([], ["agent-a-newhash", "agent-b-newhash"])
     assert [pod.metadata.name for pod in todo.failed] == ["agent-a-newhash"]
-    held = plan(view(ds, THREE, *pods, held=7.0))
+    held = plan(*view(ds, THREE, *pods, held=7.0))
     assert names(held) == ([], ["agent-b-newhash"])
     assert held.again == 7.0
 
 
 def test_pods_waiting_for_a_node_that_is_gone_go() -> None:
     pods = (on("a"), on("gone", bound=False), on("lost"))
-    assert names(plan(view(daemon_set(), [a_node("a")], *pods))) == ([], ["agent-gone-newhash"])
+    assert names(plan(*view(daemon_set(), [a_node("a")], *pods))) == ([], ["agent-gone-newhash"])
 
 
 @pytest.mark.parametrize(
@@ -118,28 +124,29 @@ def test_selector_name_and_host_network_decide_too() -> None:
     [(0, 1, (0, 1, 3)), ("50%", 0, (2, 0, 3)), (0, "34%", (0, 2, 3)), (0, 0, (0, 1, 3))],
 )
 def test_limits_round_up_and_never_block(surge: Any, down: Any, expected: tuple[int, int, int]) -> None:
-    assert limits(view(daemon_set(surge=surge, down=down), THREE)) == expected
+    ds = daemon_set(surge=surge, down=down)
+    assert limits(ds, view(ds, THREE)[1]) == expected
 
 
 def test_a_rollout_by_deletion_stays_within_its_limit() -> None:
     ds = daemon_set(down=1)
-    assert names(plan(view(ds, THREE, on("a", OLD), on("b", OLD), on("c", OLD)))) == ([], ["agent-a-oldhash"])
+    assert names(plan(*view(ds, THREE, on("a", OLD), on("b", OLD), on("c", OLD)))) == ([], ["agent-a-oldhash"])
     busy = (on("a", NEW, ready=False), on("b", OLD), on("c", OLD))
-    assert names(plan(view(ds, THREE, *busy))) == ([], [])
+    assert names(plan(*view(ds, THREE, *busy))) == ([], [])
     broken = (on("a", NEW, ready=False), on("b", OLD, ready=False), on("c", OLD))
-    assert names(plan(view(ds, THREE, *broken))) == ([], ["agent-b-oldhash"]), "what is down anyway may go"
-    assert names(plan(view(daemon_set(strategy="OnDelete"), THREE, *broken))) == ([], [])
+    assert names(plan(*view(ds, THREE, *broken))) == ([], ["agent-b-oldhash"]), "what is down anyway may go"
+    assert names(plan(*view(daemon_set(strategy="OnDelete"), THREE, *broken))) == ([], [])
 
 
 def test_a_rollout_by_surge_doubles_first() -> None:
     ds = daemon_set(surge=1, down=0)
-    assert names(plan(view(ds, THREE, on("a", OLD), on("b", OLD), on("c", OLD)))) == (["a"], [])
+    assert names(plan(*view(ds, THREE, on("a", OLD), on("b", OLD), on("c", OLD)))) == (["a"], [])
     waiting = (on("a", OLD), on("a", NEW, ready=False), on("b", OLD), on("c", OLD))
-    assert names(plan(view(ds, THREE, *waiting))) == ([], [])
+    assert names(plan(*view(ds, THREE, *waiting))) == ([], [])
     done = (on("a", OLD), on("a", NEW), on("b", OLD), on("c", OLD))
-    assert names(plan(view(ds, THREE, *done))) == ([], ["agent-a-oldhash"])
+    assert names(plan(*view(ds, THREE, *done))) == ([], ["agent-a-oldhash"])
     broken = (on("a", OLD, ready=False), on("b", OLD), on("c", OLD))
-    assert names(plan(view(ds, THREE, *broken))) == (["a", "b"], []), "a broken pod costs no surge"
+    assert names(plan(*view(ds, THREE, *broken))) == (["a", "b"], []), "a broken pod costs no surge"
 
 
 def test_surging_keeps_a_misplaced_pod_until_others_stand() -> None:
@@ -147,14 +154,14 @@ def test_surging_keeps_a_misplaced_pod_until_others_stand() -> None:
     ds.spec.template.spec.nodeSelector = {"disk": "ssd"}
     tainted = a_node("a", Taint(key="x", effect="NoSchedule"), disk="ssd")
     nodes = [tainted, a_node("b", disk="ssd")]
-    assert names(plan(view(ds, nodes, on("a", OLD), on("b", NEW, ready=False)))) == ([], [])
-    assert names(plan(view(ds, nodes, on("a", OLD), on("b", NEW)))) == ([], ["agent-a-oldhash"])
+    assert names(plan(*view(ds, nodes, on("a", OLD), on("b", NEW, ready=False)))) == ([], [])
+    assert names(plan(*view(ds, nodes, on("a", OLD), on("b", NEW)))) == ([], ["agent-a-oldhash"])
 
 
 def test_status_counts_the_oldest_pod_of_each_node() -> None:
     nodes = [*THREE, a_node("d", Taint(key="x", effect="NoExecute"))]
     pods = (on("a", NEW), on("b", OLD), on("b", NEW, ready=False, age=5), on("d", OLD))
-    status = status_of(view(daemon_set(), nodes, *pods), 3)
+    status = status_of(*view(daemon_set(), nodes, *pods), 3)
     assert (status.desiredNumberScheduled, status.currentNumberScheduled, status.numberMisscheduled) == (3, 2, 1)
     assert (status.numberReady, status.numberAvailable, status.numberUnavailable) == (2, 2, 1)
     assert (status.updatedNumberScheduled, status.observedGeneration) == (1, 3)

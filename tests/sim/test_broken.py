@@ -6,7 +6,7 @@ Each is tried in a few small worlds that are about what it does. That every rule
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from kijabi.api.core.pod import Pod
 from kijabi.apiserver.subresources import eviction
 from kijabi.client.cache import MutatedCache
 from kijabi.controllers import cronjob, disruption, replicaset
+from kijabi.controllers.daemonset import place
 from kijabi.controllers.daemonset import plan as daemons
 from kijabi.controllers.deployment import scale
 from kijabi.controllers.job import plan as jobs
@@ -114,18 +115,18 @@ def test_a_stateful_set_that_uses_force(monkeypatch: Patch) -> None:
 
 def test_a_daemon_set_that_rolls_all_at_once(monkeypatch: Patch) -> None:
     right = daemons.limits
-    monkeypatch.setattr(daemons, "limits", lambda view: (0, 99, right(view)[2]))
+    monkeypatch.setattr(daemons, "limits", lambda ds, book: (0, 99, right(ds, book)[2]))
     assert found_out(Violation, "AvailabilityKept: agent-", DaemonSets)
 
 
 def test_a_daemon_set_that_forgets_what_it_has(monkeypatch: Patch) -> None:
-    right = daemons.manage
+    right = place.tidy
 
-    def again(view: daemons.View) -> daemons.Plan:
-        few = [node for node in view.nodes if len(view.pods.get(node.metadata.name, ())) < 3]
-        return right(view)._replace(create=tuple(node.metadata.name for node in few))
+    def again(view: place.View, name: str, node: Any, pods: Sequence[Pod], should: bool, may: bool) -> place.Plan:
+        found = right(view, name, node, pods, should, may)
+        return found if node is None or len(pods) >= 3 else found._replace(create=(name,))
 
-    monkeypatch.setattr(daemons, "manage", again)
+    monkeypatch.setattr(place, "tidy", again)
     assert found_out(Violation, "OnePerNode", DaemonSets)
 
 
