@@ -19,7 +19,7 @@ from kijabi.api.coordination.lease import Lease
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.base import clock
-from kijabi.base.errors import Conflict, NotFound
+from kijabi.base.errors import Conflict, ConnectionLost, NotFound
 from kijabi.client.cache import key_of
 from kijabi.controllers import nodehealth, removal
 from kijabi.controllers import pods as podlib
@@ -186,7 +186,12 @@ class NodeLifecycle:
             patch["metadata"] = {"labels": labels}
         if patch:
             patch.setdefault("metadata", {})["resourceVersion"] = node.metadata.resourceVersion
-            await self.client.patch(Node, name, patch)
+            try:
+                await self.client.patch(Node, name, patch)
+            except ConnectionLost:
+                if turn == 0:  # It may have been written: the next waits as if it had.
+                    self._line(zone).passed(clock.monotonic())
+                raise
         if turn == 0:
             self._line(zone).passed(clock.monotonic())
             self._leave(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 
 from msgspec.structs import replace
 
@@ -11,6 +12,8 @@ from kijabi.api.core.event import Event
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.meta import time_now
+from kijabi.base.errors import ConnectionLost
+from kijabi.client.transport import Request, Response, Stream, Transport
 from kijabi.controllers import pods as podlib
 from tests.controllers.stories import complete, fresh, pods_of, simple_pod
 from tests.controllers.world import World, play
@@ -65,6 +68,52 @@ def test_a_silent_node_is_tainted_and_its_pods_come_up_elsewhere() -> None:
         await world.until(collected)
 
     play(story)
+
+
+class LosesOneAnswer:
+    """A transport that brings the first request to evict a node there, and not its answer back."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self._inner: Transport
+
+    def __call__(self, inner: Transport) -> Transport:
+        self._inner = inner
+        return self
+
+    def stream(self, request: Request) -> AbstractAsyncContextManager[Stream]:
+        return self._inner.stream(request)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    async def request(self, request: Request) -> Response:
+        answer = await self._inner.request(request)
+        if request.method == "PATCH" and b"NoExecute" in request.body and not self.lost:
+            self.lost = True
+            raise ConnectionLost("the answer was lost")
+        return answer
+
+
+def test_nodes_of_a_zone_are_evicted_one_after_the_other_whatever_answers_are_lost() -> None:
+    between = LosesOneAnswer()
+
+    async def story(world: World) -> None:
+        world.silent |= {"n1", "n2"}
+        began: dict[str, float] = {}
+
+        async def both() -> bool:
+            for name in ("n1", "n2"):
+                taints = (await world.client.get(Node, name)).spec.taints
+                if any(taint.effect == "NoExecute" for taint in taints):
+                    began.setdefault(name, asyncio.get_running_loop().time())
+            return len(began) == 2
+
+        await world.until(both)
+        assert between.lost
+        assert abs(began["n1"] - began["n2"]) > 9
+
+    play(story, nodes=4, between=between)
 
 
 def test_a_node_that_comes_back_is_clean_again() -> None:
