@@ -24,7 +24,7 @@ from kijabi.api.discovery.endpointslice import (
 )
 from kijabi.api.meta import ObjectMeta
 from kijabi.base import clock
-from kijabi.base.errors import ApiError, NotFound
+from kijabi.base.errors import ApiError, ConnectionLost, NotFound
 from kijabi.client.cache import key_of
 from kijabi.client.informer import Informer
 from kijabi.controllers import backends, topologyhints
@@ -32,6 +32,7 @@ from kijabi.controllers import pods as podlib
 from kijabi.controllers.creation import create_once, generated
 from kijabi.controllers.expectations import Expectations
 from kijabi.controllers.owners import controller_ref
+from kijabi.controllers.ownwrites import AGAIN, OwnWrites
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
 from kijabi.controllers.sources import SERVICE, endpoint_slices, nodes, pods, services
 from kijabi.controllers.topologyhints import DISABLED, ENABLED, IS_DISABLED, IS_ENABLED, Dealt, Slices
@@ -339,6 +340,7 @@ class EndpointSlices:
         self.slices = endpoint_slices(context.informers)
         self.times = backends.TriggerTimes()
         self.expectations = Expectations()
+        self.own = OwnWrites(self.client, self.slices)
         self.most = context.config.flags.max_endpoints_per_slice
         self.zones = topologyhints.Zones()
         self.allotted = topologyhints.Allotted()
@@ -387,6 +389,8 @@ class EndpointSlices:
             return None
         if wait := self.expectations.wait(service.metadata.uid, clock.monotonic()):
             return wait
+        if not await self.own.visible(key):
+            return AGAIN
         existing = managed_slices(MANAGER, self.slices, key)
         chosen = backends.chosen(self.pods, service)
         stamp = self.times.of(service, chosen)
@@ -427,7 +431,11 @@ class EndpointSlices:
             named = replace(made, metadata=replace(made.metadata, name=name))
             await create_once(self.client, self.slices, self.expectations, service.metadata.uid, named)
         for changed in todo.update:
-            await self.client.update(changed)
+            try:
+                self.own.wrote(key_of(service), await self.client.update(changed))
+            except ConnectionLost:
+                self.own.lost(key_of(service))
+                raise
         for gone in todo.delete:
             try:
                 await self.client.delete(
