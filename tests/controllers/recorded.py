@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -114,6 +114,10 @@ class Known(Cache[T]):
     def get(self, key: str) -> T | None:
         """See Informer."""
         return self.objects.get(key)
+
+    def items(self) -> Collection[T]:
+        """See Informer."""
+        return self.objects.values()
 
 
 class Server:

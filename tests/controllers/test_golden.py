@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from kijabi.api import codec
+from kijabi.api.apps.daemonset import DaemonSet
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.statefulset import StatefulSet
 from kijabi.controllers.cronjob import CronJobs
+from kijabi.controllers.daemonset.controller import DaemonSets
 from kijabi.controllers.deployment.controller import Deployments
 from kijabi.controllers.deployment.revision import template_hash
 from kijabi.controllers.disruption import Disruptions
@@ -43,7 +45,7 @@ def of_sets(objects: Mapping[str, Any]) -> Iterable[str]:
     return [template_hash(d.spec.template, counted + more or None) for more in range(COLLISIONS)]
 
 
-def of_revisions(cls: type[StatefulSet]) -> Codes:
+def of_revisions(cls: type[StatefulSet] | type[DaemonSet]) -> Codes:
     """The names of the revisions of a StatefulSet or DaemonSet."""
 
     def codes(objects: Mapping[str, Any]) -> Iterable[str]:
@@ -59,6 +61,7 @@ PLAYED = {
     "replicaset": Played(ReplicaSets),
     "replicationcontroller": Played(ReplicationControllers),
     "statefulset": Played(StatefulSets, of_revisions(StatefulSet)),
+    "daemonset": Played(DaemonSets, of_revisions(DaemonSet)),
     "job": Played(Jobs),
     "cronjob": Played(CronJobs),
     "poddisruptionbudget": Played(Disruptions),
