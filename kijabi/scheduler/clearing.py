@@ -23,7 +23,7 @@ from kijabi.scheduler.plugins.noderesources import NodeResourcesFit
 from kijabi.scheduler.plugins.volumerestrictions import disks_of
 from kijabi.scheduler.podinfo import PodInfo
 from kijabi.scheduler.ranks import Ranks
-from kijabi.scheduler.units import Unit, breaches, importance, units
+from kijabi.scheduler.units import Unit, breaches, importance, priority_of, units
 
 NO_VICTIMS = "No preemption victims found for incoming preemptor"
 
@@ -56,12 +56,14 @@ def clear(
 
     attempt: places the group, and counts it. take, give: see `decide_together`. promised: whom a pod must not displace.
     """
-    low = [unit for unit in units(nodes.pods(), nodes) if unit.priority < priority]
+    low = [info for info in nodes.pods() if priority_of(info, nodes) < priority]
     if not low:
         return None
     concerned = _Concerned(pods, nodes)
-    apart = {info.uid: (info, nodes.node_of(info.uid)) for unit in low for info in unit.pods if concerned.by(info)}
-    alone = _alone(pods, nodes)
+    apart = {info.uid: (info, nodes.node_of(info.uid)) for info in low if concerned.by(info)}
+    wholes = {unit.pods[0].group: unit for unit in units([info for info in low if info.group], nodes)}
+    broken = breaches(low, nodes, budgets)
+    alone, mine = _alone(pods, nodes), {pod.uid for pod in pods}
     ranks = ranks or Ranks(nodes)
     with nodes.missing([info for info, _ in apart.values()]), nodes.relieved(*ranks.below(priority)):
         outcome = attempt()
@@ -69,8 +71,10 @@ def clear(
             return outcome
         try:
             group = (_Beside if alone else _InTurn)(outcome.placed, nodes, take, give, promised)
-            back = _Back(nodes, {uid: node for uid, (_, node) in apart.items()})
-            return _reprieve(low, group, back, breaches(low, budgets))
+            beside = (info for node in group.on for info in nodes.pods_on(node) if info.uid not in mine)
+            here = [info for info in beside if priority_of(info, nodes) < priority]
+            near = _near([*here, *(info for info, _ in apart.values())], nodes, wholes)
+            return _reprieve(near, group, _Back(nodes, {uid: node for uid, (_, node) in apart.items()}), broken)
         except KijabiError as error:
             return Outcome([], {}, str(error), failed=True)
         finally:
@@ -80,9 +84,18 @@ def clear(
                 nodes.remove_pod(uid)  # those that were put back
 
 
-def _reprieve(low: Sequence[Unit], group: _Beside, back: _Back, broken: Mapping[str, int]) -> Clearing:
-    """Put those back who can stay; who is nowhere near the group, and matters to nothing but resources, can."""
-    near = [unit for unit in low if any(back.where(info) in group.on or back.single(info) for info in unit.pods)]
+def _near(pods: Iterable[PodInfo], nodes: NodeState, wholes: Mapping[str, Unit]) -> list[Unit]:
+    """The units of pods of which some may be thought away; all others could stay without being asked about."""
+    found: dict[str, Unit] = {}
+    for info in pods:
+        terms = nodes.terms(info)
+        unit = wholes[info.group] if terms is not None and terms.whole else units((info,), nodes)[0]
+        found[unit.pods[0].uid] = unit
+    return list(found.values())
+
+
+def _reprieve(near: Iterable[Unit], group: _Beside, back: _Back, broken: Mapping[str, int]) -> Clearing:
+    """Put those back who can stay beside the group."""
     victims: list[Unit] = []
     for unit in sorted(near, key=lambda one: (one.pods[0].uid not in broken, importance(one))):
         back.put(unit, 1)

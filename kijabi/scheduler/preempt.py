@@ -188,7 +188,7 @@ def _on_row(
     lacks = trials.lacks(row, gone)
     if lacks:
         return lacks
-    broken = breaches(gone, budgets)
+    broken = breaches([info for unit in gone for info in unit.pods], nodes, budgets)
     victims: list[Unit] = []
     for unit in sorted(gone, key=lambda one: (one.pods[0].uid not in broken, importance(one))):
         without = [one for one in gone if one is not unit]  # the most important first: who can stay, stays

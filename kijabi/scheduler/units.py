@@ -90,8 +90,8 @@ def guarding(known: Guards, namespace: str, labels: dict[str, str]) -> tuple[int
     )
 
 
-def breaches(among: Iterable[Unit], budgets: Sequence[PodDisruptionBudget]) -> dict[str, int]:
-    """The units that would break a budget, by the uid of their first pod, with how many of their pods would.
+def breaches(pods: Iterable[PodInfo], nodes: NodeState, budgets: Sequence[PodDisruptionBudget]) -> dict[str, int]:
+    """Which units of these pods would break a budget, by the uid of their first pod, with how many of their pods would.
 
     They count against the budgets in the order of their importance, all pods of a unit at once.
     """
@@ -117,6 +117,6 @@ def breaches(among: Iterable[Unit], budgets: Sequence[PodDisruptionBudget]) -> d
 
     if not known:
         return {}
-    guarded = sorted((unit for unit in among if any(places(info) for info in unit.pods)), key=importance)
+    guarded = sorted(units([info for info in pods if places(info)], nodes), key=importance)
     counts = {unit.pods[0].uid: sum(breaks(info) for info in unit.pods) for unit in guarded}
     return {uid: count for uid, count in counts.items() if count}

@@ -67,7 +67,7 @@ class Gang:
     def slowly(self, at: dict[str, str], *budgets: PodDisruptionBudget, priority: int = 10) -> set[str]:
         """The victims for a gang on these nodes, found by really taking each pod off and trying it back."""
         low = [unit for unit in units(list(self.nodes.pods()), self.nodes) if unit.priority < priority]
-        broken = breaches(low, budgets)
+        broken = breaches([info for unit in low for info in unit.pods], self.nodes, budgets)
         home = {info.uid: self.nodes.node_of(info.uid) for unit in low for info in unit.pods}
         victims: set[str] = set()
         with ExitStack() as stack:

@@ -257,3 +257,18 @@ def test_pods_of_daemon_sets_are_about_one_node() -> None:
         "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't satisfy plugin(s) [NodeAffinity]."
     )
     assert place(pod(cpu="1", affinity=required), nodes) == "a"
+
+
+def test_the_node_that_a_pod_is_promised_is_the_best_if_it_will_do() -> None:
+    nodes = state(node("a"), node("b"))
+    place(pod("there", cpu="2", nodeName="b"), nodes)
+
+    def chosen(cpu: str, preferred: str) -> str:
+        found = decide(podinfo.of(pod(cpu=cpu)), nodes, random.Random(1), preferred=preferred)
+        assert isinstance(found, Placed)
+        return found.node
+
+    assert chosen("1", "") == "a"
+    assert chosen("1", "b") == "b", "it is fuller, and room was made there for this pod"
+    assert chosen("3", "b") == "a", "there is no room any more"
+    assert chosen("1", "gone") == "a"

@@ -15,6 +15,7 @@ from kijabi.api.meta import ObjectMeta
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kijabi.api.scheduling.podgroup import PodGroup
 from kijabi.api.scheduling.priorityclass import PriorityClass
+from kijabi.kubelet.runtime.fake import Script
 from kijabi.scheduler.gangs import CLAIMS_DONE
 from kijabi.testing.cluster import World
 from tests.scheduler.test_gang_stories import CPUS, SLOW, at_last, group, more, play, said, scheduled, state, with_node
@@ -37,10 +38,12 @@ async def gang(world: World, name: str, number: int, klass: str, *, share: int =
     await more(world, name, *range(number), share=share, priorityClassName=klass)
 
 
-async def lone(world: World, name: str, klass: str, share: int = 1, on: str = "", **labels: str) -> None:
+async def lone(
+    world: World, name: str, klass: str, share: int = 1, on: str = "", image: str = "i", **labels: str
+) -> None:
     """A pod by itself that takes 1/share of a node. on: the only node that it goes to."""
-    container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": f"{CPUS * 1000 // share - 1}m"}}}
-    spec: dict[str, Any] = {"containers": [container], "priorityClassName": klass, "terminationGracePeriodSeconds": 5}
+    container = {"name": "c", "image": image, "resources": {"requests": {"cpu": f"{CPUS * 1000 // share - 1}m"}}}
+    spec: dict[str, Any] = {"containers": [container], "priorityClassName": klass, "terminationGracePeriodSeconds": 60}
     if on:
         spec["nodeSelector"] = {"kubernetes.io/hostname": on}
     meta = {"name": name, "namespace": "default", "labels": labels}
@@ -199,6 +202,31 @@ def test_a_gang_takes_the_place_of_a_gang(mode: str) -> None:
         await at_last(world, "h", 2)
         await asyncio.sleep(60)
         assert await with_node(world, "g") == (2 if mode == "single" else 0)
+
+    story_of(story)
+
+
+def test_a_gang_waits_for_the_last_of_those_who_leave() -> None:
+    """One of the two is gone at once, which lets the gang try again; the other takes its time."""
+
+    async def story(world: World) -> None:
+        for runtime in world.runtimes.values():
+            runtime.scripts["slow"] = Script(stop_after=40.0)
+        await lone(world, "quick", "low", on="node-1")
+        await lone(world, "slow", "low", on="node-2", image="slow")
+        await living(world, "quick", "slow")
+        await gang(world, "g", 2, "high")
+
+        async def waits() -> bool:
+            found = await state(world, "g")
+            return found is not None and found[2].endswith("ongoing preemption on nominated nodes")
+
+        await world.until(waits)
+        words = await said(world, "g-0")
+        assert words.startswith("minCount (2) cannot be satisfied: 1 scheduled, 0 remaining, pod group preemption: ")
+        assert await with_node(world, "g") == 0
+        await at_last(world, "g", 2)
+        assert len(await preempted(world)) == 2
 
     story_of(story)
 
