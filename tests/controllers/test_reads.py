@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
 from kijabi.api.apps.deployment import Deployment
+from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.meta import LabelSelector, ObjectMeta
 from kijabi.client.informer import Informer
+from kijabi.controllers.daemonset.controller import DaemonSets
 from kijabi.controllers.deployment.controller import Deployments
 from kijabi.controllers.replicaset import ReplicaSets
-from tests.controllers.stories import complete, fresh
+from kijabi.controllers.runtime import Source
+from tests.controllers.stories import complete, fresh, pods_of
+from tests.controllers.test_daemonset_stories import agents, settled
 from tests.controllers.world import World, play
 
 who: ContextVar[str] = ContextVar("who", default="")
@@ -38,8 +42,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     monkeypatch.setattr(Informer, "items", all_items)
     monkeypatch.setattr(Informer, "index", some)
-    for controller in (Deployments, ReplicaSets):
-        reconcile = controller.reconcile
+    for controller in (Deployments, ReplicaSets, DaemonSets):
+        reconcile, sources = controller.reconcile, controller.sources
 
         async def known(self: Any, key: str, inner: Any = reconcile, name: str = controller.name) -> float | None:
             token = who.set(name)
@@ -48,8 +52,23 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             finally:
                 who.reset(token)
 
+        def choosing(self: Any, inner: Any = sources, name: str = controller.name) -> Sequence[Source]:
+            return [source._replace(keys=_as(name, source.keys)) for source in inner(self)]
+
         monkeypatch.setattr(controller, "reconcile", known)
+        monkeypatch.setattr(controller, "sources", choosing)
     return read
+
+
+def _as(name: str, keys: Callable[[Any, Any], Iterable[str]]) -> Callable[[Any, Any], Iterable[str]]:
+    def choose(old: Any, new: Any) -> Iterable[str]:
+        token = who.set(name)
+        try:
+            return tuple(keys(old, new))
+        finally:
+            who.reset(token)
+
+    return choose
 
 
 def numbered(number: int) -> Deployment:
@@ -88,3 +107,60 @@ def test_one_of_many_deployments_reads_its_own(monkeypatch: pytest.MonkeyPatch) 
     few, many = (reads_of_a_rollout(monkeypatch, number) for number in (3, 30))
     for name in ("deployment", "replicaset"):
         assert 0 < many[name] <= few[name] + 10, "events may fall together or apart, but no other is read"
+
+
+def reads_of_daemons(monkeypatch: pytest.MonkeyPatch, nodes: int) -> dict[str, int]:
+    """What the DaemonSet controller reads when a pod fails on one of many nodes and is replaced, when a pod is deleted
+    and comes again, and when a node is tainted and free again; beside as many sets that are bound to one node each.
+    """
+    found: dict[str, int] = {}
+    with monkeypatch.context() as patched:
+        read = counted(patched)
+
+        async def story(world: World) -> None:
+            for number in range(1, nodes + 1):
+                single = agents()
+                single.metadata.name = f"single-{number}"
+                single.spec.selector = LabelSelector(matchLabels={"app": single.metadata.name})
+                single.spec.template.metadata = ObjectMeta(labels={"app": single.metadata.name})
+                single.spec.template.spec.nodeSelector = {"kubernetes.io/hostname": f"elsewhere-{number}"}
+                await world.client.create(single)
+            everywhere = {f"n{number}" for number in range(1, nodes + 1)}
+            await world.client.create(agents())
+            await world.until(lambda: settled(world, everywhere), 900)
+            await asyncio.sleep(5)
+
+            async def settles(what: str) -> None:
+                await asyncio.sleep(5)
+                assert await settled(world, everywhere)
+                found[what] = read["daemonset"]
+
+            for what in ("failed", "deleted", "tainted", "reported"):
+                read.clear()
+                pod = next(pod for pod in await pods_of(world) if pod.spec.nodeName == "n2")
+                name = pod.metadata.name
+                match what:
+                    case "failed":
+                        await world.client.patch(Pod, name, {"status": {"phase": "Failed"}}, namespace="ns",
+                                                 subresource="status")  # fmt: skip
+                    case "deleted":
+                        await world.client.delete(Pod, name, "ns")
+                    case "tainted":
+                        for taints in ([{"key": "x", "effect": "NoSchedule"}], None):
+                            await world.client.patch(Node, "n2", {"spec": {"taints": taints}})
+                            await asyncio.sleep(1)
+                    case "reported":
+                        node = await world.client.get(Node, "n2")
+                        node.status.nodeInfo.kernelVersion = "6.1"
+                        await world.client.update_status(node)
+                await settles(what)
+
+        play(story, nodes=nodes)
+    return found
+
+
+def test_a_daemon_s_event_reads_its_node_s_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = (reads_of_daemons(monkeypatch, nodes) for nodes in (30, 300))
+    for what in ("failed", "deleted", "tainted"):
+        assert 0 < many[what] <= few[what] + 10, "events may fall together or apart, but no other node is read"
+    assert few["reported"] == many["reported"] == 0
