@@ -7,6 +7,7 @@ line here.
 from __future__ import annotations
 
 from kijabi.testing.history import Checker
+from kijabi.testing.safety.autoscaling import ScaledWithinBounds
 from kijabi.testing.safety.availability import AvailabilityKept
 from kijabi.testing.safety.budgets import BudgetsKept
 from kijabi.testing.safety.deployments import RecreatesInTurn, SurgeBounded
@@ -31,11 +32,12 @@ from kijabi.testing.safety.volumes import (
     ClaimsOfSetsRetained,
     VolumesReclaimed,
 )
+from kijabi.testing.safety.zones import EvictedForTaints, EvictionsPaced, Started
 
 
-def standard(running: Running = lambda node, uid: False) -> tuple[Checker, ...]:
-    """All checkers, new. running: asks the runtime of a node whether a container of the pod with this uid runs. (That
-    revisions go up by one, the store watcher itself sees.)"""
+def standard(running: Running = lambda node, uid: False, started: Started = lambda: 0.0) -> tuple[Checker, ...]:
+    """All checkers, new. running: asks the runtime of a node whether a container of the pod of this uid runs; started:
+    when the controllers were. (That revisions go up by one, the store watcher itself sees.)"""
     return (
         IdentityKept(),
         FinalizersHonoured(),
@@ -66,4 +68,7 @@ def standard(running: Running = lambda node, uid: False) -> tuple[Checker, ...]:
         ClaimsInUseStay(running),
         VolumesReclaimed(),
         ClaimsOfSetsRetained(),
+        ScaledWithinBounds(),
+        EvictionsPaced(started),
+        EvictedForTaints(),
     )

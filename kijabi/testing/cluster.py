@@ -23,6 +23,7 @@ from kijabi.apiserver.authz.node import Graph, NodeAuthorizer
 from kijabi.apiserver.authz.rbac import Rbac
 from kijabi.apiserver.authz.union import Union
 from kijabi.apiserver.server import ApiServer
+from kijabi.apiserver.subresources.backend import Dial, dial
 from kijabi.base.errors import ConnectionLost, NotFound
 from kijabi.client import cache
 from kijabi.client.client import Client
@@ -48,6 +49,7 @@ MANAGER = UserInfo("system:kube-controller-manager")
 SCHEDULER = UserInfo("system:kube-scheduler")
 LOCAL_PATH = UserInfo("system:kijabi-local-path")
 
+PORT = 10250
 # The connections on which `Faults.late` happens. A kubelet's late status is overwritten by its next one, and a late
 # binding is turned away by the kubelet where there is no room: right in the end, but for a while against the rules.
 LATE = ("controllers", "volumes")
@@ -61,9 +63,11 @@ class Component:
         self._work = work
         self._group = group
         self._task: asyncio.Task[None] | None = None
+        self.started = 0.0  # when it was last, on the loop's clock
 
     def start(self) -> None:
         """Run it; it must not be running."""
+        self.started = asyncio.get_running_loop().time()
         self._task = self._group.create_task(self._run(), name=self.name)
 
     async def _run(self) -> None:
@@ -99,6 +103,7 @@ class World:
         self.links: dict[str, FaultyTransport] = {}
         self.components: dict[str, Component] = {}
         self.runtimes: dict[str, FakeRuntime] = {}
+        self.dial: Dial = dial  # how the API server reaches kubelets; another makes them say that they listen
         self.disks: dict[str, NullDisk] = {}  # for local-path volumes, of the nodes that make any
         self.informers: dict[str, Informers] = {}
         self.up = asyncio.Event()
@@ -146,6 +151,11 @@ class World:
                     return found
                 await asyncio.sleep(0.5)
 
+    def reachable(self, node: str) -> bool:
+        """Whether the kubelet of a node runs and is not cut off."""
+        link, component = self.links.get(node), self.components.get(node)
+        return component is not None and component.running and link is not None and not link.down
+
     def heal(self) -> None:
         """No more faults from now on."""
         self.faults = NONE
@@ -161,7 +171,7 @@ class World:
             await app.load()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(app.run(), name="watch cache")
-                await app.start(protected(app))
+                await app.start(protected(app, lambda address: self.dial(address)))
                 self.app = app
                 self.up.set()
                 await asyncio.Event().wait()
@@ -185,12 +195,14 @@ class World:
         """A kubelet over its fake runtime, and if the node has a disk the agent of its volumes."""
         user = UserInfo(f"system:node:{name}", groups=("system:nodes",))
         number = list(self.runtimes).index(name)
-        config = KubeletConfig(node=name, address=f"172.30.0.{number + 1}", root=f"/{name}", fake=True)
+        port = PORT if self.dial is not dial else 0
+        config = KubeletConfig(node=name, address=f"172.30.0.{number + 1}", port=port, root=f"/{name}", fake=True)
         client = self.client(name, user)
         informers = self.informers[name] = Informers(client)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(informers.run(), name="informers")
-            tasks.create_task(kubelet.run(config, client, self.runtimes[name], informers=informers), name="kubelet")
+            made = kubelet.make(config, client, self.runtimes[name], informers)  # without the server of `kubelet.run`
+            tasks.create_task(made.run(), name="kubelet")
             if name in self.disks:
                 maker = self.client(f"{name}/volumes", LOCAL_PATH)
                 followed = self.informers[f"{name}/volumes"] = Informers(maker)
@@ -213,13 +225,13 @@ class World:
                     raise cache.MutatedCache(f"somebody wrote to the served {type(item.obj).__name__} {item.key}")
 
 
-def protected(app: App) -> Security:
-    """Real authorisation and admission; only who somebody is, is believed."""
+def protected(app: App, open_: Dial = dial) -> Security:
+    """Real authorisation and admission; only who somebody is, is believed. open_: how kubelets are reached."""
     graph, rbac = Graph(), Rbac()
     graph.start(app.caches)
     rbac.start(app.caches)
     authorizer = Union((NodeAuthorizer(graph), rbac))
-    return open_to_all(app.caches)._replace(authenticator=Believing(), authorizer=authorizer)
+    return open_to_all(app.caches, open_)._replace(authenticator=Believing(), authorizer=authorizer)
 
 
 @asynccontextmanager

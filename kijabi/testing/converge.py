@@ -15,6 +15,7 @@ from kijabi.api.apps.daemonset import DaemonSet
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.apps.replicaset import ReplicaSet
 from kijabi.api.apps.statefulset import StatefulSet
+from kijabi.api.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
 from kijabi.api.batch.cronjob import CronJob
 from kijabi.api.batch.job import Job
 from kijabi.api.core.configmap import ConfigMap
@@ -34,7 +35,7 @@ from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kijabi.kubelet.localpath.disk import NullDisk
 from kijabi.kubelet.runtime.fake import FakeRuntime
 from kijabi.testing.history import Ledger
-from kijabi.testing.liveness import jobs, replicas, services, storage
+from kijabi.testing.liveness import autoscaling, jobs, replicas, services, storage
 from kijabi.testing.safety.facts import ENDED
 
 SYSTEM = ("kube-system", "kube-public", "kube-node-lease")
@@ -48,6 +49,7 @@ KINDS: tuple[tuple[type[Any], Callable[[Any, Ledger], Iterator[str]]], ...] = (
     (CronJob, jobs.cron_job),
     (Service, services.service),
     (PodDisruptionBudget, services.budget),
+    (HorizontalPodAutoscaler, autoscaling.autoscaler),
     (PersistentVolumeClaim, storage.claim),
     (PersistentVolume, storage.volume),
 )

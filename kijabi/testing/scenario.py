@@ -26,15 +26,18 @@ from kijabi.testing.checkers import standard
 from kijabi.testing.cluster import World, cluster
 from kijabi.testing.faults import Faults
 from kijabi.testing.history import Violation, WatchedStore
+from kijabi.testing.meter import Meter
 from kijabi.testing.safety.facts import pods_of
 from kijabi.testing.safety.volumes import WatchedDisk
 from kijabi.testing.simloop import SimLoop
 from kijabi.testing.trouble import Trouble
 from kijabi.testing.user import THEMES, User
+from kijabi.testing.wishes.autoscalers import Autoscalers
 from kijabi.testing.wishes.budgets import Budgets
 from kijabi.testing.wishes.claims import Claims
 from kijabi.testing.wishes.hand import Hand, Theme
 from kijabi.testing.wishes.templates import MISSING
+from kijabi.testing.wishes.zones import Zones
 
 # Virtual seconds that a healed cluster may take. Waits after failures reach ten minutes (crash loops: five), twice.
 PATIENCE = 1500.0
@@ -107,8 +110,10 @@ def _draw(chance: random.Random) -> Setting:
     size = chance.choices([name for _, name in SIZES], [weight for weight, _ in SIZES])[0]
     faults = chance.choice(WEATHER)
     some = chance.sample(THEMES, 1 if size == "small" else 3)
-    if some[0] is Budgets:  # which are about the pods of others
+    if some[0] in (Budgets, Autoscalers, Zones):  # which are about the pods of others
         some.append(THEMES[0])
+    if size != "large" and Zones in some:  # which are lost for minutes
+        return Setting(size, 4, tuple(some), 2, 4.0, chance.uniform(80, 130), faults)
     if size == "small":
         return Setting(size, chance.choice((1, 2, 2, 3)), tuple(some), 2, 1.5, chance.uniform(15, 50), faults)
     if size == "medium":
@@ -163,10 +168,12 @@ class Scenario:
                 detect_mutations=True,
             ) as world:
                 self._runtimes = world.runtimes
-                self.store.checkers = standard(self._running)
+                meter = Meter(self.store.ledger, self._running, world.reachable)
+                world.dial = meter.dial
+                self.store.checkers = standard(self._running, lambda: world.components["control"].started)
                 for runtime in world.runtimes.values():
                     runtime.missing.add(MISSING)
-                await self._acts(world, setting)
+                await self._acts(world, setting, meter)
         finally:
             logger.removeHandler(self._defects)
         self._check()
@@ -179,8 +186,9 @@ class Scenario:
         result.judged = {type(one).__name__: one.judged for one in store.checkers if hasattr(one, "judged")}
         return result
 
-    async def _acts(self, world: World, setting: Setting) -> None:
+    async def _acts(self, world: World, setting: Setting, meter: Meter) -> None:
         user = User(world.admin, self._say, setting.themes, most=setting.most, pace=setting.pace)
+        meter.load = user.hand.load
         trouble = Trouble(world, self._say)
         loop = asyncio.get_running_loop()
         await self._storm(user, trouble, setting.storm)

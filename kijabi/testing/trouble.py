@@ -12,9 +12,11 @@ import msgspec
 
 from kijabi.api.core.node import Node
 from kijabi.base import rand
+from kijabi.base.errors import ConnectionLost
 from kijabi.kubelet.runtime.interface import RuntimeFailure
 from kijabi.testing.cluster import World
 from kijabi.testing.faults import NONE
+from kijabi.testing.safety.zones import ZONE
 from kijabi.testing.simloop import SimLoop
 
 # Mean virtual seconds between troubles.
@@ -41,6 +43,7 @@ class Trouble:
             (8, self.kill_container),
             (3, self.jump),
             (3, self.lag),
+            (2, self.lose_zone),
         )
 
     async def make(self) -> None:
@@ -85,6 +88,22 @@ class Trouble:
     async def silence(self) -> None:
         """A node is away for so long that it counts as lost, perhaps until its pods are evicted."""
         await self._cut(rand.rng().choice(list(self.world.runtimes)), rand.rng().choice((60.0, 100.0, 400.0)))
+
+    async def lose_zone(self) -> None:
+        """All nodes of a zone are away for so long that they count as lost; now and then those of every zone are."""
+        chance = rand.rng()
+        try:
+            nodes = (await self.world.admin.list(Node)).items
+        except ConnectionLost:
+            return
+        zones = sorted({node.metadata.labels[ZONE] for node in nodes if ZONE in node.metadata.labels})
+        if zones:
+            lost = {chance.choice(zones)} if chance.random() < 0.8 else set(zones)
+            seconds = chance.choice((70.0, 100.0, 150.0))
+            async with asyncio.TaskGroup() as group:
+                for node in nodes:
+                    if node.metadata.labels.get(ZONE) in lost:
+                        group.create_task(self._cut(node.metadata.name, seconds), name="trouble lose_zone")
 
     async def _cut(self, name: str, seconds: float) -> None:
         link = self.world.links.get(name)

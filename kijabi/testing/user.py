@@ -16,6 +16,7 @@ from kijabi.api.core.pod import Pod
 from kijabi.base import rand
 from kijabi.base.errors import ApiError, ConnectionLost
 from kijabi.client.client import Client
+from kijabi.testing.wishes.autoscalers import Autoscalers
 from kijabi.testing.wishes.basics import Basics
 from kijabi.testing.wishes.budgets import Budgets
 from kijabi.testing.wishes.claims import Claims
@@ -25,6 +26,7 @@ from kijabi.testing.wishes.deployments import Deployments
 from kijabi.testing.wishes.hand import Hand, Theme, Wish
 from kijabi.testing.wishes.jobs import CronJobs, Jobs
 from kijabi.testing.wishes.statefulsets import StatefulSets
+from kijabi.testing.wishes.zones import Zones
 
 THEMES: tuple[Callable[[Hand], Theme], ...] = (
     Deployments,
@@ -35,6 +37,8 @@ THEMES: tuple[Callable[[Hand], Theme], ...] = (
     ReplicationControllers,
     Budgets,
     Claims,
+    Autoscalers,
+    Zones,
 )
 
 

@@ -83,6 +83,7 @@ GROUPS = {
     **dict.fromkeys(("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"), "apps"),
     **dict.fromkeys(("Job", "CronJob"), "batch"),
     "PodDisruptionBudget": "policy",
+    "HorizontalPodAutoscaler": "autoscaling",
 }
 
 

@@ -20,6 +20,7 @@ from kijabi.api.storage.matching import claim_key, claimant, class_of, has_class
 from kijabi.api.storage.storageclass import StorageClass
 from kijabi.base import rand
 from kijabi.base.errors import AlreadyExists
+from kijabi.testing.history import controller
 from kijabi.testing.safety.facts import claims_of
 from kijabi.testing.wishes.hand import Wish
 from kijabi.testing.wishes.statefulsets import StatefulSets
@@ -35,7 +36,8 @@ CLASSES: dict[str, dict[str, str]] = {
 }
 MADE, BY_HAND = (None, None, "quick", "kept"), ("byhand", "")
 DISK = {"requests": {"storage": "1Gi"}}
-HELD = 8  # volumes at most that the user makes
+HOLD = "example.com/hold"
+ENOUGH = 8  # volumes at most that the user makes
 
 
 class Claims(StatefulSets):
@@ -51,6 +53,7 @@ class Claims(StatefulSets):
             (5, self.create_claim),
             (4, self.use_claim),
             (4, self.delete_claim),
+            (2, self.hold),
             (3, self.create_volume),
             (2, self.delete_volume),
             (2, self.give_back),
@@ -116,13 +119,19 @@ class Claims(StatefulSets):
         """Whoever uses it."""
         await self.hand.delete(await self.hand.one(PersistentVolumeClaim), "Background")
 
+    async def hold(self) -> None:
+        """Keep a claim from going, as those who make snapshots do."""
+        claim = await self.hand.one(PersistentVolumeClaim)
+        if claim is not None:
+            await self.hand.change(claim, {"metadata": {"finalizers": [HOLD]}})
+
     async def create_volume(self) -> None:
         """By hand: for any claim, or kept for one."""
         chance = rand.rng()
         claims = await self.hand.all(PersistentVolumeClaim)
         claim = chance.choice(claims) if claims and chance.random() < 0.3 else None
         nodes = await self.hand.all(Node) if chance.random() < 0.5 else []
-        if len(await self.hand.all(PersistentVolume)) < HELD:
+        if len(await self.hand.all(PersistentVolume)) < ENOUGH:
             await self._volume(chance.choice(BY_HAND), claim, chance.choice(nodes) if nodes else None)
 
     async def _volume(self, cls: str, claim: PersistentVolumeClaim | None = None, node: Node | None = None) -> None:
@@ -168,10 +177,14 @@ class Claims(StatefulSets):
             await self.hand.delete(claim, "Background")
         gone = {claim_key(claim) for claim in doomed}
         there = {claim_key(claim) for claim in claims} - gone
+        sets = {ss.metadata.uid: ss for ss in await self.hand.living(StatefulSet)}
         for pod in await self.hand.all(Pod):
-            used = claims_of(pod)
-            lost = used - there if not any(ref.controller for ref in pod.metadata.ownerReferences) else set()
-            if used & gone or lost:
+            used, owner = claims_of(pod), controller(pod.metadata)
+            lost = used - there if owner is None else set()
+            ss = sets.get(owner.uid) if owner is not None else None
+            # What a set adopted from another of its name has the volumes that it has: it must be made anew by hand.
+            alien = ss is not None and len(used) != len(ss.spec.volumeClaimTemplates)
+            if used & gone or lost or alien:
                 await self.hand.delete(pod, "Background")
         staying = [one for one in volumes.values() if one.metadata.deletionTimestamp is None]
         kept = {claimant(one) for one in staying if not _left(one)}
@@ -179,6 +192,9 @@ class Claims(StatefulSets):
             if claim.status.phase == "Pending" and class_of(claim) in BY_HAND and claim_key(claim) not in gone | kept:
                 await self._volume(class_of(claim), claim)
         await self._spare(there)
+        for claim in claims:
+            if HOLD in claim.metadata.finalizers:
+                await self.hand.change(claim, {"metadata": {"$deleteFromPrimitiveList/finalizers": [HOLD]}})
 
     async def _spare(self, there: set[str]) -> None:
         """Volumes for the claims that sets are going to make."""

@@ -13,6 +13,7 @@ from kijabi.api.core.namespace import Namespace
 from kijabi.base import rand
 from kijabi.base.errors import NotFound
 from kijabi.client.client import Client
+from kijabi.testing.meter import App
 from kijabi.testing.wishes.templates import plain
 
 Wish = Callable[[], Awaitable[None]]
@@ -42,12 +43,14 @@ class Theme(Protocol):
 
 
 class Hand:
-    """See the module. say: told what is done, in words; most: things of a kind at a time."""
+    """See the module. say: told what is done, in words; most: things of a kind at a time. load: what the pods of an app
+    have to do (`meter.Meter`)."""
 
     def __init__(self, client: Client, say: Callable[[str], None], most: int) -> None:
         self.client = client
         self.say = say
         self.most = most
+        self.load: dict[App, int] = {}
         self._number = 0
 
     def number(self) -> int:
