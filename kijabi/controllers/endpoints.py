@@ -15,11 +15,12 @@ from kijabi.api.core.pod import Pod
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.core.service import Service
 from kijabi.api.meta import ObjectMeta
-from kijabi.base.errors import ApiError, Conflict, NotFound
+from kijabi.base.errors import ApiError, Conflict, ConnectionLost, NotFound
 from kijabi.client.cache import key_of
 from kijabi.controllers import backends
 from kijabi.controllers import pods as podlib
 from kijabi.controllers.endpointsubsets import Entry, repack
+from kijabi.controllers.ownwrites import AGAIN, OwnWrites
 from kijabi.controllers.runtime import WORKERS, Context, Source, namespace_terminating
 from kijabi.controllers.sources import endpoints, pods, services
 
@@ -130,6 +131,7 @@ class EndpointsController:
         self.services = services(context.informers)
         self.pods = pods(context.informers)
         self.endpoints = endpoints(context.informers)
+        self.own = OwnWrites(self.client, self.endpoints)
         self.times = backends.TriggerTimes()
         self._gone: set[str] = set()  # services that were deleted a moment ago
 
@@ -158,12 +160,18 @@ class EndpointsController:
         self._gone.discard(key)
         if not backends.managed(service) or service.metadata.deletionTimestamp is not None:
             return None
+        if not await self.own.visible(key):
+            return AGAIN
+        present = self.endpoints.get(key)
         chosen = backends.chosen(self.pods, service)
         wanted = plan(service, chosen, present, self.times.of(service, chosen))
         if wanted is None:
             return None
         try:
-            await (self.client.create(wanted) if present is None else self.client.update(wanted))
+            self.own.wrote(key, await (self.client.create(wanted) if present is None else self.client.update(wanted)))
+        except ConnectionLost:
+            self.own.lost(key)
+            raise
         except Conflict:
             raise
         except ApiError as error:
