@@ -355,7 +355,7 @@ class Scheduler:
         return True
 
     async def _bind_pod(self, info: PodInfo, node: str) -> None:
-        doing = ""
+        doing, asked = "", False
         try:
             if info.claims:
                 self._slots.release()  # volumes may take minutes, and others need not wait for them
@@ -366,30 +366,37 @@ class Scheduler:
                 finally:
                     await self._slots.acquire()
             doing = f"running Bind plugin {self._bind.name!r}".replace("'", '"')
+            asked = True
             await self._bind.bind(info, node)
         except KijabiError as error:
-            self._undo(info, node, doing, error)
+            message = self._undo(info, node, doing, error)
+            if message and not asked and not _says(info.pod, message):  # else it may be bound, and no longer waits
+                await self._report(info, message, SCHEDULER_ERROR)
             return
         finally:
             self._slots.release()
         self.queue.remove(info.uid)
         self._recorder.event(info.pod, "Normal", "Scheduled", f"Successfully assigned {info.key} to {node}")
 
-    def _undo(self, info: PodInfo, node: str, doing: str, error: KijabiError) -> None:
-        """The binding did not happen, as far as is known. If it did after all, the informer will say so."""
+    def _undo(self, info: PodInfo, node: str, doing: str, error: KijabiError) -> str:
+        """The binding did not happen, as far as is known. If it did after all, the informer will say so. Gives what the
+        pod's event tells, "" if nothing is to be told.
+        """
         for plugin in reversed(self._reserves):
             plugin.unreserve(info, node)
         if info.uid not in self._assumed:
-            return  # the informer has seen it placed, or gone, in the meantime
+            return ""  # the informer has seen it placed, or gone, in the meantime
         self._assumed.discard(info.uid)
         self.nodes.remove_pod(info.uid)
         self._changed(Event(Change.POD_GONE, info, None))
         if isinstance(error, NotFound) and not self._exists(info):
             self.queue.remove(info.uid)
-            return
+            return ""
         log.warning("binding failed", extra={"pod": info.key, "node": node, "error": str(error)})
-        self._recorder.event(info.pod, "Warning", "FailedScheduling", f"{doing}: {error}")
+        message = f"{doing}: {error}"
+        self._recorder.event(info.pod, "Warning", "FailedScheduling", message)
         self.queue.failed(info.uid)
+        return message
 
     async def _report(self, info: PodInfo, message: str, reason: str = UNSCHEDULABLE) -> None:
         """Write the PodScheduled condition. A report that fails is made again at the next try."""

@@ -157,10 +157,11 @@ def test_a_provisioner_that_gives_up_makes_the_scheduler_choose_anew() -> None:
         patch = {"metadata": {"annotations": {SELECTED_NODE: None}}}
         await world.admin.patch(PersistentVolumeClaim, "mine", patch, namespace="default")
 
+        wanted = 'running PreBind plugin "VolumeBinding": binding volumes: provisioning failed for PVC "mine"'
+
         async def failed() -> bool:
             events = (await world.admin.list(Event, "default")).items
-            wanted = 'running PreBind plugin "VolumeBinding": binding volumes: provisioning failed for PVC "mine"'
-            return any(one.message == wanted for one in events)
+            return any(one.message == wanted for one in events) and await said(world, "a") == wanted
 
         await world.until(failed)
         assert await world.until(lambda: _selected(world, "mine")), "tried again after the back-off"
