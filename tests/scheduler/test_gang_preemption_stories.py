@@ -10,6 +10,7 @@ import pytest
 
 from kijabi.api import codec
 from kijabi.api.core.event import Event
+from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
@@ -231,6 +232,32 @@ def test_a_gang_waits_for_the_last_of_those_who_leave() -> None:
     story_of(story)
 
 
+def test_a_gang_for_which_there_is_no_room_any_more_keeps_nothing() -> None:
+    async def story(world: World) -> None:
+        for runtime in world.runtimes.values():
+            runtime.scripts["slow"] = Script(stop_after=40.0)
+        for name, node in (("a", "node-1"), ("b", "node-2")):
+            await lone(world, name, "low", on=node, image="slow")
+        await living(world, "a", "b")
+        await gang(world, "g", 2, "high")
+
+        async def promised() -> int:
+            pods = (await world.admin.list(Pod, "default")).items
+            return sum(1 for one in pods if one.status.nominatedNodeName)
+
+        await world.until(promised)
+        await world.admin.patch(Node, "node-2", {"spec": {"unschedulable": True}})
+        await lone(world, "later", "low")
+        await living(world, "later")
+        assert not await promised()
+        assert await with_node(world, "g") == 0
+        await world.admin.patch(Node, "node-2", {"spec": {"unschedulable": None}})
+        await at_last(world, "g", 2)
+        assert set(await preempted(world)) == {"a", "b", "later"}
+
+    story_of(story)
+
+
 def test_of_equals_single_pods_go_before_pods_of_groups() -> None:
     async def story(world: World) -> None:
         await lone(world, "wall", "high", on="node-2")
@@ -270,8 +297,17 @@ def test_what_a_gang_has_beyond_its_least_number_may_evict_too() -> None:
     async def story(world: World) -> None:
         await lone(world, "a", "low")
         await living(world, "a")
-        await world.admin.create(group("g", 1, priorityClassName="high"))
         await more(world, "g", 0, 1, priorityClassName="high")
+        await asyncio.sleep(10)
+        version = (await world.admin.list(Event, "default")).resourceVersion
+        await world.admin.create(group("g", 1, priorityClassName="high"))  # so that both are decided on together
+        at: dict[str, float] = {}
+        async for event in world.admin.watch(Event, "default", resource_version=version):
+            reason = event.object.reason
+            at.setdefault(reason, asyncio.get_running_loop().time())
+            if reason == "Preempted":
+                break
+        assert at["Preempted"] - at["Scheduled"] < 1.0, "the second is tried again without a back-off"
         await at_last(world, "g", 2)
         assert set(await preempted(world)) == {"a"}
 
