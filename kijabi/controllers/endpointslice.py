@@ -209,7 +209,7 @@ def _is_placeholder(s: EndpointSlice, empty: EndpointSlice) -> bool:
     return owners and not s.endpoints and not s.ports and backends.same_labels(s, empty.metadata.labels)
 
 
-def _identity(endpoint: Endpoint) -> tuple[object, ...]:
+def same_place(endpoint: Endpoint) -> tuple[object, ...]:
     """What makes it the same endpoint, whatever its conditions."""
     ref = endpoint.targetRef
     return (endpoint.addresses, endpoint.hostname, (ref.namespace, ref.name) if ref is not None else None)
@@ -227,14 +227,14 @@ def _pack(
 
     Hints do not count here: those that are there stay with what does not change otherwise.
     """
-    left = {_identity(e): e for e in endpoints}
+    left = {same_place(e): e for e in endpoints}
     labels = labels_of(service)
     changed: dict[str, list[Endpoint]] = {}
     same: dict[str, list[Endpoint]] = {}
     known = {s.metadata.name: s for s in existing}
     delete = []
     for s in existing:
-        kept = [left.pop(_identity(e)) for e in s.endpoints if _identity(e) in left]
+        kept = [left.pop(same_place(e)) for e in s.endpoints if same_place(e) in left]
         if not kept and s.endpoints:
             delete.append(s)
         elif tuple(kept) != topologyhints.hinted(None, s.endpoints) or not backends.same_labels(s, labels):

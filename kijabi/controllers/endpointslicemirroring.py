@@ -27,7 +27,7 @@ from kijabi.base.errors import ApiError, NotFound
 from kijabi.client.cache import key_of
 from kijabi.controllers import backends
 from kijabi.controllers.creation import create_once, generated
-from kijabi.controllers.endpointslice import Ports, managed_slices, ports_of, services_of_slice, slice_ports
+from kijabi.controllers.endpointslice import Ports, managed_slices, ports_of, same_place, services_of_slice, slice_ports
 from kijabi.controllers.endpointsubsets import entries, repack
 from kijabi.controllers.expectations import Expectations
 from kijabi.controllers.owners import controller_ref
@@ -70,7 +70,7 @@ def mirrored(one: Endpoints | None, service: Service | None) -> bool:
 
 def wanted(one: Endpoints, most: int = MOST) -> Wanted:
     """What the slices of these Endpoints hold, with so many addresses of each subset at most."""
-    found: dict[Key, dict[tuple[str, ...], Endpoint]] = {}
+    found: dict[Key, dict[tuple[object, ...], Endpoint]] = {}
     invalid = beyond = 0
     for subset in repack(entries(one.subsets)):
         room = most
@@ -79,15 +79,21 @@ def wanted(one: Endpoints, most: int = MOST) -> Wanted:
                 beyond += 1
                 continue
             try:
-                ip = ipaddress.ip_address(address.ip)
+                ip = _ip(address.ip)
             except ValueError:
                 invalid += 1
                 continue
             room -= 1
             key = (f"IPv{ip.version}", _ports(subset))
             made = _endpoint(address, str(ip), ready)
-            found.setdefault(key, {}).setdefault(made.addresses, made)
+            found.setdefault(key, {})[same_place(made)] = made
     return Wanted({key: tuple(each.values()) for key, each in found.items()}, invalid, beyond)
+
+
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address; one of IPv4 that is written as IPv6 counts as what it is. Raises ValueError."""
+    ip = ipaddress.ip_address(text)
+    return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip
 
 
 def _addresses(subset: EndpointSubset) -> Iterable[tuple[EndpointAddress, bool]]:
@@ -112,7 +118,10 @@ def _endpoint(address: EndpointAddress, ip: str, ready: bool) -> Endpoint:
 
 
 def plan(one: Endpoints, target: Wanted, slices: Sequence[EndpointSlice]) -> Plan:
-    """What makes the mirrored slices say what these Endpoints do."""
+    """What makes the mirrored slices say what these Endpoints do.
+
+    A slice that is not needed any more becomes one of its family that is.
+    """
     by_key: dict[Key, list[EndpointSlice]] = {}
     for each in slices:
         by_key.setdefault((each.addressType, tuple(sorted(ports_of(each), key=str))), []).append(each)
@@ -124,30 +133,40 @@ def plan(one: Endpoints, target: Wanted, slices: Sequence[EndpointSlice]) -> Pla
         delete += present[1:]
         if not present:
             create.append(made)
-        elif not _same(present[0], made):
-            update.append(replace(made, metadata=replace(made.metadata, generateName="", **_identity(present[0]))))
+        elif not _same(one, present[0], made):
+            update.append(_instead(present[0], made))
     delete += [each for left in by_key.values() for each in left]
+    for old in tuple(delete):
+        fresh = next((each for each in create if each.addressType == old.addressType), None)
+        if fresh is not None:
+            create.remove(fresh)
+            delete.remove(old)
+            update.append(_instead(old, fresh))
+    if one.metadata.deletionTimestamp is not None:
+        create = []
     return Plan(tuple(create), tuple(update), tuple(delete))
 
 
-def _identity(kept: EndpointSlice) -> dict[str, str]:
-    """What makes an update of a slice an update."""
+def _instead(kept: EndpointSlice, made: EndpointSlice) -> EndpointSlice:
+    """A slice as the update of one that is there."""
     own = kept.metadata
-    return {"name": own.name, "uid": own.uid, "resourceVersion": own.resourceVersion}
+    identity = {"name": own.name, "uid": own.uid, "resourceVersion": own.resourceVersion}
+    return replace(made, metadata=replace(made.metadata, generateName="", **identity))
 
 
-def _same(kept: EndpointSlice, made: EndpointSlice) -> bool:
-    """The slice says this already, in whatever order."""
+def _same(one: Endpoints, kept: EndpointSlice, made: EndpointSlice) -> bool:
+    """The slice says this already, in whatever order, and is these Endpoints' own."""
     before, after = kept.metadata, made.metadata
     return (
-        sorted(kept.endpoints, key=_address) == sorted(made.endpoints, key=_address)
+        sorted(kept.endpoints, key=_order) == sorted(made.endpoints, key=_order)
         and before.labels == after.labels
         and before.annotations == after.annotations
+        and any(ref.uid == one.metadata.uid for ref in before.ownerReferences)
     )
 
 
-def _address(endpoint: Endpoint) -> tuple[str, ...]:
-    return endpoint.addresses
+def _order(endpoint: Endpoint) -> str:
+    return str(same_place(endpoint))
 
 
 def new_slice(one: Endpoints, family: str, ports: Ports, content: tuple[Endpoint, ...]) -> EndpointSlice:

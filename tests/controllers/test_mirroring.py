@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from kijabi.api.core.endpoints import EndpointAddress, EndpointPort, Endpoints, EndpointSubset
+from kijabi.api.core.reference import ObjectReference
 from kijabi.api.core.service import Service, ServicePort, ServiceSpec
 from kijabi.api.discovery.endpointslice import EndpointSlice
-from kijabi.api.meta import ObjectMeta
+from kijabi.api.meta import ObjectMeta, time_now
 from kijabi.controllers.endpointslicemirroring import MOST, SKIP, mirrored, plan, wanted
 from kijabi.testing.faults import Faults
 from tests.controllers.world import World, play
@@ -55,9 +56,48 @@ def test_a_slice_is_kept_while_it_says_the_same() -> None:
     other = by_hand("10.0.0.9")
     (changed,) = plan(other, wanted(other), (made,)).update
     assert (changed.metadata.name, changed.endpoints[0].addresses) == ("db-abc", ("10.0.0.9",))
-    moved = by_hand("10.0.0.1", port=81)
-    todo = plan(moved, wanted(moved), (made,))
-    assert (len(todo.create), todo.delete) == (1, (made,))
+
+
+def test_a_slice_that_is_not_needed_becomes_one_that_is() -> None:
+    one, moved = by_hand("10.0.0.1"), by_hand("10.0.0.1", port=81)
+    (made,) = plan(one, wanted(one), ()).create
+    made.metadata.name, made.metadata.uid = "db-abc", "slice-uid"
+    (changed,), other = plan(moved, wanted(moved), (made,)).update, by_hand("fd00::1", port=81)
+    assert (changed.metadata.name, changed.metadata.uid, changed.ports[0].port) == ("db-abc", "slice-uid", 81)
+    todo = plan(other, wanted(other), (made,))
+    assert (len(todo.create), todo.update, todo.delete) == (1, (), (made,))  # the family of a slice stays
+
+
+def test_slices_of_endpoints_of_the_same_name_that_are_gone_change_hands() -> None:
+    """Else the garbage collector would take them away with their owner."""
+    one = by_hand("10.0.0.1")
+    (made,) = plan(one, wanted(one), ()).create
+    made.metadata.name = "db-abc"
+    one.metadata.uid = "another"
+    (changed,) = plan(one, wanted(one), (made,)).update
+    assert (changed.metadata.name, changed.metadata.ownerReferences[0].uid) == ("db-abc", "another")
+
+
+def test_endpoints_that_go_get_no_new_slices() -> None:
+    one = by_hand("10.0.0.1")
+    one.metadata.deletionTimestamp = time_now()
+    assert plan(one, wanted(one), ()) == ((), (), ())
+
+
+def test_pods_that_share_an_address_are_told_apart() -> None:
+    pods = [ObjectReference(kind="Pod", namespace="ns", name=name, uid=name) for name in "ab"]
+    one = by_hand()
+    one.subsets[0].addresses = tuple(EndpointAddress(ip="10.0.0.1", targetRef=pod) for pod in pods)
+    ((_, content),) = wanted(one).endpoints.items()
+    assert [each.targetRef for each in content] == pods
+    (made,) = plan(one, wanted(one), ()).create
+    made.metadata.name, made.endpoints = "db-abc", made.endpoints[::-1]
+    assert plan(one, wanted(one), (made,)) == ((), (), ())
+
+
+def test_a_mapped_address_is_of_its_family() -> None:
+    ((key, content),) = wanted(by_hand("::ffff:10.0.0.1")).endpoints.items()
+    assert (key[0], content[0].addresses) == ("IPv4", ("10.0.0.1",))
 
 
 def test_there_is_a_limit() -> None:
