@@ -158,11 +158,13 @@ class EndpointsController:
             self._gone.discard(key)
             return None
         self._gone.discard(key)
-        if not backends.managed(service) or service.metadata.deletionTimestamp is not None:
+        if not backends.managed(service):
             return None
         if not await self.own.visible(key):
             return AGAIN
         present = self.endpoints.get(key)
+        if present is None and service.metadata.deletionTimestamp is not None:
+            return None
         chosen = backends.chosen(self.pods, service)
         wanted = plan(service, chosen, present, self.times.of(service, chosen))
         if wanted is None:

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from kijabi.api import codec
+from kijabi.api.core.endpoints import Endpoints
 from kijabi.api.core.event import Event
 from kijabi.api.core.replicationcontroller import ReplicationController
 from kijabi.api.core.service import Service
@@ -44,3 +45,26 @@ def test_a_cache_that_lags_behind_own_writes_is_waited_for(seed: int) -> None:
         assert not told
 
     play(story, seed=seed, faults=replace(NONE, latency=(0.001, 0.05), stale=0.2, stale_seconds=(0.1, 3.0)))
+
+
+def test_a_service_that_is_held_while_it_goes_still_tells_where_its_pods_are() -> None:
+    """Until a load balancer is gone its traffic must find pods that live."""
+
+    async def story(world: World) -> None:
+        held = service()
+        held.metadata.finalizers = ("example.com/held",)
+        await world.client.create(held)
+        await world.client.create(controller())
+
+        async def listed(count: int) -> bool:
+            found = (await world.client.list(Endpoints, "ns")).items
+            slices = (await world.client.list(EndpointSlice, "ns", labels=f"{SERVICE_NAME}=web")).items
+            addresses = sum(len(subset.addresses) for one in found for subset in one.subsets)
+            return addresses == count == sum(len(one.endpoints) for one in slices)
+
+        await world.until(lambda: listed(PODS))
+        await world.client.delete(Service, "web", "ns")
+        await world.client.patch(ReplicationController, "web", {"spec": {"replicas": 1}}, namespace="ns")
+        await world.until(lambda: listed(1))
+
+    play(story, seed=1)
