@@ -39,8 +39,9 @@ from kijabi.testing.wishes.hand import Hand, Theme
 from kijabi.testing.wishes.templates import MISSING
 from kijabi.testing.wishes.zones import Zones
 
-# Virtual seconds that a healed cluster may take. Waits after failures reach ten minutes (crash loops: five), twice.
-PATIENCE = 1500.0
+# Virtual seconds that a healed cluster may take. Waits after failures reach fifteen minutes (pods of a DaemonSet that a
+# kubelet refused; crash loops: five), after as long together for the shorter ones before.
+PATIENCE = 2400.0
 # The worlds that there are, with how many of a hundred are so: many small ones find more than a few large ones.
 SIZES = ((78, "small"), (19, "medium"), (3, "large"))
 # Store writes and their news take up to so many seconds, by chance.
