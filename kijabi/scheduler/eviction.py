@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from kijabi.api.core.pod import Pod
 from kijabi.api.meta import time_now
 from kijabi.api.scheduling.podgroup import PodGroup
+from kijabi.base.backoff import Backoff
 from kijabi.base.errors import ApiError, Conflict, ConnectionLost, NotFound
 from kijabi.client.client import Client
 from kijabi.client.events import Recorder
@@ -35,13 +36,17 @@ Current = Callable[[str], Pod | None]
 
 
 class Room(NamedTuple):
-    """Whom to evict, and for whom. places: what is promised to whom; kind, uid: who asks; at: where, in words."""
+    """Whom to evict, and for whom. places: what is promised to whom; kind, uid: who asks; at: where, in words.
+
+    bound: those of the victims, by uid, that are in a group that goes as a whole.
+    """
 
     places: tuple[tuple[PodInfo, str], ...]
     victims: tuple[PodInfo, ...]
+    bound: frozenset[str]
     kind: str
-    uid: str
-    at: str
+    uid: str = ""
+    at: str = ""
 
     @property
     def together(self) -> bool:
@@ -49,14 +54,32 @@ class Room(NamedTuple):
         return self.kind != "pod"
 
 
-def for_pod(info: PodInfo, chosen: Candidate) -> Room:
+def for_pod(info: PodInfo, chosen: Candidate, nodes: NodeState) -> Room:
     """Room for one pod."""
-    return Room(((info, chosen.node),), chosen.victims, "pod", info.uid, chosen.node)
+    bound = _bound(chosen.victims, nodes)
+    return Room(((info, chosen.node),), chosen.victims, bound, "pod", info.uid, chosen.node)
 
 
-def for_group(group: PodGroup, chosen: Clearing) -> Room:
+def for_group(group: PodGroup, chosen: Clearing, nodes: NodeState) -> Room:
     """Room for a whole group."""
-    return Room(chosen.places, chosen.victims, "podgroup", group.metadata.uid, "cluster")
+    bound = _bound(chosen.victims, nodes)
+    return Room(chosen.places, chosen.victims, bound, "podgroup", group.metadata.uid, "cluster")
+
+
+def begun(nodes: NodeState) -> list[Room]:
+    """The groups that go as a whole of which somebody was about to be evicted when nobody lived to finish that."""
+    found: dict[str, Room] = {}
+    for info in nodes.pods():
+        terms = nodes.terms(info)
+        words = _marked(info.pod)
+        if terms is not None and terms.whole and words and info.group not in found:
+            members = tuple(nodes.members(info.group))
+            found[info.group] = Room((), members, _bound(members, nodes), words.rpartition(" ")[2])
+    return list(found.values())
+
+
+def _bound(victims: Iterable[PodInfo], nodes: NodeState) -> frozenset[str]:
+    return frozenset(one.uid for one in victims if (terms := nodes.terms(one)) is not None and terms.whole)
 
 
 class Evictions:
@@ -127,21 +150,20 @@ class Evictions:
     # ---- evictions
 
     async def carry_out(self, room: Room, current: Current) -> bool:
-        """Evict the victims and write the promises; False if that failed, and the promises are off.
+        """Evict the victims and write the promises; False if that failed, and is to be tried again.
 
-        Victims that are being deleted already need no request. A group is promised its nodes first: its room is in
-        several parts, and a scheduler that starts while they become free must not give one of them away.
+        Victims that are being deleted already need no request. A group is promised its nodes first, and keeps them if
+        more fails: its room is in several parts, and nobody must give one of them away while they become free.
         """
         failed: BaseExceptionGroup[ApiError | ConnectionLost] | None = None
         try:
             if room.together:
                 await self._promise(room)
+            await self.finish(room, current)
             async with asyncio.TaskGroup() as tasks:
                 for victim in room.victims:
-                    pod = current(victim.key)
-                    if pod is not None and pod.metadata.deletionTimestamp is not None:
-                        continue
-                    tasks.create_task(self._evict(room, victim))
+                    if victim.uid not in room.bound and not _going(victim, current):
+                        tasks.create_task(self._evict(room, victim))
             if not room.together:
                 await self._promise(room)
                 await self._outdo(room)
@@ -151,8 +173,34 @@ class Evictions:
             names = ", ".join(info.key for info, _ in room.places)
             log.warning("preemption failed", extra={"pods": names, "error": str(failed.exceptions[0])})
             for info, _ in room.places:
-                self.forget(info.uid)
+                self._victims.pop(info.uid, None)
+                if not room.together:
+                    self.forget(info.uid)
         return failed is None
+
+    async def finish(self, room: Room, current: Current) -> None:
+        """Evict those that go only together, and do not give up: half of such a group is worth nothing.
+
+        All are marked before the first is deleted, so that `begun` finds those that are left after a crash.
+        """
+        left = [one for one in room.victims if one.uid in room.bound and not _going(one, current)]
+        backoff = Backoff(first=0.1, most=30.0)
+        while left:
+            failed = False
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for victim in left:
+                        tasks.create_task(self._mark(room, victim))
+                async with asyncio.TaskGroup() as tasks:
+                    for victim in left:
+                        tasks.create_task(self._delete(room, victim))
+            except* (ApiError, ConnectionLost) as errors:
+                failed = True
+                log.warning("eviction of a whole group failed", extra={"error": str(errors.exceptions[0])})
+            if not failed:
+                return
+            await asyncio.sleep(backoff.next())
+            left = [one for one in left if not _going(one, current)]
 
     async def _promise(self, room: Room) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -168,7 +216,10 @@ class Evictions:
                     await self._write(other, None)
 
     async def _evict(self, room: Room, victim: PodInfo) -> None:
-        meta = victim.pod.metadata
+        await self._mark(room, victim)
+        await self._delete(room, victim)
+
+    async def _mark(self, room: Room, victim: PodInfo) -> None:
         condition = {
             "type": TARGET,
             "status": "True",
@@ -178,10 +229,16 @@ class Evictions:
         }
         try:
             await self._patch(victim, {"conditions": [condition]})
-            await self._client.delete(Pod, meta.name, meta.namespace, uid=meta.uid)
         except (NotFound, Conflict):  # Gone, or another pod has its name by now.
             return
-        words = f"Preempted by {room.kind} {room.uid} on node {room.at}"
+
+    async def _delete(self, room: Room, victim: PodInfo) -> None:
+        meta = victim.pod.metadata
+        try:
+            await self._client.delete(Pod, meta.name, meta.namespace, uid=meta.uid)
+        except (NotFound, Conflict):
+            return
+        words = f"Preempted by {room.kind} {room.uid} on node {room.at}" if room.uid else "Preempted with its pod group"
         self._recorder.event(victim.pod, "Normal", "Preempted", words)
 
     async def withdraw(self, info: PodInfo) -> None:
@@ -217,8 +274,20 @@ def _leaving(node: str, priority: int, evicted: Collection[str], nodes: NodeStat
     return False
 
 
+def _going(victim: PodInfo, current: Current) -> bool:
+    """Whether the pod is being deleted, or gone."""
+    pod = current(victim.key)
+    return pod is None or pod.metadata.uid != victim.uid or pod.metadata.deletionTimestamp is not None
+
+
 def _ending(pod: Pod) -> bool:
     """The pod was preempted and has not ended yet."""
-    if pod.metadata.deletionTimestamp is None:
-        return False
-    return any(one.type == TARGET and one.status == "True" and one.reason == REASON for one in pod.status.conditions)
+    return pod.metadata.deletionTimestamp is not None and bool(_marked(pod))
+
+
+def _marked(pod: Pod) -> str:
+    """With what words a pod was marked to be preempted, empty if it was not."""
+    for one in pod.status.conditions:
+        if one.type == TARGET and one.status == "True" and one.reason == REASON:
+            return one.message
+    return ""

@@ -31,7 +31,7 @@ from kijabi.client.informer import Informers
 from kijabi.scheduler import podinfo
 from kijabi.scheduler.clearing import NO_VICTIMS, Clearing, clear
 from kijabi.scheduler.decide import Placed, Refused, decide
-from kijabi.scheduler.eviction import Evictions, Room, for_group, for_pod
+from kijabi.scheduler.eviction import Evictions, Room, begun, for_group, for_pod
 from kijabi.scheduler.framework import Bind, Change, Event, Reserve
 from kijabi.scheduler.gangs import (
     BLAMED,
@@ -207,6 +207,8 @@ class Scheduler:
         async with asyncio.TaskGroup() as tasks:
             for info in self._gangs.untold():
                 tasks.create_task(self._gangs.tell(info, Outcome([], {})), name=f"report the group of {info.key}")
+            for room in begun(self.nodes):
+                tasks.create_task(self._evictions.finish(room, self._pods.get), name="finish an eviction")
             while True:
                 info = await self.queue.pop()
                 if self._gangs.grouped(info):
@@ -268,7 +270,7 @@ class Scheduler:
             self._ranks,
         )
         if isinstance(found, Clearing):
-            room = for_group(group, found)
+            room = for_group(group, found, self.nodes)
             self._evictions.nominate(room)
             tasks.create_task(self._evict(room), name=f"evict for the group of {pods[0].key}")
             words = f"found a placement for podgroup, preempting {len(found.victims)} victims"
@@ -332,7 +334,7 @@ class Scheduler:
             if self._evictions.forget(info.uid):
                 tasks.create_task(self._evictions.withdraw(info), name=f"withdraw {info.key}")
             return refused.message(stay=stay)
-        room = for_pod(info, chosen)
+        room = for_pod(info, chosen, self.nodes)
         self._evictions.nominate(room)
         tasks.create_task(self._evict(room), name=f"evict for {info.key}")
         return refused.why

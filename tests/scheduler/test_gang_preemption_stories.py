@@ -16,9 +16,11 @@ from kijabi.api.meta import ObjectMeta
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kijabi.api.scheduling.podgroup import PodGroup
 from kijabi.api.scheduling.priorityclass import PriorityClass
+from kijabi.base import rand
 from kijabi.kubelet.runtime.fake import Script
 from kijabi.scheduler.gangs import CLAIMS_DONE
 from kijabi.testing.cluster import World
+from kijabi.testing.faults import Faults
 from tests.scheduler.test_gang_stories import CPUS, SLOW, at_last, group, more, play, said, scheduled, state, with_node
 
 CLASSES = {"low": 10, "mid": 50, "high": 100}
@@ -258,6 +260,28 @@ def test_a_gang_for_which_there_is_no_room_any_more_keeps_nothing() -> None:
     story_of(story)
 
 
+def test_a_gang_may_find_its_places_without_anybody_leaving() -> None:
+    """Its small pod takes the empty node first, and the large one has none; thought through anew, both have."""
+
+    async def story(world: World) -> None:
+        await lone(world, "low", "low", share=2, on="node-2")
+        await living(world, "low")
+        await more(world, "g", 0, share=2, priorityClassName="high")
+        await more(world, "g", 1, priorityClassName="high")
+        version = (await world.admin.list(Event, "default")).resourceVersion
+        await asyncio.sleep(10)
+        await world.admin.create(group("g", 2, priorityClassName="high"))
+        async for event in world.admin.watch(Event, "default", resource_version=version):
+            if event.object.reason == "FailedScheduling" and event.object.involvedObject.name == "g-0":
+                assert event.object.message.endswith("found a placement for podgroup, preempting 0 victims")
+                break
+        await at_last(world, "g", 2)
+        assert not await preempted(world)
+        assert "low" in await alive(world)
+
+    story_of(story, seed=1)  # which of two empty nodes the small pod has in thought is a matter of chance
+
+
 def test_of_equals_single_pods_go_before_pods_of_groups() -> None:
     async def story(world: World) -> None:
         await lone(world, "wall", "high", on="node-2")
@@ -331,3 +355,48 @@ def test_a_scheduler_that_dies_while_it_evicts_makes_the_room_after_all(after: f
         assert await alive(world) == {"g-0", "g-1"}
 
     story_of(story, faults=SLOW)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_a_gang_that_goes_whole_does_so_though_the_scheduler_dies_meanwhile(seed: int) -> None:
+    async def story(world: World) -> None:
+        await gang(world, "g", 8, "low", share=4, disruptionMode={"all": {}})
+        await at_last(world, "g", 8)
+        version = (await world.admin.list(Pod, "default")).resourceVersion
+        await lone(world, "vip", "high", share=4)
+        async for event in world.admin.watch(Pod, "default", resource_version=version):
+            if event.object.metadata.deletionTimestamp is not None:
+                break
+        await world.components["control"].crash()
+        await asyncio.sleep(60)
+        assert await alive(world), "some were left"
+        world.components["control"].start()
+        await living(world, "vip")
+        await asyncio.sleep(60)
+        assert await alive(world) == {"vip"}
+
+    story_of(story, faults=SLOW, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_gangs_make_room_whatever_the_network_does(seed: int) -> None:
+    """Single pods go for a gang, and the gang, which goes whole, for another."""
+
+    async def story(world: World) -> None:
+        for name in "abcd":
+            await lone(world, name, "low", share=2)
+        await gang(world, "g", 2, "mid", disruptionMode={"all": {}})
+        await asyncio.sleep(rand.rng().uniform(0, 60))
+        await gang(world, "h", 2, "high", share=2)
+        await asyncio.sleep(rand.rng().uniform(0, 20))
+        await world.restart("control", rand.rng().uniform(0, 3))
+        await asyncio.sleep(rand.rng().uniform(0, 60))
+        world.heal()
+        await at_last(world, "h", 2)
+        await world.until(lambda: scheduled(world, "h"))
+        await asyncio.sleep(600)
+        left = await alive(world)
+        assert {"h-0", "h-1"} <= left
+        assert len(left & {"g-0", "g-1"}) in (0, 2)
+
+    story_of(story, faults=Faults(lost_request=0.3), seed=seed)
