@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from kijabi.testing.history import Violation
+from kijabi.api import codec
+from kijabi.api.apps.deployment import Deployment
+from kijabi.api.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
+from kijabi.api.core.pod import Pod
+from kijabi.testing.history import Ledger, Violation
+from kijabi.testing.liveness import autoscaling as liveness
 from kijabi.testing.safety.facts import ADMIN
 from tests.testing.histories import CONTROLLERS, Step, play, thing
 
@@ -48,3 +53,26 @@ def test_what_is_wrong_is_found(text: str, steps: list[Step]) -> None:
 )
 def test_what_is_right_passes(steps: list[Step]) -> None:
     play(steps)
+
+
+@pytest.mark.parametrize(("pods", "use", "right"), [(2, 15, True), (2, 5, False), (6, 5, True), (6, 10, False)])
+def test_an_autoscaler_has_as_many_pods_as_their_use_asks_for(pods: int, use: int, right: bool) -> None:
+    """All that the selector matches are measured, also those that nobody owns any more."""
+    labels = {"app": "web"}
+    cpu = {"name": "cpu", "target": {"type": "AverageValue", "averageValue": "15m"}}
+    seen = {"type": "Resource", "resource": {"name": "cpu", "current": {"averageValue": f"{use}m"}}}
+    spec = {
+        "scaleTargetRef": {"kind": "Deployment", "name": "web"},
+        "maxReplicas": 5,
+        "metrics": [{"type": "Resource", "resource": cpu}],
+    }
+    status = {"currentReplicas": 2, "desiredReplicas": 2, "currentMetrics": [seen]}
+    hpa = codec.from_builtins(HorizontalPodAutoscaler, thing("", "web", spec=spec, status=status))
+    web = codec.from_builtins(Deployment, thing("", "web", spec={"replicas": 2, "selector": {"matchLabels": labels}}))
+    ledger = Ledger()
+    ledger.objects[Deployment] = {"ns/web": web}
+    ledger.objects[Pod] = {
+        str(number): codec.from_builtins(Pod, thing("", f"p{number}", metadata={"labels": labels}))
+        for number in range(pods)
+    }
+    assert (not list(liveness.autoscaler(hpa, ledger))) is right

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
+from kijabi.api.core.pod import Pod
+from kijabi.api.selector import from_label_selector
 from kijabi.testing.history import Ledger
+from kijabi.testing.safety.facts import lives
 
 TOLERANCE = 0.1
 """So far from 1 the share of the target may be (upstream's `--horizontal-pod-autoscaler-tolerance`)."""
@@ -29,8 +32,17 @@ def autoscaler(one: HorizontalPodAutoscaler, ledger: Ledger) -> Iterator[str]:
     share = _share(one)
     if share is None:
         yield "has seen no metrics"
-    elif abs(share - 1) > TOLERANCE and min(max(math.ceil(share * many), least), most) != many:
+    elif abs(share - 1) > TOLERANCE and min(max(math.ceil(share * _selected(d, ledger)), least), most) != many:
         yield f"its pods do {share:.2f} of what they should, and it leaves their number at {many}"
+
+
+def _selected(d: Deployment, ledger: Ledger) -> int:
+    """How many pods are measured: all that match the selector, also those that nobody owns any more (Kubernetes docs,
+    Horizontal Pod Autoscaling: "the Pods selected by the target's `.spec.selector`").
+    """
+    matches = from_label_selector(d.spec.selector).matches
+    here = (pod for pod in ledger.of(Pod) if pod.metadata.namespace == d.metadata.namespace)
+    return sum(lives(pod) and matches(pod.metadata.labels) for pod in here)
 
 
 def _share(one: HorizontalPodAutoscaler) -> float | None:
