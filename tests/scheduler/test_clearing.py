@@ -16,6 +16,7 @@ from kijabi.scheduler.clearing import Clearing, clear
 from kijabi.scheduler.decide import decide, fits_on
 from kijabi.scheduler.gangs import Outcome, decide_together
 from kijabi.scheduler.nodestate import NodeState, Terms
+from kijabi.scheduler.plugins.noderesources import NodeResourcesFit
 from kijabi.scheduler.podinfo import PodInfo
 from kijabi.scheduler.ranks import Ranks
 from kijabi.scheduler.units import breaches, importance, units
@@ -94,7 +95,9 @@ def names(found: Clearing | Outcome | None) -> list[str]:
 
 
 def columns(nodes: NodeState) -> dict[str, list[float]]:
-    return {name: column.tolist() for name, column in nodes.requested.items()}
+    """What of a node state must be as before."""
+    found = {name: column.tolist() for name, column in nodes.requested.items()}
+    return found | {"score": NodeResourcesFit().score(podinfo.of(pod("one", cpu="1")), nodes, nodes.live).tolist()}
 
 
 def some_pod(rng: random.Random, name: str, *, rich: bool) -> Pod:
@@ -127,7 +130,7 @@ def test_all_thought_away_at_once_is_as_one_by_one(seed: int, rich: bool) -> Non
     first.spec.schedulingGroup = None
     waiting = []
     for number in range(rng.randint(1, 5)):
-        one = pod(f"w{number}", cpu=rng.choice("123"))
+        one = pod(f"w{number}", cpu=rng.choice("123"))  # the score of those that ask for 1 is kept meanwhile
         one.metadata.labels, one.spec.affinity = first.metadata.labels, first.spec.affinity
         waiting.append(one)
     gang = Gang(nodes, waiting, len(waiting) - rng.randrange(2) or 1)
@@ -199,6 +202,16 @@ def test_the_oldest_of_the_dearest_counts_wherever_it_stands_among_the_victims()
     running(nodes, "b", "b-lone", started=2)
     member(nodes, "b", "b-group", "g", started=3)
     assert evict(pod("w", cpu="2", priority=10), nodes) == ("b", ["b-group", "b-lone"])
+
+
+def test_a_pod_of_a_group_that_goes_pod_by_pod_stays_before_one_of_no_group() -> None:
+    nodes = state(node("a", cpu="2"))
+    nodes.groups = {}
+    running(nodes, "a", "lone", started=0)
+    member(nodes, "a", "g-0", "g", started=9)
+    assert evict(pod("w", cpu="1", priority=10), nodes) == ("a", ["lone"]), "the older, and the group is not even there"
+    nodes.groups = None
+    assert evict(pod("w", cpu="1", priority=10), nodes) == ("a", ["g-0"]), "where there are no groups age decides"
 
 
 def test_a_budget_is_broken_by_all_pods_of_a_whole_at_once() -> None:
