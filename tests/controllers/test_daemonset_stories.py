@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
+
+import pytest
 
 from kijabi.api.apps.controllerrevision import ControllerRevision
 from kijabi.api.apps.daemonset import DaemonSet, DaemonSetSpec, DaemonSetUpdateStrategy, RollingUpdateDaemonSet
 from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.meta import LabelSelector, ObjectMeta
+from kijabi.client.cache import key_of
 from kijabi.controllers import pods as podlib
+from kijabi.controllers.daemonset.book import Book
+from kijabi.controllers.daemonset.controller import DaemonSets
+from kijabi.controllers.daemonset.place import View
 from kijabi.testing.faults import Faults
 from tests.controllers.stories import pods_of
 from tests.controllers.things import APP, template
 from tests.controllers.world import World, play
+
+
+@pytest.fixture(autouse=True)
+def afresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a story does: what the controller kept of its nodes is what it would find if it looked at all."""
+    right, same = DaemonSets._look, []
+
+    def look(self: DaemonSets, view: View, adopted: Sequence[Pod]) -> Book:
+        kept = right(self, view, adopted)
+        self.books.clear()
+        same.append(right(self, view, adopted).places == kept.places)
+        self.books[key_of(view.ds)] = kept
+        return kept
+
+    monkeypatch.setattr(DaemonSets, "_look", look)
+    yield
+    assert same
+    assert all(same)
 
 
 def agents(image: str = "web:1", *, surge: int = 0) -> DaemonSet:
