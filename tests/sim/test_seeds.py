@@ -32,6 +32,7 @@ FOUND = {
     195: "a pod whose news came between a look at the cache and the decision was made twice",
     139: "too few pods for their use, said the rule: pods that nobody owned any more were measured with the others",
     174: "a foreground deletion that was changed into an orphaning one was not noticed by the garbage collector",
+    393: "evicted by taints that the node has not, said the rule: the eviction had begun in time, and gone no further",
     459: "a kubelet that could not renew a token looked at its pod a thousand times a second, and a clock hours behind "
     "made it ask for one each second",
     669: "two pods with one address, said the rule: one had ended before the API heard that it began",

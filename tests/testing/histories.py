@@ -9,13 +9,16 @@ from typing import Any
 from kijabi.api import catalog, codec
 from kijabi.store.interface import Guard, Op
 from kijabi.store.memory import MemoryStore
+from kijabi.testing import simloop
 from kijabi.testing.checkers import standard
 from kijabi.testing.history import ACTOR, Ledger, WatchedStore
+from kijabi.testing.safety.facts import STALE
 
 CONTROLLERS = "system:kube-controller-manager"
 NODE = "system:node:n1"
 BORN = "2026-01-01T00:00:00Z"
 Step = tuple[str, str, dict[str, Any] | None]  # who, what ("pod a"), the object or None: deleted
+LATER: Step = ("", "nothing happens until no cache is behind any more", None)
 
 
 def thing(kind: str, name: str, **parts: Any) -> dict[str, Any]:
@@ -93,6 +96,9 @@ def play(steps: Iterable[Step], runs: Collection[str] = ()) -> Ledger:
     async def main() -> Ledger:
         store = WatchedStore(MemoryStore(), standard(lambda node, uid: uid in runs))
         for actor, what, obj in steps:
+            if (actor, what, obj) == LATER:
+                await asyncio.sleep(2 * STALE)
+                continue
             kind, name = what.split()
             resource = catalog.by_kind(GROUPS.get(kind, ""), "v1", kind)
             assert resource is not None
@@ -104,4 +110,4 @@ def play(steps: Iterable[Step], runs: Collection[str] = ()) -> Ledger:
             await store.txn([Guard(key, entry.revision if entry else 0)], [Op(key, value)])
         return store.ledger
 
-    return asyncio.run(main())
+    return simloop.run(main())

@@ -8,7 +8,7 @@ import pytest
 
 from kijabi.testing.history import Violation
 from kijabi.testing.safety.zones import LOST, ZONE
-from tests.testing.histories import CONTROLLERS, Step, play, pod
+from tests.testing.histories import CONTROLLERS, LATER, Step, play, pod
 
 
 def node(name: str, *taints: str, zone: str = "a", ready: bool = True) -> Step:
@@ -27,10 +27,19 @@ def evicted(**tolerated: Any) -> list[Step]:
     return [("a", "Pod p", before), (CONTROLLERS, "Pod p", after)]
 
 
+def marked() -> list[Step]:
+    """A pod of node n1 that is to be evicted, and is not deleted yet."""
+    first, (_, _, last) = evicted()
+    assert last is not None
+    meta = {name: value for name, value in last["metadata"].items() if not name.startswith("deletion")}
+    return [first, (CONTROLLERS, "Pod p", {**last, "metadata": meta})]
+
+
 HERE = [node("n1"), node("n2"), node("n3", zone="b")]
 WRONG: list[tuple[str, list[Step]]] = [
     ("EvictionsPaced: .* after another of zone 'a'", [*HERE, node("n1", LOST[0]), node("n2", LOST[1])]),
     ("EvictedForTaints", [*HERE, *evicted()]),
+    ("EvictedForTaints", [*HERE, node("n1", "x"), node("n1"), LATER, *marked()]),
     ("EvictedForTaints", [*HERE, node("n1", "x"), *evicted(key="x")]),
 ]
 RIGHT: list[list[Step]] = [
@@ -39,6 +48,14 @@ RIGHT: list[list[Step]] = [
     [*HERE, node("n1", "x"), *evicted()],
     [*HERE, node("n1", "x"), *evicted(key="x", tolerationSeconds=0)],
     [*HERE, node("n1", "x"), node("n1"), *evicted()],  # its cache was behind
+    [
+        *HERE,
+        node("n1", "x"),
+        *marked(),
+        node("n1"),
+        LATER,
+        *evicted()[1:],
+    ],  # deleted for another reason
 ]
 
 

@@ -63,9 +63,9 @@ class EvictedForTaints:
         return None
 
     def _pod(self, change: Change, ledger: Ledger) -> str | None:
+        """The condition comes first. Whoever deletes a pod that has it, perhaps much later, may have other reasons."""
         old, new = change.old, change.new
-        asked = new is None or new.metadata.deletionTimestamp is not None
-        if old.metadata.deletionTimestamp is not None or not asked or not _by_taints(change.obj):
+        if new is None or _by_taints(old) or not _by_taints(new):
             return None
         self.judged += 1
         node = ledger.get(Node, old.spec.nodeName)
