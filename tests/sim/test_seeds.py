@@ -35,6 +35,7 @@ FOUND = {
     393: "evicted by taints that the node has not, said the rule: the eviction had begun in time, and gone no further",
     459: "a kubelet that could not renew a token looked at its pod a thousand times a second, and a clock hours behind "
     "made it ask for one each second",
+    473: "pods before those of another set had ended, said the rule: the Deployment was paused, and kept at its size",
     669: "two pods with one address, said the rule: one had ended before the API heard that it began",
     891: "the same as 669",
 }

@@ -111,6 +111,13 @@ def test_what_others_do_is_no_fault_of_the_controllers() -> None:
     play([*rolled_out(), ("a", "ReplicaSet rs", None), (CONTROLLERS, "Pod p1", pod("p1", deleted=True))])
 
 
+def test_a_deployment_that_is_paused_is_kept_at_its_size() -> None:
+    web = deployment(strategy="Recreate")
+    paused = {**web, "spec": {**web["spec"], "paused": True}}
+    mine = [("a", "ReplicaSet rs", replica_set("rs", 0)), ("a", "Pod p", pod("p"))]
+    play([("a", "Deployment web", paused), *mine, (CONTROLLERS, "ReplicaSet new", replica_set("new", 2))])
+
+
 def test_an_address_is_free_when_its_pod_has_ended_before_the_api_hears_of_it() -> None:
     have = [("a", f"Pod {name}", pod(name, rs="", podIP="10.0.0.1")) for name in ("runs", "ended")]
     play(have, runs=("runs",))

@@ -44,8 +44,9 @@ class SurgeBounded:
 
 class RecreatesInTurn:
     """A Deployment that recreates gives a set pods only when no pod of its other sets is left that has not ended
-    (apps/v1 DeploymentStrategy, Recreate). A set that has pods already may get more. A pod whose creation came when
-    nobody expected it any more is nobody's fault.
+    (apps/v1 DeploymentStrategy, Recreate). A set that has pods already may get more. A paused one is not rolled out but
+    kept at its size: if no set has pods, the newest gets them (k8s.io/kubernetes `pkg/controller/deployment/sync.go`).
+    A pod whose creation came when nobody expected it any more is nobody's fault.
     """
 
     def check(self, change: Change, ledger: Ledger) -> str | None:
@@ -58,6 +59,8 @@ class RecreatesInTurn:
         ref = controller(new.metadata)
         d = ledger.get(Deployment, ref.name, new.metadata.namespace) if ref is not None else None
         if d is None or ref is None or d.metadata.uid != ref.uid or d.spec.strategy.type != "Recreate":
+            return None
+        if any(form.spec.paused for form in ledger.forms("deployments.apps", d)):
             return None
         for pod in pods_of(d, ledger):
             owner = controller(pod.metadata)
