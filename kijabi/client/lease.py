@@ -78,15 +78,18 @@ class Elector:
         """
         await self._acquire()
         log.info("leading", extra={"lease": self._name, "identity": self.identity})
+        lost = ""
         try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self._renew(), name=f"lease/{self._name}")
                 await work()
                 renewing.cancel()
-        except* LeadershipLost as lost:
-            raise LeadershipLost(str(lost.exceptions[0])) from None
+        except* LeadershipLost as group_of_one:
+            lost = str(group_of_one.exceptions[0])
         finally:
             await self._release()
+        if lost:  # Raised up there it would be in a group again, with the Python of Debian 12.
+            raise LeadershipLost(lost)
 
     async def _acquire(self) -> None:
         while not await self._attempt():  # noqa: ASYNC110  another machine's clock gives no event

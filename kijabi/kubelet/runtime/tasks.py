@@ -347,6 +347,32 @@ class TaskSession:
             log.debug("process already gone", extra={"call": method, "error": str(error)})
 
 
+class _Tap(asyncio.ReadTransport):
+    """A pipe's transport that tells whether it is held back, which those of Python 3.11.2 do not."""
+
+    def __init__(self, pipe: asyncio.ReadTransport) -> None:
+        super().__init__()
+        self._pipe = pipe
+        self.held_back = False
+
+    def pause_reading(self) -> None:
+        self._pipe.pause_reading()
+        self.held_back = True
+
+    def resume_reading(self) -> None:
+        self._pipe.resume_reading()
+        self.held_back = False
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self._pipe.get_extra_info(name, default)
+
+    def is_closing(self) -> bool:
+        return self._pipe.is_closing()
+
+    def close(self) -> None:
+        self._pipe.close()
+
+
 class _Output(asyncio.StreamReaderProtocol):
     """A pipe's reading side that knows when it ended or fell silent."""
 
@@ -354,11 +380,11 @@ class _Output(asyncio.StreamReaderProtocol):
         super().__init__(reader)
         self.ended = asyncio.Event()
         self._moved = False
-        self._pipe: asyncio.ReadTransport | None = None
+        self._pipe: _Tap | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._pipe = cast(asyncio.ReadTransport, transport)
-        super().connection_made(transport)
+        self._pipe = _Tap(cast(asyncio.ReadTransport, transport))
+        super().connection_made(self._pipe)
 
     def data_received(self, data: bytes) -> None:
         self._moved = True
@@ -382,7 +408,7 @@ class _Output(asyncio.StreamReaderProtocol):
                     await self.ended.wait()
             except TimeoutError:
                 # a reader that is held back waits for a slow client and not for the process
-                if not self._moved and self._pipe and self._pipe.is_reading():
+                if not self._moved and self._pipe and not self._pipe.held_back:
                     return
 
 
