@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import msgspec
 
 from kijabi.api import status
 from kijabi.api.meta import time_now
-from kijabi.client.transport import Request, Response, Stream, Transport
+from kijabi.client.transport import Request, Response
+from tests.controllers.between import Between
 
 _RESOURCE = re.compile(r"/apis/metrics\.k8s\.io/v1beta1/namespaces/([^/]+)/pods")
 _CUSTOM = "/apis/custom.metrics.k8s.io"
 _EXTERNAL = "/apis/external.metrics.k8s.io/v1beta1"
 
 
-class Meters:
+class Meters(Between):
     """Answers for the three APIs of metrics and hands on all else.
 
     load: what all ready pods of a selector use together, by resource; they share it. values: of the other metrics, by
@@ -30,18 +30,6 @@ class Meters:
         self.values: dict[str, Mapping[str, str]] = {}
         self.versions: tuple[str, ...] = ("v1beta2", "v1beta1")
         self.asked: list[str] = []
-        self._inner: Transport
-
-    def __call__(self, inner: Transport) -> Transport:
-        """Take a place in front of a transport."""
-        self._inner = inner
-        return self
-
-    def stream(self, request: Request) -> AbstractAsyncContextManager[Stream]:
-        return self._inner.stream(request)
-
-    async def close(self) -> None:
-        await self._inner.close()
 
     async def request(self, request: Request) -> Response:
         match = _RESOURCE.fullmatch(request.path)
@@ -51,7 +39,7 @@ class Meters:
             return await self._noted(request, self._group)
         if request.path.startswith((_CUSTOM, _EXTERNAL)):
             return await self._noted(request, lambda: self._value(request))
-        return await self._inner.request(request)
+        return await self.inner.request(request)
 
     async def _noted(self, request: Request, answer: Callable[[], Any]) -> Response:
         query = "&".join(f"{name}={text}" for name, text in request.query)
@@ -62,7 +50,7 @@ class Meters:
     async def _pods(self, namespace: str, request: Request) -> Response:
         pods = f"/api/v1/namespaces/{namespace}/pods"
         asked = Request(method="GET", path=pods, query=request.query, headers={"accept": "application/json"})
-        found = msgspec.json.decode((await self._inner.request(asked)).body)["items"]
+        found = msgspec.json.decode((await self.inner.request(asked)).body)["items"]
         running = [pod for pod in found if pod["status"].get("phase") == "Running"]
         items = []
         for pod in running:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
 
 from msgspec.structs import replace
 
@@ -13,8 +12,9 @@ from kijabi.api.core.node import Node
 from kijabi.api.core.pod import Pod
 from kijabi.api.meta import time_now
 from kijabi.base.errors import ConnectionLost
-from kijabi.client.transport import Request, Response, Stream, Transport
+from kijabi.client.transport import Request, Response
 from kijabi.controllers import pods as podlib
+from tests.controllers.between import Between
 from tests.controllers.stories import complete, fresh, pods_of, simple_pod
 from tests.controllers.world import World, play
 
@@ -70,25 +70,14 @@ def test_a_silent_node_is_tainted_and_its_pods_come_up_elsewhere() -> None:
     play(story)
 
 
-class LosesOneAnswer:
+class LosesOneAnswer(Between):
     """A transport that brings the first request to evict a node there, and not its answer back."""
 
     def __init__(self) -> None:
         self.lost = False
-        self._inner: Transport
-
-    def __call__(self, inner: Transport) -> Transport:
-        self._inner = inner
-        return self
-
-    def stream(self, request: Request) -> AbstractAsyncContextManager[Stream]:
-        return self._inner.stream(request)
-
-    async def close(self) -> None:
-        await self._inner.close()
 
     async def request(self, request: Request) -> Response:
-        answer = await self._inner.request(request)
+        answer = await super().request(request)
         if request.method == "PATCH" and b"NoExecute" in request.body and not self.lost:
             self.lost = True
             raise ConnectionLost("the answer was lost")
