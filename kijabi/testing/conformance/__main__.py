@@ -83,7 +83,8 @@ def run(
         if not tests:
             raise ConfigError("no test is wished for")
         version = _version()
-        ran = _run(tests, procs, kubeconfig, (output or building.cache_directory() / "output").absolute())
+        where = (output or building.cache_directory() / "output").absolute()
+        ran = _run(tests, procs, kubeconfig, where, again=expected)
         lost = results.regressions(results.names(DIRECTORY / "expected.txt"), ran)
         if not expected:
             now = results.load(DIRECTORY / "results.tsv")  # another run may have ended in the meantime
@@ -95,14 +96,29 @@ def run(
         _conclude(tests, ran, lost)
 
 
-def _run(tests: Sequence[str], procs: int, kubeconfig: Path | None, output: Path) -> list[results.Outcome]:
-    output.mkdir(parents=True, exist_ok=True)
+def _run(
+    tests: Sequence[str], procs: int, kubeconfig: Path | None, output: Path, *, again: bool
+) -> list[results.Outcome]:
+    """again: what failed beside others is tried once more by itself, for some tests race with what they look at."""
     builder = building.Builder(click.echo)
     click.echo(f"{len(tests)} tests, {procs} at a time; the full output is in {output}")
+
+    def suite(ours: Path, these: Sequence[str], procs: int, output: Path) -> list[results.Outcome]:
+        output.mkdir(parents=True, exist_ok=True)
+        return running.suite(running.programs(builder, ours, output), these, procs, click.echo)
+
+    def both(ours: Path) -> list[results.Outcome]:
+        ran = suite(ours, tests, procs, output)
+        failed = [said.test for said in ran if said.result == results.FAILED]
+        if not (again and failed):
+            return ran
+        click.echo(f"{len(failed)} failed and are tried once more, one at a time")
+        return results.after_another_try(ran, suite(ours, failed, 1, output / "again"))
+
     if kubeconfig is not None:
-        return running.suite(running.programs(builder, kubeconfig.absolute(), output), tests, procs, click.echo)
+        return both(kubeconfig.absolute())
     with running.cluster(builder, click.echo, logs=output / "logs") as ours:
-        return running.suite(running.programs(builder, ours, output), tests, procs, click.echo)
+        return both(ours)
 
 
 def _write_expected(ran: Sequence[results.Outcome]) -> None:
@@ -114,8 +130,10 @@ def _write_expected(ran: Sequence[results.Outcome]) -> None:
 def _conclude(tests: Sequence[str], ran: Sequence[results.Outcome], lost: Sequence[results.Outcome]) -> None:
     """The run's summary on the terminal; a regression, or a test that ginkgo never came to, fails the command."""
     bad = [said for said in ran if said.result == results.FAILED]
-    for said in bad:
-        click.echo(f"failed: {said.test}\n    {said.message.splitlines()[0] if said.message else ''}")
+    for said in ran:
+        if said in bad or (said.message and said.result == results.PASSED):
+            word = "failed" if said in bad else "passed at the second try"
+            click.echo(f"{word}: {said.test}\n    " + said.message.partition("\n")[0])
     passed = sum(said.result == results.PASSED for said in ran)
     click.echo(f"{passed} of {len(tests)} passed, {len(bad)} failed, {len(tests) - len(ran)} did not run")
     if lost:

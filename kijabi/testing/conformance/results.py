@@ -13,6 +13,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 import msgspec
+from msgspec.structs import replace
 
 from kijabi.base.errors import ConfigError
 from kijabi.base.files import write_atomic
@@ -150,6 +151,15 @@ def regressions(expected: Iterable[str], ran: Iterable[Outcome]) -> list[Outcome
     """Those that are expected to pass and did not."""
     must = set(expected)
     return [said for said in ran if said.test in must and said.result != PASSED]
+
+
+def after_another_try(ran: Iterable[Outcome], again: Iterable[Outcome]) -> list[Outcome]:
+    """A run whose failures had another try: who passed then has passed, and keeps the message of its failure."""
+    passed = {said.test: said for said in again if said.result == PASSED}
+    return [
+        replace(passed[said.test], message=said.message) if said.result == FAILED and said.test in passed else said
+        for said in ran
+    ]
 
 
 def expected_after(expected: Iterable[str], ran: Iterable[Outcome]) -> list[str]:

@@ -101,6 +101,16 @@ def test_the_summary_counts_each_group_and_what_never_ran() -> None:
     assert results.summary(rows, [POD, JOB]) == "1 of 2 pass (apps 0/1, node 1/1); 1 never ran"
 
 
+def test_what_passes_at_the_second_try_has_passed_and_tells_of_the_first() -> None:
+    ran = [Outcome(POD, FAILED, 1, "a race"), Outcome(JOB, FAILED, 1, "why"), Outcome("other", PASSED, 2)]
+    again = [Outcome(POD, PASSED, 3), Outcome(JOB, FAILED, 3, "still")]
+    assert results.after_another_try(ran, again) == [
+        Outcome(POD, PASSED, 3, "a race"),
+        Outcome(JOB, FAILED, 1, "why"),
+        Outcome("other", PASSED, 2),
+    ]
+
+
 def test_a_regression_is_an_expected_test_that_does_not_pass() -> None:
     ran = [Outcome(POD, FAILED, 1, "why"), Outcome(JOB, FAILED, 1, "new")]
     assert results.regressions([POD], ran) == [ran[0]]
