@@ -15,7 +15,7 @@ from kijabi.api.core.pod import Pod
 from kijabi.api.core.reference import ObjectReference
 from kijabi.api.core.service import Service
 from kijabi.api.meta import ObjectMeta
-from kijabi.base.errors import ApiError, Conflict, ConnectionLost, NotFound
+from kijabi.base.errors import ApiError, Conflict, NotFound
 from kijabi.client.cache import key_of
 from kijabi.controllers import backends
 from kijabi.controllers import pods as podlib
@@ -170,10 +170,8 @@ class EndpointsController:
         if wanted is None:
             return None
         try:
-            self.own.wrote(key, await (self.client.create(wanted) if present is None else self.client.update(wanted)))
-        except ConnectionLost:
-            self.own.lost(key)
-            raise
+            write = self.client.create(wanted) if present is None else self.client.update(wanted)
+            await self.own.noted(key, write)
         except Conflict:
             raise
         except ApiError as error:

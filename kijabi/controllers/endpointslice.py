@@ -24,7 +24,7 @@ from kijabi.api.discovery.endpointslice import (
 )
 from kijabi.api.meta import ObjectMeta
 from kijabi.base import clock
-from kijabi.base.errors import ApiError, ConnectionLost, NotFound
+from kijabi.base.errors import ApiError, NotFound
 from kijabi.client.cache import key_of
 from kijabi.client.informer import Informer
 from kijabi.controllers import backends, topologyhints
@@ -431,11 +431,7 @@ class EndpointSlices:
             named = replace(made, metadata=replace(made.metadata, name=name))
             await create_once(self.client, self.slices, self.expectations, service.metadata.uid, named)
         for changed in todo.update:
-            try:
-                self.own.wrote(key_of(service), await self.client.update(changed))
-            except ConnectionLost:
-                self.own.lost(key_of(service))
-                raise
+            await self.own.noted(key_of(service), self.client.update(changed))
         for gone in todo.delete:
             try:
                 await self.client.delete(

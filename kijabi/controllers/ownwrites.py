@@ -8,10 +8,14 @@ it asks the server how far history is. A key is remembered until the cache has c
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
+from kijabi.base.errors import ConnectionLost
 from kijabi.client.client import Client
 from kijabi.client.informer import Informer
+
+T = TypeVar("T")
 
 AGAIN = 1.0
 """Seconds until a key is looked at again whose cache lags; usually the awaited event comes first."""
@@ -33,6 +37,16 @@ class OwnWrites:
     def reached(self, key: str, version: int) -> None:
         """A write brought an object to this version (0: nobody knows, and there is nothing to wait for)."""
         self._wrote[key] = max(self._wrote.get(key, 0), version)
+
+    async def noted(self, key: str, write: Awaitable[T]) -> T:
+        """Do a write that answers with the object, and remember how far it came. Raises what the write raises."""
+        try:
+            answer = await write
+        except ConnectionLost:
+            self.lost(key)
+            raise
+        self.wrote(key, answer)
+        return answer
 
     def lost(self, key: str) -> None:
         """The answer to a write was lost: perhaps it happened."""

@@ -27,9 +27,8 @@ class PodWrites:
     async def create(self, owner: Object, pod: Pod) -> KijabiError | None:
         """Create a pod; why it failed, if it did. In a namespace that is going, nothing is to be done."""
         try:
-            self._own.wrote(key_of(owner), await self._client.create(pod))
+            await self._own.noted(key_of(owner), self._client.create(pod))
         except ConnectionLost as error:
-            self._own.lost(key_of(owner))
             return error
         except ApiError as error:
             if namespace_terminating(error):

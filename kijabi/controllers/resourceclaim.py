@@ -257,11 +257,7 @@ class ResourceClaims:
             missing = f'resourceclaimtemplate.resource.k8s.io "{named}" not found'
             raise NotFound(f'resource claim template "{named}": {missing}')
         name = generated(base_name(pod.metadata.name, wanted.name))
-        try:
-            self.own.wrote(key, await self.client.create(make_claim(pod, wanted, template, name)))
-        except ConnectionLost:
-            self.own.lost(key)
-            raise
+        await self.own.noted(key, self.client.create(make_claim(pod, wanted, template, name)))
         return name
 
     async def _name_claims(self, pod: Pod, names: dict[str, str]) -> None:

@@ -152,10 +152,7 @@ class HorizontalPodAutoscalers:
         changed = codec.clone(hpa)
         changed.status = status
         try:
-            self.own.wrote(key, await self.client.update_status(changed))
-        except ConnectionLost:
-            self.own.lost(key)
-            raise
+            await self.own.noted(key, self.client.update_status(changed))
         except ApiError as error:
             self.recorder.event(hpa, "Warning", "FailedUpdateStatus", str(error))
             raise

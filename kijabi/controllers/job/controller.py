@@ -121,11 +121,7 @@ class Jobs:
         if todo.status != job.status:
             changed = codec.clone(job)
             changed.status = todo.status
-            try:
-                self.own_status.wrote(key_of(job), await self.client.update_status(changed))
-            except ConnectionLost:
-                self.own_status.lost(key_of(job))
-                raise
+            await self.own_status.noted(key_of(job), self.client.update_status(changed))
             self.records[job.metadata.uid] = todo.record
         for kind, reason, text in todo.events:
             self.recorder.event(job, kind, reason, text)

@@ -255,9 +255,8 @@ class StatefulSets:
             return failure
         if not matches(ss, pod):
             try:
-                self.own.wrote(key_of(ss), await self.client.update(repaired(ss, pod)))
+                await self.own.noted(key_of(ss), self.client.update(repaired(ss, pod)))
             except ConnectionLost as error:
-                self.own.lost(key_of(ss))
                 return error
             except ApiError as error:
                 self._tell(ss, "Update", pod.metadata.name, error)
@@ -276,9 +275,8 @@ class StatefulSets:
         pod = make_pod(ss, ref, template, wanted.ordinal, wanted.revision)
         refused: ApiError | None = None
         try:
-            self.own.wrote(key_of(ss), await self.client.create(pod))
+            await self.own.noted(key_of(ss), self.client.create(pod))
         except ConnectionLost as error:
-            self.own.lost(key_of(ss))
             return error
         except ApiError as error:
             if namespace_terminating(error):
