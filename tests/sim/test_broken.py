@@ -60,9 +60,15 @@ def outcome(seed: int, themes: Themes, faults: Faults) -> BaseException | None:
     return None
 
 
-def found_out(kind: type[BaseException], text: str, *themes: Callable[[Hand], Theme], faults: Faults = MILD) -> bool:
+def found_out(
+    kind: type[BaseException],
+    text: str,
+    *themes: Callable[[Hand], Theme],
+    faults: Faults = MILD,
+    seeds: range = SEEDS,
+) -> bool:
     """Whether one of the seeds ends like this."""
-    ends = (outcome(seed, themes, faults) for seed in SEEDS)
+    ends = (outcome(seed, themes, faults) for seed in seeds)
     return any(isinstance(error, kind) and text in str(error) for error in ends)
 
 
@@ -190,7 +196,8 @@ def test_a_scheduler_that_displaces_equals(monkeypatch: Patch) -> None:
         return right(replace(pod, priority=2_000_000), *rest, **more)
 
     monkeypatch.setattr(scheduling, "choose", ruthless)
-    assert found_out(Violation, "VictimsAreLower", Deployments, StatefulSets)
+    # Only where pods are many and room is scarce does anybody displace others.
+    assert found_out(Violation, "VictimsAreLower", Deployments, StatefulSets, seeds=range(1, 101))
 
 
 def test_a_controller_that_writes_to_what_it_shares(monkeypatch: Patch) -> None:
