@@ -44,9 +44,9 @@ Themes = tuple[Callable[[Hand], Theme], ...]
 Patch = pytest.MonkeyPatch
 
 
-def outcome(seed: int, themes: Themes, faults: Faults) -> BaseException | None:
+def outcome(seed: int, themes: Themes, faults: Faults, nodes: int) -> BaseException | None:
     """What the simulation of a seed ends with."""
-    setting = Setting("medium", 3, themes, 3, 1.5, 60.0, faults)
+    setting = Setting("medium", nodes, themes, 3, 1.5, 60.0, faults)
     scenario = Scenario(seed, setting=setting)
     try:
         simloop.run(scenario.play(), seed, horizon=20_000)
@@ -65,10 +65,10 @@ def found_out(
     text: str,
     *themes: Callable[[Hand], Theme],
     faults: Faults = MILD,
-    seeds: range = SEEDS,
+    nodes: int = 3,
 ) -> bool:
     """Whether one of the seeds ends like this."""
-    ends = (outcome(seed, themes, faults) for seed in seeds)
+    ends = (outcome(seed, themes, faults, nodes) for seed in SEEDS)
     return any(isinstance(error, kind) and text in str(error) for error in ends)
 
 
@@ -196,8 +196,8 @@ def test_a_scheduler_that_displaces_equals(monkeypatch: Patch) -> None:
         return right(replace(pod, priority=2_000_000), *rest, **more)
 
     monkeypatch.setattr(scheduling, "choose", ruthless)
-    # Only where pods are many and room is scarce does anybody displace others.
-    assert found_out(Violation, "VictimsAreLower", Deployments, StatefulSets, seeds=range(1, 101))
+    # Only where room is scarce does anybody displace others.
+    assert found_out(Violation, "VictimsAreLower", StatefulSets, nodes=1)
 
 
 def test_a_controller_that_writes_to_what_it_shares(monkeypatch: Patch) -> None:

@@ -34,24 +34,49 @@ async def lead(connection: client.ApiClient, namespace: str, name: str) -> None:
 
 
 async def inform(connection: client.ApiClient, namespace: str, _: str) -> None:
-    """Print what becomes of the ConfigMaps of a namespace, over as many connections as it takes."""
+    """Print what becomes of the ConfigMaps of a namespace, over as many connections and lists as it takes."""
     list_them = client.CoreV1Api(connection).list_namespaced_config_map
-    found = await list_them(namespace)
-    for thing in found.items:
-        say(f"add {thing.metadata.name}")
+    known: dict[str, client.V1ConfigMap] = {}
+
+    def found(thing: client.V1ConfigMap) -> None:
+        before = known.get(thing.metadata.name)
+        known[thing.metadata.name] = thing
+        if before is None or before.metadata.resource_version != thing.metadata.resource_version:
+            verb = "add" if before is None else "update"
+            say(f"{verb} {thing.metadata.name} {json.dumps(thing.data)}".removesuffix(" null"))
+
+    def lost(name: str) -> None:
+        del known[name]
+        say(f"delete {name}")
+
+    async def list_again() -> str:
+        answer = await list_them(namespace)
+        for name in known.keys() - {thing.metadata.name for thing in answer.items}:
+            lost(name)
+        for thing in answer.items:
+            found(thing)
+        return str(answer.metadata.resource_version)
+
+    version = await list_again()
     say("synced")
-    version = found.metadata.resource_version
     while True:
-        follower = watch.Watch()
         try:
-            async for event in follower.stream(list_them, namespace, resource_version=version):
+            version = version or await list_again()
+            async for event in watch.Watch().stream(list_them, namespace, resource_version=version):
                 thing = event["object"]
                 version = thing.metadata.resource_version
-                verb = {"ADDED": "add", "MODIFIED": "update", "DELETED": "delete"}[event["type"]]
-                say(f"{verb} {thing.metadata.name} {json.dumps(thing.data)}".removesuffix(" null"))
+                if event["type"] == "DELETED":
+                    lost(thing.metadata.name)
+                else:
+                    found(thing)
         except aiohttp.ClientError as error:
             say(f"cut: {type(error).__name__}")
             await asyncio.sleep(0.5)
+        except client.ApiException as error:
+            if error.status != 410:  # Expired: the server's history begins later
+                raise
+            say("expired")
+            version = ""
 
 
 async def main() -> None:
