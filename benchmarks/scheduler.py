@@ -49,9 +49,7 @@ APART: dict[str, object] = {
     }
 }
 NEAR: dict[str, object] = {
-    "affinity": {
-        "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone", **LIKE}]}
-    }
+    "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone", **LIKE}]}}
 }
 FULL = 30  # pods on each node that preemption looks at
 PREEMPTORS = 100

@@ -113,9 +113,7 @@ def _apply(root: Object, operation: Object, copy_budget: int) -> int:
             value = _get(root, _source(operation))
             size = len(msgspec.json.encode(value))
             if size > copy_budget:
-                raise _unprocessable(
-                    f"the accumulated size increase of copy exceeds the limit {MAX_COPIED_BYTES}"
-                )
+                raise _unprocessable(f"the accumulated size increase of copy exceeds the limit {MAX_COPIED_BYTES}")
             _add(root, path, copy.deepcopy(value))
             return size
         case "test":

@@ -157,9 +157,7 @@ def requirement(key: str, operator: Operator, values: Iterable[str] = ()) -> Req
         problems.append(invalid("values", given, "values set must be empty for exists and does not exist"))
     elif operator in ("gt", "lt"):
         if len(given) != 1:
-            problems.append(
-                invalid("values", given, "for 'Gt', 'Lt' operators, exactly one value is required")
-            )
+            problems.append(invalid("values", given, "for 'Gt', 'Lt' operators, exactly one value is required"))
         for index, value in enumerate(given):
             if read_int(value) is None:
                 detail = "for 'Gt', 'Lt' operators, the value must be an integer"

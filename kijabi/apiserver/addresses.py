@@ -275,5 +275,3 @@ def held(service: Service) -> Iterator[str]:
 
 def _key(service: Service) -> str:
     return f"{service.metadata.namespace}/{service.metadata.name}"
-
-

@@ -201,8 +201,7 @@ def _check_ids(kind: str, api_version: str, expected: Expected) -> None:
         reason = f"converting ({version}.{kind}) to ({expected.internal}): unknown conversion"
         raise BadRequest(_cannot(kind, version, expected.kind, reason))
     raise BadRequest(
-        f"the API version in the data ({api_version}) does not match the expected API version "
-        f"({expected.api_version})"
+        f"the API version in the data ({api_version}) does not match the expected API version ({expected.api_version})"
     )
 
 

@@ -112,9 +112,7 @@ class Bootstrap:
         )
         await self.place(endpoints, mend_endpoints)
         points = EndpointSlice(
-            metadata=ObjectMeta(
-                name="kubernetes", namespace="default", labels={SERVICE_NAME: "kubernetes"}
-            ),
+            metadata=ObjectMeta(name="kubernetes", namespace="default", labels={SERVICE_NAME: "kubernetes"}),
             addressType="IPv4",
             endpoints=(Endpoint(addresses=(self.address,), conditions=EndpointConditions(ready=True)),),
             ports=(SlicePort(name="https", port=self.port, protocol="TCP"),),

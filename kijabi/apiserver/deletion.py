@@ -91,9 +91,7 @@ class Deletion:
                 continue
         raise status.server_timeout(resource, "delete", 1)
 
-    async def delete_all(
-        self, call: Call, served: Served, found: Sequence[Item], wanted: meta.DeleteOptions
-    ) -> None:
+    async def delete_all(self, call: Call, served: Served, found: Sequence[Item], wanted: meta.DeleteOptions) -> None:
         """Delete many objects, some at a time so that the store can commit them together.
 
         Raises the first error after the others of its batch have ended; objects that are gone are no error.
@@ -133,9 +131,7 @@ class Deletion:
         await call.admission.mutate(attrs)
         await call.admission.validate(attrs)
 
-    async def _step(
-        self, cache: Cache, resource: Resource, item: Item, wanted: meta.DeleteOptions
-    ) -> Deleted:
+    async def _step(self, cache: Cache, resource: Resource, item: Item, wanted: meta.DeleteOptions) -> Deleted:
         """Either remove the item, or write that it is being deleted. Raises Changed."""
         obj = codec.clone(item.obj)
         own = obj.metadata
@@ -201,9 +197,7 @@ def waits(resource: Resource, obj: Any) -> bool:
     return bool(obj.metadata.finalizers or (resource.qualified == "namespaces" and obj.spec.finalizers))
 
 
-def garbage_finalizers(
-    resource: Resource, own: meta.ObjectMeta, wanted: meta.DeleteOptions
-) -> tuple[str, ...]:
+def garbage_finalizers(resource: Resource, own: meta.ObjectMeta, wanted: meta.DeleteOptions) -> tuple[str, ...]:
     """The finalizers after a deletion with these options: the garbage collector's own come and go with them."""
     others = tuple(name for name in own.finalizers if name not in (ORPHAN, FOREGROUND))
     if resource.qualified in _NOT_COLLECTED:
@@ -286,5 +280,3 @@ def success(resource: Resource, deleted: Deleted) -> dict[str, Any]:
         "status": "Success",
         "details": {key: value for key, value in details.items() if value},
     }
-
-

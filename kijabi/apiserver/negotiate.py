@@ -169,8 +169,7 @@ def body_type(request: Request) -> str:
 def unsupported(accepted: tuple[str, ...]) -> UnsupportedMediaType:
     """The error for a body type that nobody decodes, naming those that somebody does."""
     return UnsupportedMediaType(
-        "the body of the request was in an unknown format - "
-        f"accepted media types include: {', '.join(accepted)}"
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
     )
 
 

@@ -140,9 +140,7 @@ class Reading:
                 meta["remainingItemCount"] = past.total - len(items)
         return Found(iter(items)), meta
 
-    async def _past(
-        self, served: Served, selection: Selection, wanted: ListOptions, revision: int, start: str
-    ) -> Past:
+    async def _past(self, served: Served, selection: Selection, wanted: ListOptions, revision: int, start: str) -> Past:
         """The candidates of a list at a revision that has been: from the cache's recent past or the store's history.
 
         The cache may know a revision that is compacted away; but then Kubernetes has the client begin anew.

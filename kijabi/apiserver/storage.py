@@ -134,9 +134,7 @@ class Storage:
         self.caches.expect(full, value, obj)
         done, started = False, clock.monotonic()
         try:
-            txn = await self.store.txn(
-                (Guard(full, revision), *effects.guards), (Op(full, value), *effects.ops)
-            )
+            txn = await self.store.txn((Guard(full, revision), *effects.guards), (Op(full, value), *effects.ops))
             done = txn.ok
         finally:
             context.spent("etcd", clock.monotonic() - started)

@@ -41,9 +41,7 @@ async def work(cluster: config.ClusterConfig, bind: str, lifeline: Lifeline, giv
     database = cluster.path / "store"
     keyring = Keyring.load(keys.directory / "encryption.json", create=not database.exists())
     store = EncryptedStore(EmbeddedStore.open(database), keyring, ENCRYPTED)
-    settings = Settings(
-        service_cidr=cluster.service_cidr, advertise=cluster.advertise, port=cluster.port, flags=given
-    )
+    settings = Settings(service_cidr=cluster.service_cidr, advertise=cluster.advertise, port=cluster.port, flags=given)
     app = App(store, settings)
     serving = pki.Pair(keys.directory / "apiserver.crt", keys.directory / "apiserver.key")
     context = pki.server_context(serving, ca, any_client=True)

@@ -25,9 +25,7 @@ LEASE = "kube-controller-manager"
 log = logging.getLogger(__name__)
 
 
-async def run(
-    config: Config, client: Client, informers: Informers, started: Callable[[], None] = lambda: None
-) -> None:
+async def run(config: Config, client: Client, informers: Informers, started: Callable[[], None] = lambda: None) -> None:
     """Run every controller until cancelled. The caller runs the informers. started: called once all have synced.
 
     With `leader_elect` nothing is done before this process leads; raises LeadershipLost when it leads no more.

@@ -47,8 +47,7 @@ class PodGroupProtection:
         self.client = context.client
         kind = catalog.by_type(PodGroup)
         self.served = any(
-            (one.group, one.version, one.plural) == (kind.group, kind.version, kind.plural)
-            for one in context.resources
+            (one.group, one.version, one.plural) == (kind.group, kind.version, kind.plural) for one in context.resources
         )
         if self.served:
             self.groups = context.informers.of(PodGroup)

@@ -158,9 +158,7 @@ async def _create(client: Client, wanted: Service | EndpointSlice) -> bool:
     return False
 
 
-async def run(
-    config: DnsConfig, client: Client, informers: Informers, started: asyncio.Event | None = None
-) -> None:
+async def run(config: DnsConfig, client: Client, informers: Informers, started: asyncio.Event | None = None) -> None:
     """Serve DNS until cancelled. The caller runs the informers."""
     records = Records(config.domain)
     feed = Feed(informers, records)

@@ -75,9 +75,7 @@ class Forwarder:
     async def _udp(self, server: str, question: bytes) -> bytes:
         number = rand.rng().getrandbits(16)
         loop = asyncio.get_running_loop()
-        transport, once = await loop.create_datagram_endpoint(
-            lambda: _Once(number), remote_addr=(server, self._port)
-        )
+        transport, once = await loop.create_datagram_endpoint(lambda: _Once(number), remote_addr=(server, self._port))
         try:
             transport.sendto(struct.pack("!H", number) + question[2:])
             return await once.answer

@@ -43,9 +43,7 @@ class Server:
         """Serve on an address until cancelled."""
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Udp(self, group), local_addr=(address, port)
-            )
+            transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(self, group), local_addr=(address, port))
             bound = transport.get_extra_info("sockname")[1]
             tcp = await asyncio.start_server(self._tcp, address, bound)
             self.port = int(bound)

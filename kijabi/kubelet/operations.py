@@ -107,11 +107,7 @@ class Operations:
         fresh = tuple(s for s in starts if s.name not in self._busy)
         if START not in self._tasks and (fresh or plan.create_sandbox) and not self._waits(START):
             self._go(START, tuple(s.name for s in fresh), self._start_all(plan, fresh))
-        elif (
-            not self._tasks.keys() & {START, VOLUMES}
-            and self._worker.volumes_due()
-            and not self._waits(VOLUMES)
-        ):
+        elif not self._tasks.keys() & {START, VOLUMES} and self._worker.volumes_due() and not self._waits(VOLUMES):
             self._go(VOLUMES, (), self._set_up_volumes())
 
     def resize(self, changes: tuple[Change, ...], plan: Plan) -> None:

@@ -35,6 +35,4 @@ class UnreadyVolume(VolumeProblem):
     def said(self) -> str:
         """What the event says."""
         which = f"unmounted volumes=[{self.volume}], unattached volumes=[]"
-        return (
-            f"Unable to attach or mount volumes: {which}, failed to process volumes=[{self.volume}]: {self.message}"
-        )
+        return f"Unable to attach or mount volumes: {which}, failed to process volumes=[{self.volume}]: {self.message}"

@@ -72,9 +72,7 @@ class DefaultBind:
             metadata=ObjectMeta(name=meta.name, namespace=meta.namespace, uid=meta.uid),
             target=ObjectReference(kind="Node", name=node),
         )
-        await self._client.subresource(
-            "POST", catalog.by_type(Pod), meta.name, meta.namespace, "binding", binding
-        )
+        await self._client.subresource("POST", catalog.by_type(Pod), meta.name, meta.namespace, "binding", binding)
 
 
 class Scheduler:
@@ -220,9 +218,7 @@ class Scheduler:
 
     def _decide(self, info: PodInfo) -> Placed | Refused:
         promised = self._evictions.promised(info, self.nodes)
-        return decide(
-            info, self.nodes, rand.rng(), promised=promised, preferred=self._evictions.nominated(info.uid)
-        )
+        return decide(info, self.nodes, rand.rng(), promised=promised, preferred=self._evictions.nominated(info.uid))
 
     def _place_together(self, info: PodInfo, tasks: asyncio.TaskGroup) -> None:
         """One decision for all waiting pods of a pod's group, and a task for each that has a place."""
@@ -441,9 +437,11 @@ def node_change(old: Node | None, new: Node) -> Change:
 def _matters(old: Pod, new: Pod) -> bool:
     """Whether a pod with a node changed in what counts for others."""
     ending = (old.metadata.deletionTimestamp is None) != (new.metadata.deletionTimestamp is None)
-    return ending or old.metadata.labels != new.metadata.labels or old.spec.resources != new.spec.resources or any(
-        one.resources != other.resources
-        for one, other in zip(_containers(old), _containers(new), strict=False)
+    return (
+        ending
+        or old.metadata.labels != new.metadata.labels
+        or old.spec.resources != new.spec.resources
+        or any(one.resources != other.resources for one, other in zip(_containers(old), _containers(new), strict=False))
     )  # the rest of a pod's spec stays as it is
 
 

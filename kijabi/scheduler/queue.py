@@ -195,9 +195,7 @@ class SchedulingQueue:
         self._settle(waiting)
         waiting.state = "active"
         waiting.stamp = next(self._stamps)
-        heapq.heappush(
-            self._active, (-waiting.info.priority, waiting.added, waiting.stamp, waiting.info.uid)
-        )
+        heapq.heappush(self._active, (-waiting.info.priority, waiting.added, waiting.stamp, waiting.info.uid))
         self._ready.set()
 
     def _at(self, uid: str, when: float) -> None:

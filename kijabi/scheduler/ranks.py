@@ -120,9 +120,7 @@ class Ranks:
         found, _, stay = self._without_all(pod, np.flatnonzero(rows))
         return found, stay
 
-    def _without_all(
-        self, pod: PodInfo, rows: NDArray[np.intp]
-    ) -> tuple[NDArray[np.intp], _Free, dict[str, int]]:
+    def _without_all(self, pod: PodInfo, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], _Free, dict[str, int]]:
         self.sync()
         low = self._priority[:, rows] < pod.priority
         deepest = np.flatnonzero(low.any(axis=1))

@@ -74,9 +74,7 @@ def importance(unit: Unit) -> tuple[int, bool, int, float, str]:
 
 def guards(budgets: Iterable[PodDisruptionBudget]) -> Guards:
     """What the budgets select."""
-    return [
-        ((one.metadata.namespace, one.metadata.name), from_label_selector(one.spec.selector)) for one in budgets
-    ]
+    return [((one.metadata.namespace, one.metadata.name), from_label_selector(one.spec.selector)) for one in budgets]
 
 
 def guarding(known: Guards, namespace: str, labels: dict[str, str]) -> tuple[int, ...]:

@@ -20,8 +20,7 @@ GOOD_AND_BAD = [
     (
         formats.qualified_name,
         "simple now-with-dashes 1234 simple/simple 1.2.3.4/5678 Uppercase_Is_OK_123 example.com/Upper_1",
-        "nospecialchars%^=@ cantendwithadash- only/one/slash Example.com/abc example.com/ /simple "
-        + "a" * 64,
+        "nospecialchars%^=@ cantendwithadash- only/one/slash Example.com/abc example.com/ /simple " + "a" * 64,
     ),
     (formats.label_value, "a 1 A_b.c-d", "-a a- b/c é " + "a" * 64),
     (formats.config_key, "a .a a.b A_B-c", ". .. ..a a/b b/"),

@@ -12,9 +12,7 @@ from kijabi.base.errors import ApiError, BadRequest, Invalid, RequestTooLarge
 scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab/~", max_size=3)
 documents = st.recursive(
     scalars,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab/~", max_size=2), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab/~", max_size=2), inner, max_size=3),
     max_leaves=12,
 )
 objects = st.dictionaries(st.text("abc", max_size=2), documents, max_size=4)

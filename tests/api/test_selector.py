@@ -210,7 +210,5 @@ def test_only_known_fields_select() -> None:
     assert not parse_fields("metadata.namespace!=d").predicate(maps)(pod)
     with pytest.raises(BadRequest, match=r"^field label not supported: spec.x$"):
         parse_fields("spec.x=1").predicate(pods)
-    with pytest.raises(
-        BadRequest, match=r'^"spec.x" is not a known field selector: only "metadata.name", "meta'
-    ):
+    with pytest.raises(BadRequest, match=r'^"spec.x" is not a known field selector: only "metadata.name", "meta'):
         parse_fields("spec.x=1").predicate(maps)

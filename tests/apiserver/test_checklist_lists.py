@@ -16,9 +16,7 @@ NO_VERSION = "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden
 NOT_EXACT = 'resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
 NO_TOKEN = "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided"
 NO_EVENTS = "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"
-NEEDS_MATCH = (
-    "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-)
+NEEDS_MATCH = "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
 NEEDS_EVENTS = (
     "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
 )

@@ -276,9 +276,7 @@ def test_a_pod_waits_for_its_claim_and_starts_when_it_is_bound() -> None:
         asked = len(world.transport.requests)
         await world.client.patch(PersistentVolumeClaim, "data", {"spec": {"volumeName": "pv-1"}}, namespace="default")
         status = {"status": {"phase": "Bound"}}
-        await world.client.patch(
-            PersistentVolumeClaim, "data", status, namespace="default", subresource="status"
-        )
+        await world.client.patch(PersistentVolumeClaim, "data", status, namespace="default", subresource="status")
         await world.until(running)
         assert "/api/v1/persistentvolumes/pv-1" in [path for _, path, _ in world.transport.requests[asked:]]
         assert any(

@@ -66,8 +66,6 @@ def living(world: World, *names: str) -> Awaitable[Any]:
     return world.until(so)
 
 
-
-
 async def preempted(world: World) -> dict[str, str]:
     """The pods of which an event says that they were preempted, with its words."""
     events = (await world.admin.list(Event, "default")).items
@@ -162,9 +160,7 @@ def test_a_gang_that_never_preempts_waits() -> None:
         await lone(world, "a", "low")
         await lone(world, "b", "low")
         await living(world, "a", "b")
-        await world.admin.create(
-            PriorityClass(metadata=ObjectMeta(name="calm"), value=500, preemptionPolicy="Never")
-        )
+        await world.admin.create(PriorityClass(metadata=ObjectMeta(name="calm"), value=500, preemptionPolicy="Never"))
         await gang(world, "g", 1, "calm")
         why = await world.until(lambda: state(world, "g"))
         assert why[2].endswith("pod group preemption: not eligible due to preemptionPolicy=Never.")

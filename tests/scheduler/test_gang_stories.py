@@ -58,8 +58,6 @@ def pod(name: str, of: str, share: int = 1, **more: Any) -> Pod:
     return codec.from_builtins(Pod, {"metadata": {"name": name, "namespace": "default"}, "spec": spec})
 
 
-
-
 async def with_node(world: World, of: str) -> int:
     pods = (await world.admin.list(Pod, "default")).items
     mine = [one for one in pods if one.spec.schedulingGroup and one.spec.schedulingGroup.podGroupName == of]

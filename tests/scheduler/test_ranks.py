@@ -48,9 +48,7 @@ def some_budgets(rng: random.Random, pods: list[str]) -> list[PodDisruptionBudge
     return budgets
 
 
-def each_by_itself(
-    pod_: PodInfo, nodes: NodeState, budgets: list[PodDisruptionBudget]
-) -> dict[str, preempt.Candidate]:
+def each_by_itself(pod_: PodInfo, nodes: NodeState, budgets: list[PodDisruptionBudget]) -> dict[str, preempt.Candidate]:
     """What one node alone would cost, for each node that eviction could help."""
     found = {}
     trials = preempt.Trials(pod_, nodes, nodes.live, FIT)

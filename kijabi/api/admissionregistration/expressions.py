@@ -31,9 +31,7 @@ class Compiler:
     types in place of these, for the check of types. programs: what computes the variables, or why nothing can.
     """
 
-    def __init__(
-        self, *, params: bool = False, composed: bool = False, seen: Mapping[str, Type] | None = None
-    ) -> None:
+    def __init__(self, *, params: bool = False, composed: bool = False, seen: Mapping[str, Type] | None = None) -> None:
         self._params = params
         self._composed = composed
         self._seen = dict(seen or {})

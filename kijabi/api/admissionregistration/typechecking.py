@@ -39,9 +39,7 @@ def check(
 
     types: of the objects that it is about, by group, version and kind. params: of its parameters, None if nobody knows.
     """
-    compilers = [
-        (kind, _compiler(policy, types[kind], params)) for kind in sorted(types)[:MAX_TYPES]
-    ]
+    compilers = [(kind, _compiler(policy, types[kind], params)) for kind in sorted(types)[:MAX_TYPES]]
     warnings = []
     for index, validation in enumerate(policy.spec.validations):
         for name in ("expression", "messageExpression"):

@@ -204,7 +204,5 @@ RESOURCE = Resource(
     validate=validate,
     validate_status=validate_status,
     columns=COLUMNS,
-    subresources=(
-        Subresource(name="status", kind="APIService", verbs=("get", "patch", "update"), type=APIService),
-    ),
+    subresources=(Subresource(name="status", kind="APIService", verbs=("get", "patch", "update"), type=APIService),),
 )

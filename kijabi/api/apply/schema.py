@@ -25,9 +25,7 @@ class Schema:
 
     __slots__ = ("list", "map", "scalar")
 
-    def __init__(
-        self, scalar: Scalar | None = None, list_: List | None = None, map_: Map | None = None
-    ) -> None:
+    def __init__(self, scalar: Scalar | None = None, list_: List | None = None, map_: Map | None = None) -> None:
         self.scalar = scalar
         self.list = list_
         self.map = map_

@@ -1,4 +1,4 @@
-""""Who am I?": the API server answers with the caller's identity and stores nothing."""
+"""Asks "Who am I?": the API server answers with the caller's identity and stores nothing."""
 
 from typing import Annotated
 

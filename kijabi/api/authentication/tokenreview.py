@@ -1,4 +1,4 @@
-""""Whose token is this?": asked of the API server, or by it of an authentication webhook."""
+"""Asks "Whose token is this?": asked of the API server, or by it of an authentication webhook."""
 
 from typing import Annotated
 

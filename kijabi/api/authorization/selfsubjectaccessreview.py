@@ -1,4 +1,4 @@
-""""May I do that?": answered by the authorizer, not stored; behind `kubectl auth can-i`."""
+"""Asks "May I do that?": answered by the authorizer, not stored; behind `kubectl auth can-i`."""
 
 from typing import Annotated
 

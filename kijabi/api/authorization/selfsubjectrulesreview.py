@@ -1,4 +1,4 @@
-""""What may I do here?": answered by the authorizer, not stored; behind `kubectl auth can-i --list`."""
+"""Asks "What may I do here?": answered by the authorizer, not stored; behind `kubectl auth can-i --list`."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-""""May this user do that?": answered by the authorizer, not stored."""
+"""Asks "May this user do that?": answered by the authorizer, not stored."""
 
 from typing import Annotated
 

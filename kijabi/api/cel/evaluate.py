@@ -466,7 +466,6 @@ def _unsure(found: Type | None, wanted: Type) -> bool:
     return any(_unsure(mine, theirs) for mine, theirs in zip(found.parameters, wanted.parameters, strict=False))
 
 
-
 _RULES: dict[type, Callable[[Planner, Any], Run]] = {
     Literal: Planner._literal, Ident: Planner._ident, Select: Planner._select, Call: Planner._call,
     ListNode: Planner._list, MapNode: Planner._map, StructNode: Planner._struct, Fold: Planner._fold,

@@ -198,6 +198,7 @@ def pairs(items: Any) -> Iterable[tuple[Any, Any]]:
 
 def bound(start: Run, body: Run, slot: int) -> Run:
     """A body with a name for a value that is computed when the name is first read."""
+
     def run(frame: Frame) -> Any:
         frame.slots[slot] = Later(start)
         return body(frame)

@@ -23,9 +23,7 @@ from kijabi.api.cel.values import (
     shortest,
 )  # fmt: skip
 
-_RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
-)
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 _DAY = 86400
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _UNITS = {

@@ -79,9 +79,7 @@ class Hooks(Generic[W]):
     cls: the configurations' type.
     """
 
-    def __init__(
-        self, cls: type[Any], reader: Reader, kinds: Kinds, client: Webhooks, authorizer: Authorizer
-    ) -> None:
+    def __init__(self, cls: type[Any], reader: Reader, kinds: Kinds, client: Webhooks, authorizer: Authorizer) -> None:
         self._reader = reader
         self._client = client
         self._authorizer = authorizer

@@ -124,9 +124,7 @@ def target_of(
     if policy != "Equivalent" or not rules:
         return None
     others = kinds.others(attrs)
-    return next(
-        (other for rule in rules for other in others if matches(rule, other.resource, sub, operation)), None
-    )
+    return next((other for rule in rules for other in others if matches(rule, other.resource, sub, operation)), None)
 
 
 def resources_match(kinds: Kinds, wanted: MatchResources, attrs: Attributes) -> Target | None:

@@ -60,9 +60,7 @@ class ParameterAccess(Plugin):
         if (await self._authorizer.authorize(user, wanted)).allowed:
             return ""
         named = f"(kind={kind.kind}, apiVersion={kind.apiVersion})"
-        return (
-            f'user {_shown(user)} must have "get" permission on all objects of the referenced paramKind {named}'
-        )
+        return f'user {_shown(user)} must have "get" permission on all objects of the referenced paramKind {named}'
 
     async def _ref(self, attrs: Attributes) -> str:
         """A binding's parameters: the objects that it names."""

@@ -123,9 +123,7 @@ class ValidatingPolicies(Plugin):
         except ApiError as error:
             return f"failed to convert object version: {error}"
         evaluator = rule.evaluator
-        scope = Scope(
-            form, attrs, self._authorizer, namespace=namespace, params=params, variables=evaluator.variables
-        )
+        scope = Scope(form, attrs, self._authorizer, namespace=namespace, params=params, variables=evaluator.variables)
         return await scope.run(lambda: evaluator.judge(scope))
 
 

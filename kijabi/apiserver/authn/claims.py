@@ -328,9 +328,7 @@ async def _username(
         verified = claims["email_verified"]
         if verified is not None and not isinstance(verified, bool):
             kind = _KINDS[type(verified)]
-            raise ValueError(
-                f"parse 'email_verified' claim: json: cannot unmarshal {kind} into Go value of type bool"
-            )
+            raise ValueError(f"parse 'email_verified' claim: json: cannot unmarshal {kind} into Go value of type bool")
         if not verified:
             raise ValueError("email not verified")
     return (mapping.prefix or "") + name

@@ -83,9 +83,7 @@ class Distributed:
         except jws.BadToken as error:
             raise jws.BadToken(f"verify distributed claim token: {error}") from None
         if self._claim not in found:
-            raise ValueError(
-                f'jwt returned by distributed claim endpoint "{url}" did not contain claim: {self._claim}'
-            )
+            raise ValueError(f'jwt returned by distributed claim endpoint "{url}" did not contain claim: {self._claim}')
         return found[self._claim]
 
     async def _of(self, url: str) -> Verifier:

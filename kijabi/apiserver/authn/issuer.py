@@ -94,9 +94,7 @@ class Issuer:
             raise jws.BadToken("failed to verify signature: failed to verify id token signature")
 
     def _explains(self, token: str, parsed: jws.Parsed) -> bool:
-        fitting: Collection[jws.PublicKey] = [
-            key for kid, key in self._keys if not parsed.kid or kid == parsed.kid
-        ]
+        fitting: Collection[jws.PublicKey] = [key for kid, key in self._keys if not parsed.kid or kid == parsed.kid]
         if not fitting:
             return False
         try:

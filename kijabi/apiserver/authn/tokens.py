@@ -133,9 +133,7 @@ class Keys:
             self._verified.popitem(last=False)
         return claims
 
-    def _check(
-        self, token: str, parsed: jws.Parsed, cls: type[Claims] | type[LegacyClaims]
-    ) -> Claims | LegacyClaims:
+    def _check(self, token: str, parsed: jws.Parsed, cls: type[Claims] | type[LegacyClaims]) -> Claims | LegacyClaims:
         fitting = [self.public[parsed.kid]] if parsed.kid in self.public else []
         if not parsed.kid:
             fitting = list(self.public.values())

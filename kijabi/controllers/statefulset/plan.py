@@ -212,9 +212,7 @@ def _owned_right(view: View, pod: Pod) -> bool:
     return True
 
 
-def _shrink(
-    view: View, members: dict[int, Pod | None], condemned: Sequence[Pod]
-) -> tuple[tuple[Turn, ...], bool]:
+def _shrink(view: View, members: dict[int, Pod | None], condemned: Sequence[Pod]) -> tuple[tuple[Turn, ...], bool]:
     """Delete pods beyond the replicas, the highest number first; and whether the rollout must wait for that."""
     if not view.ordered:
         return tuple((Delete(pod),) for pod in condemned if pod.metadata.deletionTimestamp is None), False

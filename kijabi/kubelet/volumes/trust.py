@@ -29,9 +29,7 @@ def anchors(source: ClusterTrustBundleProjection, bundles: object) -> bytes:
     elif source.signerName is not None:
         selector = from_label_selector(source.labelSelector)  # none selects nothing, an empty one everything
         found = [
-            one
-            for one in known
-            if one.spec.signerName == source.signerName and selector.matches(one.metadata.labels)
+            one for one in known if one.spec.signerName == source.signerName and selector.matches(one.metadata.labels)
         ]
         missing = "combination of signerName and labelSelector matched zero ClusterTrustBundles"
     else:

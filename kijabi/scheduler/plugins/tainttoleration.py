@@ -39,8 +39,7 @@ def tolerates(toleration: Toleration, taint: tuple[str, str, str]) -> bool:
 
 def _untolerated(taints: TaintSet, tolerations: Sequence[Toleration], effects: tuple[str, ...]) -> int:
     return sum(
-        taint[2] in effects and not any(tolerates(toleration, taint) for toleration in tolerations)
-        for taint in taints
+        taint[2] in effects and not any(tolerates(toleration, taint) for toleration in tolerations) for taint in taints
     )
 
 

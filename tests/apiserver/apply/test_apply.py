@@ -297,9 +297,7 @@ async def test_what_is_applied_before_anybody_was_tracked(server: Managers) -> N
     await server.merge(CM, {"metadata": {"managedFields": [{}]}})
     assert entries(await server.get(CM)) == []
     refused = await server.apply(CM, config(data={"key": "other"}))
-    assert refused.message == (
-        'Apply failed with 1 conflict: conflict with "before-first-apply" using v1: .data.key'
-    )
+    assert refused.message == ('Apply failed with 1 conflict: conflict with "before-first-apply" using v1: .data.key')
     done = await server.apply(CM, config(data={"more": "x"}))
     assert owned(done, "before-first-apply") == {
         "f:data": {".": {}, "f:key": {}},

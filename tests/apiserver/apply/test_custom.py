@@ -125,7 +125,7 @@ async def test_sets_atomic_lists_and_anything(server: Managers) -> None:
     assert left.body["spec"] == {"tags": ["b", "c"], "free": {"x": {"z": 2}}}
     refused = await server.apply(URL, body({"tags": ["b", "b"]}), "one")
     assert refused.message == (
-        'failed to create typed patch object (/mytest; example.com/v1, Kind=Widget): .spec.tags: duplicate entries for '
+        "failed to create typed patch object (/mytest; example.com/v1, Kind=Widget): .spec.tags: duplicate entries for "
         'key [="b"]'
     )
 
