@@ -12,6 +12,13 @@ from kijabi.testing.safety.availability import AvailabilityKept
 from kijabi.testing.safety.budgets import BudgetsKept
 from kijabi.testing.safety.deployments import RecreatesInTurn, SurgeBounded
 from kijabi.testing.safety.facts import Running
+from kijabi.testing.safety.gangs import (
+    GangsBegunWhole,
+    GangsGoWhole,
+    GroupsInUseStay,
+    NobodyLeavesInVain,
+    ScheduledForGood,
+)
 from kijabi.testing.safety.jobs import CountedExactly, JobsEndForGood, TimesRunOnce, WithinParallelism
 from kijabi.testing.safety.objects import FinalizersHonoured, IdentityKept, ObservedGenerations, OwnersExist
 from kijabi.testing.safety.pods import (
@@ -46,6 +53,11 @@ def standard(running: Running = lambda node, uid: False, started: Started = lamb
         BoundOnce(),
         NodesNotOvercommitted(),
         VictimsAreLower(),
+        GangsBegunWhole(),
+        GangsGoWhole(),
+        NobodyLeavesInVain(),
+        ScheduledForGood(),
+        GroupsInUseStay(),
         EndsForGood(),
         RestartsCounted(),
         PodsEndFirst(running),

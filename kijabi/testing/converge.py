@@ -32,10 +32,11 @@ from kijabi.api.core.service import Service
 from kijabi.api.core.serviceaccount import ServiceAccount
 from kijabi.api.discovery.endpointslice import EndpointSlice
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
+from kijabi.api.scheduling.podgroup import PodGroup
 from kijabi.kubelet.localpath.disk import NullDisk
 from kijabi.kubelet.runtime.fake import FakeRuntime
 from kijabi.testing.history import Ledger
-from kijabi.testing.liveness import autoscaling, jobs, replicas, services, storage
+from kijabi.testing.liveness import autoscaling, gangs, jobs, replicas, services, storage
 from kijabi.testing.safety.facts import ENDED
 
 SYSTEM = ("kube-system", "kube-public", "kube-node-lease")
@@ -52,6 +53,7 @@ KINDS: tuple[tuple[type[Any], Callable[[Any, Ledger], Iterator[str]]], ...] = (
     (HorizontalPodAutoscaler, autoscaling.autoscaler),
     (PersistentVolumeClaim, storage.claim),
     (PersistentVolume, storage.volume),
+    (PodGroup, gangs.group),
 )
 NO_DISKS: Mapping[str, NullDisk] = {}
 # What a user deletes, and what goes with it.

@@ -35,6 +35,7 @@ from kijabi.testing.user import THEMES, User
 from kijabi.testing.wishes.autoscalers import Autoscalers
 from kijabi.testing.wishes.budgets import Budgets
 from kijabi.testing.wishes.claims import Claims
+from kijabi.testing.wishes.gangs import SERVED, Gangs
 from kijabi.testing.wishes.hand import Hand, Theme
 from kijabi.testing.wishes.templates import MISSING
 from kijabi.testing.wishes.zones import Zones
@@ -167,6 +168,7 @@ class Scenario:
                 store=self.store,
                 volumes=self._disk if Claims in setting.themes else False,
                 detect_mutations=True,
+                settings=SERVED if Gangs in setting.themes else None,
             ) as world:
                 self._runtimes = world.runtimes
                 meter = Meter(self.store.ledger, self._running, world.reachable)

@@ -54,6 +54,7 @@ class FinalizersHonoured:
                 "batch.kubernetes.io/job-tracking",
                 "kubernetes.io/pvc-protection",
                 "kubernetes.io/pv-protection",
+                "scheduling.k8s.io/podgroup-protection",
             )
         ),
         LOCAL_PATH: frozenset(("kijabi.dev/local-path",)),
