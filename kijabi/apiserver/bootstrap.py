@@ -170,6 +170,7 @@ def storage_class() -> StorageClass:
         provisioner="kijabi.dev/local-path",
         reclaimPolicy="Delete",
         volumeBindingMode="WaitForFirstConsumer",
+        allowVolumeExpansion=True,
     )
 
 

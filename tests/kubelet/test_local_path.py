@@ -13,7 +13,9 @@ from kijabi.api import codec
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.meta import Time
+from kijabi.api.quantity import Quantity
 from kijabi.api.storage.storageclass import StorageClass
+from kijabi.kubelet.localpath import growth
 from kijabi.kubelet.localpath.disk import Directories
 from kijabi.kubelet.localpath.plan import fate, refusal, shortage, volume_for, wants
 
@@ -43,6 +45,13 @@ def volume(phase: str = "Bound", policy: str = "Delete", *, going: bool = False)
     made.status.phase = phase
     if going:
         made.metadata.deletionTimestamp = Time("2026-01-01T00:00:00Z")
+    return made
+
+
+def has(volume: PersistentVolume, asked: str, given: str = "1Gi") -> PersistentVolumeClaim:
+    """A claim that is bound to a volume."""
+    made = claim(size=asked, volumeName=volume.metadata.name)
+    made.status.phase, made.status.capacity = "Bound", {"storage": Quantity(given)}
     return made
 
 
@@ -82,6 +91,59 @@ def test_the_volume_of_a_claim() -> None:
         "volumeMode": "Filesystem",
         "nodeAffinity": {"required": {"nodeSelectorTerms": affinity}},
     }  # fmt: skip
+
+
+def test_what_grows_and_how_far() -> None:
+    ours = volume()
+    assert growth.target(ours, has(ours, "1Gi")) is None
+    assert growth.target(ours, has(ours, "3Gi")) == Quantity("3Gi")
+    assert growth.target(volume(going=True), has(ours, "3Gi")) is None
+    waits = has(ours, "3Gi")
+    waits.status.phase = "Pending"
+    assert growth.target(ours, waits) is None
+    elsewhere = has(ours, "3Gi")
+    elsewhere.spec.volumeName = "other"
+    assert growth.target(ours, elsewhere) is None
+    ours.spec.capacity = {"storage": Quantity("5Gi")}  # It grew, and then less was asked for.
+    assert growth.target(ours, has(ours, "3Gi")) == Quantity("5Gi")
+
+
+def test_growing_is_allocated_then_done() -> None:
+    ours = volume()
+    asked, size = has(ours, "3Gi"), Quantity("3Gi")
+    marked = growth.begun(asked, size)
+    assert [(one.type, one.status) for one in marked.status.conditions] == [("Resizing", "True")]
+    assert marked.status.allocatedResources == {"storage": size}
+    assert marked.status.allocatedResourceStatuses == {"storage": "ControllerResizeInProgress"}
+    assert marked.status.capacity == {"storage": Quantity("1Gi")}
+    assert growth.begun(marked, size) == marked, "said once"
+    grown = growth.done(marked, size)
+    assert grown.status.capacity == {"storage": size}
+    assert (grown.status.conditions, grown.status.allocatedResourceStatuses) == ((), {})
+    assert not growth.grows(grown)
+
+
+def test_growth_that_the_disk_has_no_room_for() -> None:
+    ours = volume()
+    asked, size = has(ours, "3Gi"), Quantity("3Gi")
+    assert growth.lack(ours, size, 2 << 30) == ""
+    why = growth.lack(ours, size, 1 << 30)
+    assert why == "the claim asks for 2Gi more, and the disk of the node has 1024Mi free"
+    marked = growth.refused(ours, growth.begun(asked, size), why)
+    assert [(one.type, one.message) for one in marked.status.conditions] == [("ControllerResizeError", why)]
+    assert marked.status.allocatedResources == {"storage": Quantity("1Gi")}
+    assert marked.status.allocatedResourceStatuses == {"storage": "ControllerResizeInfeasible"}
+    assert growth.done(marked, size).status.conditions == ()
+
+
+def test_only_who_asks_for_another_size_is_looked_at() -> None:
+    ours = volume()
+    asked = has(ours, "3Gi")
+    assert growth.asks(None, asked)
+    assert growth.asks(has(ours, "1Gi"), asked)
+    assert growth.asks(has(ours, "2Gi"), asked)
+    assert not growth.asks(asked, growth.begun(asked, Quantity("3Gi")))
+    assert not growth.asks(asked, has(ours, "3Gi", given="3Gi"))
 
 
 def test_what_is_refused() -> None:

@@ -113,6 +113,65 @@ async def _none(world: World) -> bool:
     return not await volumes(world)
 
 
+async def grow(world: World, size: str) -> None:
+    """The claim asks for more."""
+    change = {"spec": {"resources": {"requests": {"storage": size}}}}
+    await world.client.patch(PersistentVolumeClaim, "data", change, namespace="default")
+
+
+async def bound_claim(world: World) -> str:
+    """The binder has done its work on both sides; the volume's name."""
+    (made,) = await settled(lambda: volumes(world))
+    name: str = made.metadata.name
+    await bind(world, name)
+    status = {"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}
+    await world.client.patch(PersistentVolumeClaim, "data", status, namespace="default", subresource="status")
+    return name
+
+
+async def sizes(world: World) -> tuple[str, str]:
+    """Of the claim and of its volume, as they are."""
+    own = await world.client.get(PersistentVolumeClaim, "data", "default")
+    (made,) = await volumes(world)
+    return str(own.status.capacity["storage"]), str(made.spec.capacity["storage"])
+
+
+def test_a_claim_that_asks_for_more_gets_it() -> None:
+    async def scene(world: World) -> None:
+        async with agent(world, NullDisk()):
+            await ask(world, claim())
+            await bound_claim(world)
+            for size in ("2Gi", "3Gi"):
+                await grow(world, size)
+                await settled(lambda: _grown(world, size))  # noqa: B023
+            assert await settled(lambda: events(world, "VolumeResizeSuccessful")) == ["Resize volume succeeded"]
+            own = await world.client.get(PersistentVolumeClaim, "data", "default")
+            assert own.status.conditions == ()
+            assert own.status.allocatedResourceStatuses == {}
+
+    play(scene)
+
+
+async def _grown(world: World, size: str) -> bool:
+    return await sizes(world) == (size, size)
+
+
+def test_a_claim_that_asks_for_more_than_there_is_may_ask_for_less() -> None:
+    async def scene(world: World) -> None:
+        async with agent(world, NullDisk(1 << 30)):
+            await ask(world, claim())
+            name = await bound_claim(world)
+            await grow(world, "4Gi")
+            (text,) = await settled(lambda: events(world, "VolumeResizeFailed"))
+            why = "the claim asks for 3Gi more, and the disk of the node has 1024Mi free"
+            assert text == f'resize volume "{name}" by resizer "kijabi.dev/local-path" failed: {why}'
+            assert await sizes(world) == ("1Gi", "1Gi")
+            await grow(world, "2Gi")
+            await settled(lambda: _grown(world, "2Gi"))
+
+    play(scene)
+
+
 def test_retained_data_outlives_its_volume() -> None:
     async def scene(world: World) -> None:
         disk = NullDisk()
@@ -318,7 +377,7 @@ class MortalDisk(Directories):
 
 @pytest.mark.parametrize("last", range(1, 9))
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("story", ["served", "unwanted", "released"])
+@pytest.mark.parametrize("story", ["served", "unwanted", "released", "grown"])
 def test_killed_at_any_effect(tmp_path: Path, last: int, after: bool, story: str) -> None:
     """Then the next agent finishes: a claim has its volume and directory, and what nobody wants is gone from both."""
     root = tmp_path / "volumes"
@@ -332,6 +391,10 @@ def test_killed_at_any_effect(tmp_path: Path, last: int, after: bool, story: str
             (root / name / "data").write_text("x")
             await bind(world, name)
             await release(world, name)
+        if story == "grown":
+            async with agent(world, MortalDisk(root, Mortal(0, after=False))):
+                await bound_claim(world)
+            await grow(world, "2Gi")
         mortal = Mortal(last, after=after)
         async with agent(world, MortalDisk(root, mortal), client=Client(MortalTransport(world, mortal))):
             await asyncio.sleep(30)
@@ -340,9 +403,11 @@ def test_killed_at_any_effect(tmp_path: Path, last: int, after: bool, story: str
         async with agent(world, MortalDisk(root, Mortal(0, after=False))):
             await asyncio.sleep(60)
         present = [v.metadata.name for v in await volumes(world)]
-        expected = [name] if story == "served" else []
+        expected = [name] if story in ("served", "grown") else []
         assert present == expected
         assert os.listdir(root) == expected
+        if story == "grown":
+            assert await sizes(world) == ("2Gi", "2Gi")
 
     play(scene)
 

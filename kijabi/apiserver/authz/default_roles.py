@@ -208,6 +208,7 @@ system:kijabi:dns
 system:kijabi:local-path
   get core nodes
   get,list,patch,watch core persistentvolumeclaims
+  update core persistentvolumeclaims/status
   create,delete,get,list,patch,watch core persistentvolumes
   get storage.k8s.io storageclasses
   events

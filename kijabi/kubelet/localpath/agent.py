@@ -6,6 +6,7 @@ and are one key of work, so nothing happens to them at once; and every step find
 already, so that the agent can be killed anywhere:
 
     claim ──▶ directory made ──▶ PersistentVolume created ──▶ bound by the volume binder
+    claim asks for more ──▶ allocated to it ──▶ PersistentVolume grown ──▶ claim has it
     released ──▶ directory deleted ──▶ PersistentVolume deleted ──▶ finalizer taken off
 """
 
@@ -19,13 +20,14 @@ from kijabi.api.core.node import Node
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim, PersistentVolumeClaimSpec
 from kijabi.api.meta import ObjectMeta
-from kijabi.api.storage.matching import SELECTED_NODE, claim_key, class_of
+from kijabi.api.storage.matching import SELECTED_NODE, capacity, claim_key, class_of
 from kijabi.api.storage.storageclass import StorageClass
 from kijabi.base.errors import AlreadyExists, ApiError, Conflict, ConnectionLost, NotFound
 from kijabi.client.client import Client
 from kijabi.client.events import Recorder
 from kijabi.client.informer import Informers
 from kijabi.client.queue import WorkQueue
+from kijabi.kubelet.localpath import growth
 from kijabi.kubelet.localpath.disk import Disk
 from kijabi.kubelet.localpath.plan import (
     FINALIZER,
@@ -60,7 +62,7 @@ def chosen(claim: PersistentVolumeClaim) -> str:
 def only_waiting(claim: PersistentVolumeClaim) -> PersistentVolumeClaim:
     """Of claims that want nothing of us only the name is kept: there may be thousands."""
     own = claim.metadata
-    if wants(claim):
+    if wants(claim) or growth.grows(claim):
         return claim
     bare = ObjectMeta(name=own.name, namespace=own.namespace, uid=own.uid, resourceVersion=own.resourceVersion)
     return PersistentVolumeClaim(metadata=bare, spec=PersistentVolumeClaimSpec(volumeName=claim.spec.volumeName))
@@ -74,7 +76,9 @@ class Agent:
         self._client = client
         self._disk = disk
         self._claims = informers.of(
-            PersistentVolumeClaim, indexes={"uid": lambda claim: (claim.metadata.uid,)}, transform=only_waiting
+            PersistentVolumeClaim,
+            indexes={"uid": lambda claim: (claim.metadata.uid,), "volume": lambda claim: (claim.spec.volumeName,)},
+            transform=only_waiting,
         )
         self._volumes = informers.of(PersistentVolume, labels=f"{NODE_LABEL}={node}")
         self._queue = WorkQueue(first_backoff=FIRST_RETRY, most_backoff=MOST_RETRY)
@@ -103,6 +107,8 @@ class Agent:
         for claim in (old, new):
             if claim is not None and ((claim is new and wants(claim)) or volume_name(claim) in self._begun):
                 self._queue.add(volume_name(claim))
+        if new is not None and growth.asks(old, new) and self._volumes.get(new.spec.volumeName) is not None:
+            self._queue.add(new.spec.volumeName)
 
     def _on_volume(self, old: PersistentVolume | None, new: PersistentVolume | None) -> None:
         """Also one that went: whoever took it away while its claim still wants one gets another."""
@@ -204,13 +210,16 @@ class Agent:
     # Volumes
 
     async def _settle(self, seen: PersistentVolume) -> None:
-        """See a volume of ours off, once nobody has it. What the cache shows is looked at again before data goes."""
+        """See a volume of ours off, once nobody has it, and until then let it grow with its claim. What the cache shows
+        is looked at again before data goes."""
         if not is_ours(seen, self._node):
             return
         if fate(seen, None) == "keep":
             if seen.status.phase == "Pending":
                 # Born of a request that was thought lost, it may have been given up, and with it its directory.
                 await self._disk.make(seen.metadata.name)
+            for claim in self._claims.index("volume", seen.metadata.name):
+                await self._grow(seen, claim)
             return
         try:
             volume = await self._client.get(PersistentVolume, seen.metadata.name)
@@ -222,6 +231,31 @@ class Agent:
             case "let go":
                 log.info("volume goes, its directory stays", extra={"volume": volume.metadata.name})
                 await self._let_go(volume)
+
+    async def _grow(self, volume: PersistentVolume, claim: PersistentVolumeClaim) -> None:
+        """Give a claim as much as it asks for. Each write is guarded by the version that was judged. Raises Refused."""
+        size = growth.target(volume, claim)
+        if size is None:
+            return
+        own = volume.metadata
+        if text := growth.lack(volume, size, self._disk.free()):
+            why = f'resize volume "{own.name}" by resizer "{PROVISIONER}" failed: {text}'
+            self._recorder.event(claim, "Warning", "VolumeResizeFailed", why)
+            await self._mark(claim, growth.refused(volume, claim, why))
+            raise Refused(text)
+        if capacity(volume).cmp(size) < 0:
+            marked = growth.begun(claim, size)
+            if marked != claim:
+                self._recorder.event(claim, "Normal", "Resizing", f"External resizer is resizing volume {own.name}")
+            claim = await self._mark(claim, marked)
+            change = {"uid": own.uid, "resourceVersion": own.resourceVersion}
+            grown = {"metadata": change, "spec": {"capacity": {growth.STORAGE: str(size)}}}
+            await self._client.patch(PersistentVolume, own.name, grown)
+        await self._mark(claim, growth.done(claim, size))
+        self._recorder.event(claim, "Normal", "VolumeResizeSuccessful", "Resize volume succeeded")
+
+    async def _mark(self, claim: PersistentVolumeClaim, marked: PersistentVolumeClaim) -> PersistentVolumeClaim:
+        return await self._client.update_status(marked) if marked != claim else claim
 
     async def _claim_of(self, volume: PersistentVolume) -> PersistentVolumeClaim | None:
         ref = volume.spec.claimRef
