@@ -16,7 +16,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
+
 from kijabi.api import codec
+from kijabi.api.core.cloud import PROVIDED_IP, UNINITIALIZED
+from kijabi.api.core.node import Taint
 from kijabi.apiserver.app import App, Security, Settings, open_to_all
 from kijabi.apiserver.attributes import UserInfo
 from kijabi.apiserver.authz.node import Graph, NodeAuthorizer
@@ -38,6 +42,8 @@ from kijabi.kubelet.runtime.fake import FakeRuntime
 from kijabi.scheduler import app as scheduler
 from kijabi.store.interface import Store
 from kijabi.store.memory import MemoryStore
+from kijabi.testing import cloud as clouds
+from kijabi.testing.cloud import FakeCloud
 from kijabi.testing.direct import ADMIN, Believing, Direct
 from kijabi.testing.faults import NONE, Faults, FaultyTransport
 from kijabi.testing.interrupt import Waits
@@ -53,6 +59,8 @@ PORT = 10250
 # The connections on which `Faults.late` happens. A kubelet's late status is overwritten by its next one, and a late
 # binding is turned away by the kubelet where there is no room: right in the end, but for a while against the rules.
 LATE = ("controllers", "volumes")
+# Where the machines of a cloud stand, in turn.
+ZONES = ("a", "b")
 
 
 class Component:
@@ -105,6 +113,7 @@ class World:
         self.runtimes: dict[str, FakeRuntime] = {}
         self.dial: Dial = dial  # how the API server reaches kubelets; another makes them say that they listen
         self.disks: dict[str, NullDisk] = {}  # for local-path volumes, of the nodes that make any
+        self.cloud: FakeCloud | None = None  # where the nodes' machines stand
         self.informers: dict[str, Informers] = {}
         self.up = asyncio.Event()
         self._calls = Waits()
@@ -186,8 +195,12 @@ class World:
         """Controllers and scheduler with one cache, as one process."""
         manager = self.client("controllers", MANAGER)
         informers = self.informers["control"] = Informers(manager)
+        config = Config(root_ca="test")
+        if self.cloud is not None:
+            clouds.HERE.set(self.cloud)  # In the context of this task and of all that it starts.
+            config = Config(root_ca="test", cloud_provider=clouds.NAME)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(controllers.run(Config(root_ca="test"), manager, informers), name="controllers")
+            tasks.create_task(controllers.run(config, manager, informers), name="controllers")
             tasks.create_task(scheduler.run(self.client("scheduler", SCHEDULER), informers), name="scheduler")
             tasks.create_task(informers.run(), name="informers")
 
@@ -196,7 +209,9 @@ class World:
         user = UserInfo(f"system:node:{name}", groups=("system:nodes",))
         number = list(self.runtimes).index(name)
         port = PORT if self.dial is not dial else 0
-        config = KubeletConfig(node=name, address=f"172.30.0.{number + 1}", port=port, root=f"/{name}", fake=True)
+        config = KubeletConfig(node=name, address=_address(number), port=port, root=f"/{name}", fake=True)
+        if self.cloud is not None:
+            config = _in_cloud(config)
         client = self.client(name, user)
         informers = self.informers[name] = Informers(client)
         async with asyncio.TaskGroup() as tasks:
@@ -225,6 +240,18 @@ class World:
                     raise cache.MutatedCache(f"somebody wrote to the served {type(item.obj).__name__} {item.key}")
 
 
+def _address(number: int) -> str:
+    """Of the node of a number, from 0."""
+    return f"172.30.0.{number + 1}"
+
+
+def _in_cloud(config: KubeletConfig) -> KubeletConfig:
+    """A kubelet whose node waits until a cloud has told about it."""
+    taints = (Taint(key=UNINITIALIZED, value="true", effect="NoSchedule"),)
+    annotations = {PROVIDED_IP: config.address}
+    return msgspec.structs.replace(config, external_cloud=True, taints=taints, annotations=annotations)
+
+
 def protected(app: App, open_: Dial = dial) -> Security:
     """Real authorisation and admission; only who somebody is, is believed. open_: how kubelets are reached."""
     graph, rbac = Graph(), Rbac()
@@ -244,17 +271,19 @@ async def cluster(
     volumes: bool | Callable[[str], NullDisk] = False,
     detect_mutations: bool = False,
     settings: Settings | None = None,
+    cloud: FakeCloud | None = None,
 ) -> AsyncIterator[World]:
     """A cluster with so many nodes, gone when the context ends.
 
     controllers_too: with controllers and scheduler. volumes: nodes make volumes for claims (local-path), on plain disks
     or on what makes one for each. settings: the API server's, if they are not the usual ones. detect_mutations: fail
-    when anybody writes to an object that caches share, at its next change; `verify_caches` looks at all.
+    when anybody writes to an object that caches share, at its next change; `verify_caches` looks at all. cloud: where
+    the nodes' machines are to stand.
     """
     before, cache.DETECT_MUTATIONS = cache.DETECT_MUTATIONS, detect_mutations or cache.DETECT_MUTATIONS
     try:
         disk = volumes if callable(volumes) else (lambda name: NullDisk()) if volumes else None
-        async with _cluster(nodes, faults, store or MemoryStore(), controllers_too, disk, settings) as world:
+        async with _cluster(nodes, faults, store or MemoryStore(), controllers_too, disk, settings, cloud) as world:
             yield world
     finally:
         cache.DETECT_MUTATIONS = before
@@ -268,9 +297,11 @@ async def _cluster(
     controllers_too: bool,
     disk: Callable[[str], NullDisk] | None,
     settings: Settings | None,
+    cloud: FakeCloud | None,
 ) -> AsyncIterator[World]:
     async with asyncio.TaskGroup() as group:
         world = World(store, faults, group, settings)
+        world.cloud = cloud
         world.add("apiserver", world.apiserver)
         await world.up.wait()
         if controllers_too:
@@ -280,6 +311,8 @@ async def _cluster(
             world.runtimes[name] = FakeRuntime(pod_cidr=f"10.244.{number + 1}.0/24")
             if disk is not None:
                 world.disks[name] = disk(name)
+            if cloud is not None:
+                cloud.install(name, _address(number), ZONES[(number + 1) % len(ZONES)])
             world.add(name, lambda name=name: world.node(name))  # type: ignore[misc]
         try:
             yield world

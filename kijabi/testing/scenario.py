@@ -19,14 +19,17 @@ from typing import NamedTuple
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.core.pod import Pod
 from kijabi.base import rand
-from kijabi.kubelet.runtime.fake import FakeRuntime
+from kijabi.kubelet.runtime.fake import FakeRuntime, Script
 from kijabi.store.memory import MemoryStore
 from kijabi.testing import converge
 from kijabi.testing.checkers import standard
 from kijabi.testing.cluster import World, cluster
 from kijabi.testing.faults import Faults
 from kijabi.testing.history import Violation, WatchedStore
+from kijabi.testing.liveness import cloud as clouds
 from kijabi.testing.meter import Meter
+from kijabi.testing.safety.cloud import WatchedCloud
+from kijabi.testing.safety.cloud import rules as in_cloud
 from kijabi.testing.safety.facts import pods_of
 from kijabi.testing.safety.volumes import WatchedDisk
 from kijabi.testing.simloop import SimLoop
@@ -35,6 +38,7 @@ from kijabi.testing.user import THEMES, User
 from kijabi.testing.wishes.autoscalers import Autoscalers
 from kijabi.testing.wishes.budgets import Budgets
 from kijabi.testing.wishes.claims import Claims
+from kijabi.testing.wishes.clouds import Clouds
 from kijabi.testing.wishes.gangs import SERVED, Gangs
 from kijabi.testing.wishes.hand import Hand, Theme
 from kijabi.testing.wishes.templates import MISSING
@@ -49,6 +53,8 @@ SIZES = ((78, "small"), (19, "medium"), (3, "large"))
 DISK = 0.02
 # Computing takes time, too: so many seconds pass at each look at a clock.
 SLOWNESS = (0.0, 0.0001, 0.001)
+# The container that empties a volume for the next claim, and seconds that it takes.
+EMPTIES, EMPTYING = "pv-recycler", 3.0
 
 
 MILD = Faults(latency=(0.0, 0.01), lost_request=0.01, lost_reply=0.01, cut=0.002, expired=0.0, expired_event=0.0)
@@ -145,6 +151,7 @@ class Scenario:
         self._setting = setting
         self._defects = _Defects()
         self._runtimes: Mapping[str, FakeRuntime] = {}
+        self._cloud: WatchedCloud | None = None
 
     def _running(self, node: str, uid: str) -> bool:
         return bool(node) and bool(self._runtimes[node].alive(uid))
@@ -159,6 +166,9 @@ class Scenario:
         loop = asyncio.get_running_loop()
         if isinstance(loop, SimLoop):
             loop.slowness = setting.slowness
+        if Clouds in setting.themes:
+            self._cloud = WatchedCloud(self.store.ledger, self.store.broken)
+            self._cloud.faults = setting.faults
         logger = logging.getLogger("kijabi")
         logger.addHandler(self._defects)
         try:
@@ -168,14 +178,18 @@ class Scenario:
                 store=self.store,
                 volumes=self._disk if Claims in setting.themes else False,
                 detect_mutations=True,
+                cloud=self._cloud,
                 settings=SERVED if Gangs in setting.themes else None,
             ) as world:
                 self._runtimes = world.runtimes
                 meter = Meter(self.store.ledger, self._running, world.reachable)
                 world.dial = meter.dial
                 self.store.checkers = standard(self._running, lambda: world.components["control"].started)
+                if self._cloud is not None:
+                    self.store.checkers += in_cloud(self._cloud)
                 for runtime in world.runtimes.values():
                     runtime.missing.add(MISSING)
+                    runtime.scripts[EMPTIES] = Script(run_for=EMPTYING)
                 await self._acts(world, setting, meter)
         finally:
             logger.removeHandler(self._defects)
@@ -187,6 +201,8 @@ class Scenario:
         result.digest, result.writes = store.digest, store.writes
         result.seconds = asyncio.get_running_loop().time()
         result.judged = {type(one).__name__: one.judged for one in store.checkers if hasattr(one, "judged")}
+        if self._cloud is not None:
+            result.judged |= self._cloud.judged
         return result
 
     async def _acts(self, world: World, setting: Setting, meter: Meter) -> None:
@@ -200,6 +216,8 @@ class Scenario:
         healed = loop.time()
         await user.repair()
         await asyncio.sleep(60)
+        if self._cloud is not None:
+            await trouble.heal()  # Nodes whose deletion was under way when their machine came back.
         await user.repair()  # What was left behind meanwhile by deletions that were under way.
         await self._converged(world, "after the storm")
         self.result.converged = loop.time() - healed
@@ -207,7 +225,7 @@ class Scenario:
         world.verify_caches()
         await user.delete_everything()
         ledger = self.store.ledger
-        left = lambda: converge.leftovers(ledger, world.runtimes, world.disks)  # noqa: E731
+        left = lambda: [*converge.leftovers(ledger, world.runtimes, world.disks), *self._clouded()]  # noqa: E731
         await self._settled(left, "after deleting everything")
         world.verify_caches()
 
@@ -245,7 +263,14 @@ class Scenario:
         await self._settled(lambda: converge.unrecorded(ledger, fresh, deployments), "events of a rollout")
 
     async def _converged(self, world: World, when: str) -> None:
-        await self._settled(lambda: converge.problems(self.store.ledger, world.runtimes, world.disks), when)
+        await self._settled(lambda: self._problems(world), when)
+
+    def _problems(self, world: World) -> list[str]:
+        return [*converge.problems(self.store.ledger, world.runtimes, world.disks), *self._clouded()]
+
+    def _clouded(self) -> list[str]:
+        """What is not yet right in the cloud; nothing where there is none."""
+        return list(clouds.problems(self.store.ledger, self._cloud)) if self._cloud is not None else []
 
     async def _settled(self, problems: Callable[[], list[str]], when: str) -> None:
         """Wait until there are no problems, twice in a row, ten seconds apart."""

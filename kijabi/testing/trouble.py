@@ -13,6 +13,7 @@ import msgspec
 from kijabi.api.core.node import Node
 from kijabi.base import rand
 from kijabi.base.errors import ConnectionLost
+from kijabi.controllers.cloud.interface import CloudError, RetryAfter
 from kijabi.kubelet.runtime.interface import RuntimeFailure
 from kijabi.testing.cluster import World
 from kijabi.testing.faults import NONE
@@ -45,6 +46,8 @@ class Trouble:
             (3, self.lag),
             (2, self.lose_zone),
         )
+        if world.cloud is not None:
+            self._kinds += ((6, self.lose_machine), (3, self.fail_cloud), (3, self.slow_cloud))
 
     async def make(self) -> None:
         """One trouble after another, some at the same time, until cancelled."""
@@ -60,6 +63,8 @@ class Trouble:
     async def heal(self) -> None:
         """No trouble from now on; clocks are right, what was crashed runs again, nodes that were deleted are there."""
         self.world.heal()
+        if self.world.cloud is not None:
+            self.world.cloud.heal()
         loop = asyncio.get_running_loop()
         if isinstance(loop, SimLoop):
             loop.correct()
@@ -132,6 +137,44 @@ class Trouble:
             self._say(f"crash {name} for {pause} s")
             await self.world.restart(name, pause)
             self._busy.discard(name)
+
+    async def lose_machine(self) -> None:
+        """A machine is switched off, or vanishes from the cloud, with all that runs there; after a while it is back."""
+        cloud, chance = self.world.cloud, rand.rng()
+        name = chance.choice(list(self.world.runtimes))
+        if cloud is None or not self._take(name):
+            return
+        off, seconds = chance.random() < 0.4, chance.choice((10.0, 65.0, 80.0))
+        self._say(f"the machine of {name} is {'off' if off else 'lost'} for {seconds:.0f} s")
+        (cloud.switch_off if off else cloud.lose)(name)
+        await self.world.components[name].crash()
+        for container in self.world.runtimes[name].alive():
+            self.world.runtimes[name].exit(container, 137)
+        await asyncio.sleep(seconds)
+        (cloud.switch_on if off else cloud.restore)(name)
+        self.world.components[name].start()
+        self._busy.discard(name)
+
+    async def fail_cloud(self) -> None:
+        """The cloud refuses everything for some seconds."""
+        cloud, seconds = self.world.cloud, rand.rng().choice((1.0, 10.0, 40.0))
+        if cloud is not None and self._take("cloud"):
+            self._say(f"the cloud is down for {seconds:.0f} s")
+            cloud.down = rand.rng().choice((CloudError("out of service"), RetryAfter("too many requests", 5.0)))
+            await asyncio.sleep(seconds)
+            cloud.down = None
+            self._busy.discard("cloud")
+
+    async def slow_cloud(self) -> None:
+        """Answers of the cloud take long."""
+        cloud = self.world.cloud
+        if cloud is not None and self._take("cloud"):
+            self._say("the cloud is slow")
+            before, cloud.faults = cloud.faults, msgspec.structs.replace(cloud.faults, latency=(0.5, 4.0))
+            await asyncio.sleep(rand.rng().uniform(5, 40))
+            if cloud.faults is not NONE:
+                cloud.faults = before
+            self._busy.discard("cloud")
 
     async def stop_runtime(self) -> None:
         """A container runtime answers nobody for some seconds."""

@@ -55,6 +55,7 @@ class FinalizersHonoured:
                 "kubernetes.io/pvc-protection",
                 "kubernetes.io/pv-protection",
                 "scheduling.k8s.io/podgroup-protection",
+                "service.kubernetes.io/load-balancer-cleanup",
             )
         ),
         LOCAL_PATH: frozenset(("kijabi.dev/local-path",)),
