@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from typing import Any, NamedTuple
 
 from kijabi.api.core.pod import Pod
@@ -83,9 +83,10 @@ def _bound(victims: Iterable[PodInfo], nodes: NodeState) -> frozenset[str]:
 
 
 class Evictions:
-    """Who is promised which node, and the requests that make room."""
+    """Who is promised which node, and the requests that make room. queued: the uids of pods that may be placed now."""
 
-    def __init__(self, client: Client, recorder: Recorder, scheduler: str) -> None:
+    def __init__(self, client: Client, recorder: Recorder, scheduler: str, queued: Container[str]) -> None:
+        self._queued = queued
         self._client = client
         self._recorder = recorder
         self._scheduler = scheduler
@@ -119,13 +120,16 @@ class Evictions:
             self._promised.pop(info.uid, None)
 
     def promised(self, info: PodInfo, nodes: NodeState) -> Promised:
-        """Those whom a pod must not displace, with the nodes that they are promised."""
+        """Those whom a pod must not displace, with the nodes that they are promised.
+
+        Pods that wait for others of their group hold no room: nobody knows whether those ever come.
+        """
         if not self._promised:
             return ()
         return [
             (other, node)
             for uid, (node, other) in self._promised.items()
-            if uid != info.uid and other.priority >= info.priority and not nodes.node_of(uid)
+            if uid != info.uid and other.priority >= info.priority and uid in self._queued and not nodes.node_of(uid)
         ]
 
     def eligible(self, info: PodInfo, nodes: NodeState, refused: Refused, current: Current) -> str:

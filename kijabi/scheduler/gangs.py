@@ -261,7 +261,9 @@ class Gangs:
         del self._pods[key][uid]
         if not self._pods[key]:
             del self._pods[key]
-        elif freed and self._ready(key):
+        elif not self._ready(key):
+            self._withhold(key)
+        elif freed:
             self._wake(key)
 
     def _free(self, uid: str) -> bool:
@@ -276,7 +278,9 @@ class Gangs:
         members[info.uid] = info
         self._group[info.uid] = key
         ready = self._ready(key)
-        if ready and news:
+        if not ready:
+            self._withhold(key)
+        elif news:
             self._wake(key)
         return ready
 
@@ -294,6 +298,11 @@ class Gangs:
                 self._queue.add(info)
         self._queue.changed(Event(Change.GROUP, None, key))
 
+    def _withhold(self, key: str) -> None:
+        """A group is not worth a try any more: its pods are not in the queue, and no promise to them counts."""
+        for info in self._waiting(key):
+            self._queue.remove(info.uid)
+
     def _waiting(self, key: str) -> list[PodInfo]:
         members = self._pods.get(key, {}).values()
         return [info for info in members if not self._nodes.node_of(info.uid) and info.uid not in self._held]
@@ -304,10 +313,12 @@ class Gangs:
         self._nodes.set_group(f"{meta.namespace}/{meta.name}", terms_of(new) if new is not None else None)
         if new is None and old is not None:
             self._told.discard(old.metadata.uid)
-        if new is None or (old is not None and least_of(new) >= least_of(old)):
+        if new is not None and old is not None and least_of(new) == least_of(old):
             return
-        key = f"{new.metadata.namespace}/{new.metadata.name}"
-        if self._ready(key):
+        key = f"{meta.namespace}/{meta.name}"
+        if not self._ready(key):
+            self._withhold(key)
+        elif new is not None and (old is None or least_of(new) < least_of(old)):
             self._wake(key)
 
     # ---- decisions
@@ -328,8 +339,7 @@ class Gangs:
         waiting = self._waiting(key)
         group = self._groups.get(key) if self._groups is not None else None
         if group is None or not self._ready(key):
-            for each in waiting:  # it was complete when they came in
-                self._queue.remove(each.uid)
+            self._withhold(key)  # it was complete when they came in
             return [], Outcome([], {})
         for each in waiting:
             if each.uid not in self._queue:

@@ -100,7 +100,7 @@ class Scheduler:
         self._reserves: tuple[Reserve, ...] = (self._volumes,)
         self._bind = bind or DefaultBind(client)
         self._assumed: set[str] = set()
-        self._evictions = Evictions(client, recorder, name)
+        self._evictions = Evictions(client, recorder, name, self.queue)
         self._slots = asyncio.Semaphore(BINDINGS_AT_ONCE)
         self._reports = asyncio.Semaphore(REPORTS_AT_ONCE)
         self._pods = informers.of(Pod)

@@ -65,7 +65,7 @@ class SchedulingQueue:
     def __len__(self) -> int:
         return len(self._pods)
 
-    def __contains__(self, uid: str) -> bool:
+    def __contains__(self, uid: object) -> bool:
         return uid in self._pods
 
     def statistics(self) -> dict[str, int]:

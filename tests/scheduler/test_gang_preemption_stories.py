@@ -256,6 +256,30 @@ def test_a_gang_for_which_there_is_no_room_any_more_keeps_nothing() -> None:
     story_of(story)
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_gang_that_has_lost_a_pod_keeps_no_room_from_others(restarts: bool) -> None:
+    async def story(world: World) -> None:
+        for runtime in world.runtimes.values():
+            runtime.scripts["slow"] = Script(stop_after=40.0)
+        for name, node in (("a", "node-1"), ("b", "node-2")):
+            await lone(world, name, "low", on=node, image="slow")
+        await living(world, "a", "b")
+        await gang(world, "g", 2, "high")
+
+        async def promised() -> bool:
+            return bool((await world.admin.get(Pod, "g-0", "default")).status.nominatedNodeName)
+
+        await world.until(promised)
+        await world.admin.delete(Pod, "g-1", "default")
+        for name in ("peer", "other"):
+            await lone(world, name, "high")
+        if restarts:
+            await world.restart("control")
+        await living(world, "peer", "other")
+
+    story_of(story)
+
+
 def test_a_gang_may_find_its_places_without_anybody_leaving() -> None:
     """Its small pod takes the empty node first, and the large one has none; thought through anew, both have."""
 
