@@ -6,6 +6,8 @@ allocated (k8s.io/kubernetes `pkg/registry/core/service`).
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from kijabi.api.core.service import LoadBalancerStatus, Service
 
 
@@ -95,7 +97,7 @@ def drop_unneeded(new: Service, old: Service) -> None:
     if _outside(old) and not _outside(new) and spec.externalTrafficPolicy == before.externalTrafficPolicy:
         spec.externalTrafficPolicy = ""
     if spec.type != "LoadBalancer":
-        new.status.loadBalancer = LoadBalancerStatus()
+        new.status = replace(new.status, loadBalancer=LoadBalancerStatus())  # it may be that of the served object
 
 
 def _outside(service: Service) -> bool:

@@ -238,3 +238,14 @@ async def test_every_method_reaches_the_proxy(world: World) -> None:
         assert (await world.call(method, f"{PODS}/gone/proxy/x")).status == 404, method
     assert (await world.call("TRACE", f"{PODS}/gone/proxy/x")).status == 405
     assert (await world.call("OPTIONS", f"{PODS}/gone/log")).status == 405
+
+
+async def test_a_change_that_is_refused_leaves_the_load_balancers_address(world: World) -> None:
+    made = await world.post(SERVICES, service(type="LoadBalancer", loadBalancerSourceRanges=["192.0.2.0/24"]))
+    assert made.status == 201
+    given = {"ingress": [{"ip": "203.0.113.1", "ipMode": "VIP"}]}
+    assert (await world.patch(f"{SERVICES}/s/status", {"status": {"loadBalancer": given}})).status == 200
+    refused = await world.patch(f"{SERVICES}/s", {"spec": {"type": "NodePort"}})
+    assert (refused.status, refused.reason) == (422, "Invalid")
+    changed = await world.patch(f"{SERVICES}/s", {"metadata": {"labels": {"a": "b"}}})
+    assert changed.body["status"]["loadBalancer"] == given

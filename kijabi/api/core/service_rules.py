@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from kijabi.api.core.kinds import PROTOCOLS
 from kijabi.api.formats import dns_label, dns_subdomain, port_number, qualified_name
 from kijabi.api.resource import FieldError
@@ -69,8 +71,8 @@ def prepare(new: Service, old: Service | None) -> None:
     _keep_allocated(spec, old.spec)
     _match_addresses(spec, old.spec)
     _drop_by_type(spec, old.spec)
-    if spec.type != "LoadBalancer":
-        new.status.loadBalancer = type(new.status.loadBalancer)()
+    if spec.type != "LoadBalancer":  # A status of its own: the one it has may be that of the object that is served.
+        new.status = replace(new.status, loadBalancer=type(new.status.loadBalancer)())
 
 
 def _keep_allocated(new: ServiceSpec, old: ServiceSpec) -> None:
