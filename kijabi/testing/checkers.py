@@ -19,6 +19,7 @@ from kijabi.testing.safety.gangs import (
     NobodyLeavesInVain,
     ScheduledForGood,
 )
+from kijabi.testing.safety.growth import SizesKept
 from kijabi.testing.safety.jobs import CountedExactly, JobsEndForGood, TimesRunOnce, WithinParallelism
 from kijabi.testing.safety.objects import FinalizersHonoured, IdentityKept, ObservedGenerations, OwnersExist
 from kijabi.testing.safety.pods import (
@@ -37,6 +38,7 @@ from kijabi.testing.safety.volumes import (
     ClaimsInUseStay,
     ClaimsKeepTheirVolumes,
     ClaimsOfSetsRetained,
+    EmptiedForTheNext,
     VolumesReclaimed,
 )
 from kijabi.testing.safety.zones import EvictedForTaints, EvictionsPaced, Started
@@ -79,6 +81,8 @@ def standard(running: Running = lambda node, uid: False, started: Started = lamb
         ClaimsKeepTheirVolumes(),
         ClaimsInUseStay(running),
         VolumesReclaimed(),
+        EmptiedForTheNext(running),
+        SizesKept(),
         ClaimsOfSetsRetained(),
         ScaledWithinBounds(),
         EvictionsPaced(started),

@@ -14,6 +14,7 @@ from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.api.storage.storageclass import StorageClass
 from kijabi.base.errors import NotFound
+from kijabi.controllers.persistentvolume.recycling import recycler
 from kijabi.testing.faults import Faults
 from tests.controllers.world import World, play
 
@@ -167,6 +168,17 @@ def test_a_recycled_volume_is_emptied_by_a_pod_and_given_away_again() -> None:
         assert await bound(world, "next") == "v"
 
     play(story)
+
+
+def test_a_volume_of_one_node_is_emptied_there() -> None:
+    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["n1"]}]}
+    there = {"required": {"nodeSelectorTerms": [term]}}
+    pod = recycler(volume("v", nodeAffinity=there))
+    assert pod.spec.affinity is not None
+    assert codec.to_builtins(pod.spec.affinity) == {
+        "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": there["required"]}
+    }
+    assert recycler(volume("w")).spec.affinity is None
 
 
 def test_a_claim_that_loses_its_volume_says_so() -> None:

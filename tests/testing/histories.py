@@ -86,6 +86,7 @@ GROUPS = {
     **dict.fromkeys(("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"), "apps"),
     **dict.fromkeys(("Job", "CronJob"), "batch"),
     "PodDisruptionBudget": "policy",
+    "StorageClass": "storage.k8s.io",
     "HorizontalPodAutoscaler": "autoscaling",
 }
 
@@ -102,7 +103,7 @@ def play(steps: Iterable[Step], runs: Collection[str] = ()) -> Ledger:
             kind, name = what.split()
             resource = catalog.by_kind(GROUPS.get(kind, ""), "v1", kind)
             assert resource is not None
-            place = f"ns/{name}" if resource.namespaced else name
+            place = f"ns/{name}" if resource.namespaced and "/" not in name else name
             key = f"/registry/{resource.group or 'core'}/{resource.plural}/{place}"
             value = codec.encode(codec.from_builtins(resource.type, obj)) if obj is not None else None
             ACTOR.set(actor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kijabi.api.core.affinity import Affinity, NodeAffinity
 from kijabi.api.core.container import Container, VolumeMount
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.pod import Pod, PodSpec
@@ -29,7 +30,8 @@ AGAIN = 15.0
 
 
 def recycler(volume: PersistentVolume) -> Pod:
-    """The pod that empties a volume."""
+    """The pod that empties a volume, on a node from which it can be reached. (Upstream's goes to any node, and empties
+    whatever directory of that path is there.)"""
     host, nfs = volume.spec.hostPath, volume.spec.nfs
     least = LEAST_NFS if host is None else LEAST_HOST_PATH
     disk = Volume(
@@ -37,6 +39,8 @@ def recycler(volume: PersistentVolume) -> Pod:
         hostPath=HostPathVolumeSource(path=host.path) if host is not None else None,
         nfs=NFSVolumeSource(server=nfs.server, path=nfs.path) if nfs is not None else None,
     )
+    where = volume.spec.nodeAffinity
+    only = NodeAffinity(requiredDuringSchedulingIgnoredDuringExecution=where.required) if where is not None else None
     scrub = Container(
         name="pv-recycler",
         image=IMAGE,
@@ -49,6 +53,7 @@ def recycler(volume: PersistentVolume) -> Pod:
         spec=PodSpec(
             activeDeadlineSeconds=max(least, capacity(volume).value() // 2**30 * PER_GIB),
             restartPolicy="Never",
+            affinity=Affinity(nodeAffinity=only) if only is not None else None,
             volumes=(disk,),
             containers=(scrub,),
         ),

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from kijabi.api.core.event import Event
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
-from kijabi.api.storage.matching import PROVISIONED_BY, claim_key, claimant, class_of, delays
+from kijabi.api.storage.matching import PROVISIONED_BY, claim_key, claimant, class_of, delays, requested
 from kijabi.api.storage.storageclass import StorageClass
 from kijabi.kubelet.localpath.disk import NullDisk
-from kijabi.kubelet.localpath.plan import NODE_LABEL
+from kijabi.kubelet.localpath.plan import NODE_LABEL, PROVISIONER
 from kijabi.testing.history import Ledger
 from kijabi.testing.safety.facts import claims_of, lives
+from kijabi.testing.safety.growth import held
+
+GROWING = ("Resizing", "FileSystemResizePending", "ControllerResizeError", "NodeResizeError")
+"""What a claim says while it grows, or cannot."""
 
 
 def claim(one: PersistentVolumeClaim, ledger: Ledger) -> Iterator[str]:
@@ -28,6 +33,25 @@ def claim(one: PersistentVolumeClaim, ledger: Ledger) -> Iterator[str]:
     ref = volume.spec.claimRef if volume is not None else None
     if ref is None or ref.uid != meta.uid:
         yield f"is bound to {one.spec.volumeName}, which is {ref.name if ref is not None else 'nobody'}'s"
+    if volume is not None:
+        yield from _growth(one, volume, ledger)
+
+
+def _growth(one: PersistentVolumeClaim, volume: PersistentVolume, ledger: Ledger) -> Iterator[str]:
+    """Where somebody makes volumes grow it has what it asks for, and nothing is under way; else that was told."""
+    if requested(one).cmp(held(one)) > 0:
+        if volume.metadata.annotations.get(PROVISIONED_BY) == PROVISIONER:
+            yield f"asks for {requested(one)}, and has {held(one)}"
+        elif not any(_told_of_growth(event, one) for event in ledger.of(Event)):
+            yield f"asks for {requested(one)}, has {held(one)}, and nobody was told why"
+        return
+    under_way = [each.type for each in one.status.conditions if each.type in GROWING]
+    if under_way or one.status.allocatedResourceStatuses:
+        yield f"has all that it asks for, and says {under_way} {one.status.allocatedResourceStatuses}"
+
+
+def _told_of_growth(event: Event, claim: PersistentVolumeClaim) -> bool:
+    return event.reason == "ExternalExpanding" and event.involvedObject.uid == claim.metadata.uid
 
 
 def volume(one: PersistentVolume, ledger: Ledger) -> Iterator[str]:
@@ -41,8 +65,11 @@ def volume(one: PersistentVolume, ledger: Ledger) -> Iterator[str]:
     mine = there is not None and there.metadata.uid == ref.uid
     if mine and there is not None and there.spec.volumeName != one.metadata.name:
         yield f"is {claimant(one)}'s, which has {there.spec.volumeName or 'none'}"
+    policy = one.spec.persistentVolumeReclaimPolicy
+    if not mine and policy == "Recycle":
+        yield f"was not emptied since {claimant(one)} had it"
     made = PROVISIONED_BY in one.metadata.annotations
-    if not mine and made and one.spec.persistentVolumeReclaimPolicy == "Delete":
+    if not mine and made and policy == "Delete":
         yield f"has outlived its claim {claimant(one)}"
     fitting = ("Bound",) if mine else ("Released", "Failed")
     if phase not in fitting:

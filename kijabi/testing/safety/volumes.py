@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 
 from kijabi.api.apps.statefulset import StatefulSet
 from kijabi.api.core.namespace import Namespace
+from kijabi.api.core.node import Node
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
-from kijabi.api.storage.matching import claim_key, claimant
+from kijabi.api.storage.matching import claim_key, claimant, node_matches
+from kijabi.controllers.persistentvolume.recycling import volume_of
 from kijabi.kubelet.localpath.disk import NullDisk
 from kijabi.kubelet.localpath.plan import NODE_LABEL
 from kijabi.testing.history import Change, Ledger
@@ -79,14 +81,14 @@ class ClaimsInUseStay:
         if change.resource.type is not PersistentVolumeClaim or change.new is not None or change.actor == ADMIN:
             return None
         self.judged += 1
-        pod = next(users(change.old, ledger, self._running), None)
+        pod = next(users(claim_key(change.old), ledger, self._running), None)
         return f"removed while {pod.metadata.name} runs with it" if pod is not None else None
 
 
-def users(claim: PersistentVolumeClaim, ledger: Ledger, running: Running) -> Iterator[Pod]:
-    """The pods of the ledger that run with a claim."""
+def users(claim: str, ledger: Ledger, running: Running) -> Iterator[Pod]:
+    """The pods of the ledger that run with a claim of this key."""
     for pod in ledger.of(Pod):
-        here = pod.spec.nodeName and pod.status.phase not in ENDED and claim_key(claim) in claims_of(pod)
+        here = pod.spec.nodeName and pod.status.phase not in ENDED and claim in claims_of(pod)
         if here and running(pod.spec.nodeName, pod.metadata.uid):
             yield pod
 
@@ -119,6 +121,66 @@ def bound(volume: PersistentVolume, ledger: Ledger) -> PersistentVolumeClaim | N
     claim = ledger.get(PersistentVolumeClaim, ref.name, ref.namespace) if ref is not None else None
     mine = claim is not None and ref is not None and claim.metadata.uid == ref.uid
     return claim if mine and claim is not None and claim.spec.volumeName == volume.metadata.name else None
+
+
+class EmptiedForTheNext:
+    """A volume with policy Recycle that a claim had is given to others only after a pod emptied it
+    (core/v1 PersistentVolumeReclaimPolicy); such a pod is made when no claim has the volume and no container runs with
+    it, and it empties the volume where that is. running: see PodsEndFirst. `judged` counts volumes that were emptied.
+    """
+
+    def __init__(self, running: Running) -> None:
+        self.judged = 0
+        self._running = running
+        self._used: dict[str, str] = {}  # by the uid of a volume: the claim whose data is on it
+        self._pods: dict[str, str] = {}  # by the uid of a pod: the uid of the volume that it empties
+
+    def check(self, change: Change, ledger: Ledger) -> str | None:
+        """See Checker."""
+        kind = change.resource.type
+        if kind is Pod and (name := volume_of(change.obj)) and change.new is not None:
+            volume = ledger.get(PersistentVolume, name)
+            if volume is not None and change.old is None and change.actor == CONTROLLERS:
+                return self._begins(change.new, volume, ledger)
+            if volume is not None and change.old is not None:
+                return self._ends(change, volume, ledger)
+        if kind is PersistentVolumeClaim and change.new is not None and change.new.status.phase == "Bound":
+            volume = ledger.get(PersistentVolume, change.new.spec.volumeName)
+            if volume is not None and volume.spec.persistentVolumeReclaimPolicy == "Recycle":
+                self._used[volume.metadata.uid] = claim_key(change.new)
+        if kind is PersistentVolume and change.old is not None and change.new is not None:
+            return self._freed(change)
+        return None
+
+    def _begins(self, pod: Pod, volume: PersistentVolume, ledger: Ledger) -> str | None:
+        self._pods[pod.metadata.uid] = volume.metadata.uid
+        if (claim := bound(volume, ledger)) is not None:
+            return f"empties {volume.metadata.name}, which {claim_key(claim)} has"
+        there = ledger.get(PersistentVolumeClaim, *reversed(claimant(volume).split("/"))) if claimant(volume) else None
+        user = next(users(claimant(volume), ledger, self._running), None) if there is None else None
+        return f"empties {volume.metadata.name}, with which {user.metadata.name} runs" if user is not None else None
+
+    def _ends(self, change: Change, volume: PersistentVolume, ledger: Ledger) -> str | None:
+        pod, own = change.new, volume.metadata
+        if self._pods.get(pod.metadata.uid) != own.uid or pod.status.phase != "Succeeded":
+            return None
+        if change.old.status.phase == "Succeeded":
+            return None
+        node = ledger.get(Node, pod.spec.nodeName)
+        if node is not None and not node_matches(volume, node.metadata.labels):
+            return f"emptied {own.name} on {pod.spec.nodeName}, where it is not"
+        self._used.pop(own.uid, None)
+        return None
+
+    def _freed(self, change: Change) -> str | None:
+        before, after, own = change.old.spec.claimRef, change.new.spec.claimRef, change.new.metadata
+        if change.new.spec.persistentVolumeReclaimPolicy != "Recycle" or before is None or not before.uid:
+            return None
+        if after is not None and after.uid == before.uid:
+            return None
+        left = self._used.pop(own.uid, "")
+        self.judged += not left
+        return f"is to be had, as {left} left it" if left and change.actor != ADMIN else None
 
 
 class ClaimsOfSetsRetained:

@@ -1,5 +1,5 @@
 """Claims and their volumes: StatefulSets with claim templates, pods with claims, volumes made by hand and by the
-local-path provisioner, bound at once and with their first pod, kept and given back, deleted while in use.
+local-path provisioner, bound at once and with their first pod, grown, kept, given back and emptied, deleted in use.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.api.meta import ObjectMeta
-from kijabi.api.storage.matching import claim_key, claimant, class_of, has_class
+from kijabi.api.storage.matching import NO_PROVISIONER, claim_key, class_of, has_class, requested, reserved
 from kijabi.api.storage.storageclass import StorageClass
 from kijabi.base import rand
 from kijabi.base.errors import AlreadyExists
@@ -28,15 +28,18 @@ from kijabi.testing.wishes.statefulsets import StatefulSets
 HOSTNAME = "kubernetes.io/hostname"
 PROVISIONER = "kijabi.dev/local-path"
 WAITS, AT_ONCE = "WaitForFirstConsumer", "Immediate"
-# Beside local-path, which is there: what the user adds. The last is for volumes made by hand.
-CLASSES: dict[str, dict[str, str]] = {
-    "quick": {"provisioner": PROVISIONER, "volumeBindingMode": AT_ONCE, "reclaimPolicy": "Delete"},
+GROWS = {"allowVolumeExpansion": True}
+# Beside local-path, which is there: what the user adds. The last is for volumes made by hand, which nobody makes grow,
+# though nothing is said against it; in the one before, that is.
+CLASSES: dict[str, dict[str, Any]] = {
+    "quick": {"provisioner": PROVISIONER, "volumeBindingMode": AT_ONCE, "reclaimPolicy": "Delete", **GROWS},
     "kept": {"provisioner": PROVISIONER, "volumeBindingMode": WAITS, "reclaimPolicy": "Retain"},
-    "byhand": {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": WAITS, "reclaimPolicy": "Retain"},
+    "byhand": {"provisioner": NO_PROVISIONER, "volumeBindingMode": WAITS, "reclaimPolicy": "Retain", **GROWS},
 }
 MADE, BY_HAND = (None, None, "quick", "kept"), ("byhand", "")
 DISK = {"requests": {"storage": "1Gi"}}
 HOLD = "example.com/hold"
+TOO_MUCH = 2048  # GiB, more than any disk has
 ENOUGH = 8  # volumes at most that the user makes
 
 
@@ -57,6 +60,8 @@ class Claims(StatefulSets):
             (3, self.create_volume),
             (2, self.delete_volume),
             (2, self.give_back),
+            (5, self.grow),
+            (6, self.pass_on),
         )
 
     def storage(self) -> dict[str, Any]:
@@ -88,11 +93,11 @@ class Claims(StatefulSets):
             await self.hand.change(ss, {"spec": {"persistentVolumeClaimRetentionPolicy": _retention()}})
 
     async def create_claim(self) -> None:
-        """One that is nobody's, sometimes for a volume by name."""
-        if len(await self._own_claims()) >= self.hand.most:
-            return
-        chance = rand.rng()
-        cls = chance.choice((*MADE, *BY_HAND, *BY_HAND))
+        """One that is nobody's."""
+        if len(await self._own_claims()) < self.hand.most:
+            await self._claim(rand.rng().choice((*MADE, *BY_HAND, *BY_HAND)))
+
+    async def _claim(self, cls: str | None) -> None:
         spec = {"accessModes": [_mode()], "resources": DISK, "storageClassName": cls}
         await self._classes()
         name, space = self.hand.name("disk"), await self.hand.namespace()
@@ -134,14 +139,16 @@ class Claims(StatefulSets):
         if len(await self.hand.all(PersistentVolume)) < ENOUGH:
             await self._volume(chance.choice(BY_HAND), claim, chance.choice(nodes) if nodes else None)
 
-    async def _volume(self, cls: str, claim: PersistentVolumeClaim | None = None, node: Node | None = None) -> None:
+    async def _volume(
+        self, cls: str, claim: PersistentVolumeClaim | None = None, node: Node | None = None, policy: str = ""
+    ) -> None:
         """claim: the only one that it is for; node: where alone it can be reached."""
         chance = rand.rng()
         name = f"hand-{self.hand.number()}"
         spec: dict[str, Any] = {
             "capacity": {"storage": chance.choice(("1Gi", "2Gi"))},
             "accessModes": list(claim.spec.accessModes) if claim is not None else [_mode()],
-            "persistentVolumeReclaimPolicy": chance.choice(("Retain", "Retain", "Delete")),
+            "persistentVolumeReclaimPolicy": policy or chance.choice(("Retain", "Delete", "Recycle")),
             "hostPath": {"path": f"/data/{name}"},
             "storageClassName": class_of(claim) if claim is not None else cls,
         }
@@ -157,12 +164,37 @@ class Claims(StatefulSets):
         """Whatever it is bound to."""
         await self.hand.delete(await self.hand.one(PersistentVolume), "Background")
 
+    async def pass_on(self) -> None:
+        """A volume goes from claim to claim, emptied in between: who has it leaves it, or another one wants it."""
+        found = [one for one in await self.hand.living(PersistentVolume) if _recycled(one)]
+        has = {one.spec.volumeName: one for one in await self._own_claims() if one.metadata.deletionTimestamp is None}
+        mine = [has[one.metadata.name] for one in found if one.metadata.name in has]
+        if not found:
+            await self._volume("", policy="Recycle")
+        if mine and rand.rng().random() < 0.6:
+            await self.hand.delete(rand.rng().choice(mine), "Background")
+        elif len(has) <= self.hand.most:
+            await self._claim("")
+
     async def give_back(self) -> None:
         """Let others have a volume whose claim has gone, as its reclaim policy leaves to people."""
         for volume in await self.hand.living(PersistentVolume):
             if _left(volume):
                 await self.hand.change(volume, {"spec": {"claimRef": None}})
                 return
+
+    async def grow(self) -> None:
+        """Ask for more, wherever that leads: once or twice in a row, and now and then for too much, or less again."""
+        chance, claim = rand.rng(), await self.hand.one(PersistentVolumeClaim)
+        if claim is None:
+            return
+        size = _size(claim) + chance.randrange(1, 4)
+        for asked in chance.choice(((size,), (size,), (size, size + 1), (size, size - 1), (TOO_MUCH,))):
+            await self._ask(claim, asked)
+
+    async def _ask(self, claim: PersistentVolumeClaim, size: int) -> None:
+        """For so many GiB."""
+        await self.hand.change(claim, {"spec": {"resources": {"requests": {"storage": f"{size}Gi"}}}})
 
     async def _own_claims(self) -> list[PersistentVolumeClaim]:
         return [one for one in await self.hand.all(PersistentVolumeClaim) if one.metadata.name.startswith("disk-")]
@@ -187,14 +219,42 @@ class Claims(StatefulSets):
             if used & gone or lost or alien:
                 await self.hand.delete(pod, "Background")
         staying = [one for one in volumes.values() if one.metadata.deletionTimestamp is None]
-        kept = {claimant(one) for one in staying if not _left(one)}
         for claim in claims:
-            if claim.status.phase == "Pending" and class_of(claim) in BY_HAND and claim_key(claim) not in gone | kept:
+            waits = claim.status.phase == "Pending" and class_of(claim) in BY_HAND and claim_key(claim) not in gone
+            if waits and not any(reserved(one, claim) for one in staying):
                 await self._volume(class_of(claim), claim)
         await self._spare(there)
         for claim in claims:
             if HOLD in claim.metadata.finalizers:
                 await self.hand.change(claim, {"metadata": {"$deleteFromPrimitiveList/finalizers": [HOLD]}})
+        await self._moderate()
+
+    async def _moderate(self) -> None:
+        """Who asks for too much asks for less; and who waits for more asks anew, for that nobody gives it may have been
+        told in the storm, and not heard."""
+        for claim in await self.hand.all(PersistentVolumeClaim):
+            has = claim.status.capacity.get("storage")
+            if claim.status.phase != "Bound" or has is None or requested(claim).cmp(has) <= 0:
+                continue
+            if _size(claim) >= TOO_MUCH:
+                await self._ask(claim, (has.value() >> 30) + 1)
+                await self._ask(claim, (has.value() >> 30) + 2)
+            else:
+                await self._ask(claim, _size(claim) + 1)
+
+    async def update(self) -> None:
+        """A new version of each set, more for each claim that may have more, and an end of those whose volumes are for
+        the next ones."""
+        await super().update()
+        free = {one.metadata.name for one in await self.hand.all(StorageClass) if one.allowVolumeExpansion}
+        for claim in await self.hand.living(PersistentVolumeClaim):
+            if claim.status.phase == "Bound" and class_of(claim) in free:
+                await self._ask(claim, _size(claim) + 1)
+        used = {key for pod in await self.hand.all(Pod) for key in claims_of(pod)}
+        passing = {one.metadata.name for one in await self.hand.living(PersistentVolume) if _recycled(one)}
+        for claim in await self._own_claims():
+            if claim.spec.volumeName in passing and claim_key(claim) not in used:
+                await self.hand.delete(claim, "Background")
 
     async def _spare(self, there: set[str]) -> None:
         """Volumes for the claims that sets are going to make."""
@@ -213,11 +273,21 @@ def _left(volume: PersistentVolume) -> bool:
     return volume.status.phase == "Released" and volume.spec.persistentVolumeReclaimPolicy == "Retain"
 
 
+def _recycled(volume: PersistentVolume) -> bool:
+    """It is for one claim after another, and for one that waits for no pod."""
+    return volume.spec.persistentVolumeReclaimPolicy == "Recycle" and not volume.spec.storageClassName
+
+
 def _doomed(claim: PersistentVolumeClaim, volume: PersistentVolume | None) -> bool:
     """It goes, or what it is bound to goes or has gone: with what uses it, it must go first."""
     if claim.metadata.deletionTimestamp is not None or claim.status.phase == "Lost":
         return True
     return claim.status.phase == "Bound" and (volume is None or volume.metadata.deletionTimestamp is not None)
+
+
+def _size(claim: PersistentVolumeClaim) -> int:
+    """How many GiB it asks for."""
+    return requested(claim).value() >> 30
 
 
 def _mode() -> str:
