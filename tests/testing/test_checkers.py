@@ -111,6 +111,11 @@ def test_what_others_do_is_no_fault_of_the_controllers() -> None:
     play([*rolled_out(), ("a", "ReplicaSet rs", None), (CONTROLLERS, "Pod p1", pod("p1", deleted=True))])
 
 
+def test_a_set_without_pods_is_no_surge() -> None:
+    late = ("a", "ReplicaSet late", replica_set("late", 3))
+    play([*rolled_out(), late, (CONTROLLERS, "ReplicaSet new", replica_set("new", 0))])
+
+
 def test_a_deployment_that_is_paused_is_kept_at_its_size() -> None:
     web = deployment(strategy="Recreate")
     paused = {**web, "spec": {**web["spec"], "paused": True}}

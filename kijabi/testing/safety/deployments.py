@@ -32,7 +32,8 @@ class SurgeBounded:
             return None
         new, old = change.new, change.old
         ref = controller(new.metadata)
-        if ref is None or (old is not None and (old.spec.replicas or 0) >= (new.spec.replicas or 0)):
+        before = (old.spec.replicas or 0) if old is not None else 0
+        if ref is None or before >= (new.spec.replicas or 0):
             return None
         d = ledger.get(Deployment, ref.name, new.metadata.namespace)
         if d is None or d.metadata.uid != ref.uid:
