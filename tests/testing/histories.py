@@ -91,24 +91,30 @@ GROUPS = {
 }
 
 
+async def write(store: WatchedStore, step: Step) -> None:
+    """Take one step."""
+    actor, what, obj = step
+    if step == LATER:
+        await asyncio.sleep(2 * STALE)
+        return
+    kind, name = what.split()
+    resource = catalog.by_kind(GROUPS.get(kind, ""), "v1", kind)
+    assert resource is not None
+    place = f"ns/{name}" if resource.namespaced else name
+    key = f"/registry/{resource.group or 'core'}/{resource.plural}/{place}"
+    value = codec.encode(codec.from_builtins(resource.type, obj)) if obj is not None else None
+    ACTOR.set(actor)
+    entry = await store.get(key)
+    await store.txn([Guard(key, entry.revision if entry else 0)], [Op(key, value)])
+
+
 def play(steps: Iterable[Step], runs: Collection[str] = ()) -> Ledger:
     """Write the steps one after another: what there is then. runs: uids of pods with a running container."""
 
     async def main() -> Ledger:
         store = WatchedStore(MemoryStore(), standard(lambda node, uid: uid in runs))
-        for actor, what, obj in steps:
-            if (actor, what, obj) == LATER:
-                await asyncio.sleep(2 * STALE)
-                continue
-            kind, name = what.split()
-            resource = catalog.by_kind(GROUPS.get(kind, ""), "v1", kind)
-            assert resource is not None
-            place = f"ns/{name}" if resource.namespaced and "/" not in name else name
-            key = f"/registry/{resource.group or 'core'}/{resource.plural}/{place}"
-            value = codec.encode(codec.from_builtins(resource.type, obj)) if obj is not None else None
-            ACTOR.set(actor)
-            entry = await store.get(key)
-            await store.txn([Guard(key, entry.revision if entry else 0)], [Op(key, value)])
+        for step in steps:
+            await write(store, step)
         return store.ledger
 
     return simloop.run(main())
