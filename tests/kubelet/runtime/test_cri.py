@@ -98,9 +98,20 @@ async def pods(busybox_node: tuple[RealNode, str], tmp_path: Path) -> AsyncItera
     runtime = await node.runtime()
     yield Pods(node, image, runtime, tmp_path)
     for box in await runtime.list_sandboxes():
-        await runtime.stop_sandbox(box.id)
+        await stop(runtime, box.id)
         await runtime.remove_sandbox(box.id)
     await runtime.close()
+
+
+async def stop(runtime: CriRuntime, sandbox_id: str) -> None:
+    """As the kubelet does it, again if need be: a container that ends at that moment can make it fail."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await runtime.stop_sandbox(sandbox_id)
+            except RuntimeFailure as failure:
+                print(failure)
+                await asyncio.sleep(0.1)
 
 
 def read(path: str) -> str:
