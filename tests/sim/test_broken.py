@@ -47,7 +47,11 @@ Patch = pytest.MonkeyPatch
 def outcome(seed: int, themes: Themes, faults: Faults, nodes: int) -> BaseException | None:
     """What the simulation of a seed ends with."""
     setting = Setting("medium", nodes, themes, 3, 1.5, 60.0, faults)
-    scenario = Scenario(seed, setting=setting)
+    return end(Scenario(seed, setting=setting), seed)
+
+
+def end(scenario: Scenario, seed: int) -> BaseException | None:
+    """What a simulation ends with; a broken rule comes before what followed from it."""
     try:
         simloop.run(scenario.play(), seed, horizon=20_000)
     except Exception as error:
