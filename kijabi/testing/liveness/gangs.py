@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kijabi.api.core.pod import Pod
 from kijabi.api.scheduling.podgroup import INITIALLY_SCHEDULED, PodGroup
 from kijabi.testing.history import Ledger
-from kijabi.testing.safety.gangs import cpu_of, displaced, least_of, members, room, scheduled, whole
+from kijabi.testing.safety.gangs import cpu_of, least_of, members, room, scheduled
 
 
 def group(one: PodGroup, ledger: Ledger) -> Iterator[str]:
@@ -17,10 +17,6 @@ def group(one: PodGroup, ledger: Ledger) -> Iterator[str]:
     """
     pods = members(f"{one.metadata.namespace}/{one.metadata.name}", ledger)
     waiting, least = [pod for pod in pods if not pod.spec.nodeName], least_of(one)
-    if whole(one):
-        half = [pod for pod in pods if displaced(pod)]
-        if half:
-            yield f"{half[0].metadata.name} was to go with all others, and is still there"
     if len(pods) < least:  # nothing is decided of a gang that lacks pods
         return
     if not waiting:

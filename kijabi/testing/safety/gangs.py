@@ -31,11 +31,6 @@ def least_of(group: PodGroup) -> int:
     return gang.minCount if gang is not None else 1
 
 
-def whole(group: PodGroup) -> bool:
-    """Whether its pods are displaced all together."""
-    return group.spec.disruptionMode is not None and group.spec.disruptionMode.all is not None
-
-
 def cpu_of(pod: Pod) -> int:
     """Thousandths of a CPU that the pod's containers ask for."""
     asked = (c.resources.requests.get("cpu") for c in pod.spec.containers if c.resources is not None)
@@ -206,38 +201,57 @@ class NobodyLeavesInVain:
 
 
 class GangsGoWhole:
-    """When the scheduler deletes a pod of a group that is disrupted as a whole, then all others that have a node are
-    deleted or marked to be, and will be (scheduling/v1beta1 DisruptionMode). Those that got their node so lately that
-    the scheduler may not know are none of them. `judged` counts pods that had others.
+    """A group that is disrupted as a whole goes as a whole (scheduling/v1beta1 DisruptionMode): when the scheduler
+    deletes one of its pods, all others that have a node are deleted or marked to be, and by the time that a mark is
+    taken for stale (two minutes, KEP-3329) they are deleted. Those that got their node so lately that the scheduler may
+    not know are none of them. `judged` counts pods that had others.
     """
 
     def __init__(self) -> None:
         self.judged = 0
         self._memory = _Memory()
+        self._marked: dict[str, float] = {}  # when a pod was marked
+        self._begun: dict[str, float] = {}  # when the scheduler last deleted a pod of a group
 
     def check(self, change: Change, ledger: Ledger) -> str | None:
         """See Checker."""
         self._memory.follow(change)
         old, new = change.old, change.new
-        if change.resource.type is not Pod or change.actor != SCHEDULER or old is None or not group_of(old):
+        if change.resource.type is not Pod or old is None or not group_of(old):
             return None
-        if old.metadata.deletionTimestamp is not None:
+        if old.metadata.deletionTimestamp is not None or not _goes_whole(old, ledger):
             return None
+        uid, key = old.metadata.uid, group_of(old)
         if new is not None and new.metadata.deletionTimestamp is None:
-            return None
-        namespace, _, name = group_of(old).partition("/")
-        group = ledger.get(PodGroup, name, namespace)
-        if group is None or not whole(group):
-            return None
+            if displaced(new) and not displaced(old):
+                self._marked[uid] = change.time
+            return self._keeps(uid, key, change.time) if displaced(old) and not displaced(new) else None
+        return self._goes(old, change.time, ledger) if change.actor == SCHEDULER else None
+
+    def _keeps(self, uid: str, key: str, now: float) -> str | None:
+        """What is wrong when the mark is taken off a pod; a clock that jumps lets that be too early."""
+        since = self._marked.get(uid, now)
+        went = now - since > STALE and self._begun.get(key, since) > since
+        return "it stays, and others of its group went" if went else None
+
+    def _goes(self, pod: Pod, now: float, ledger: Ledger) -> str | None:
+        self._begun[group_of(pod)] = now
         others = [
-            pod
-            for pod in members(group_of(old), ledger)
-            if self._memory.bound.get(pod.metadata.uid, change.time) < change.time - STALE
-            and pod.metadata.uid != old.metadata.uid
+            one
+            for one in members(group_of(pod), ledger)
+            if self._memory.bound.get(one.metadata.uid, now) < now - STALE and one.metadata.uid != pod.metadata.uid
         ]
         self.judged += bool(others)
-        stay = [pod for pod in others if pod.metadata.deletionTimestamp is None and not displaced(pod)]
+        stay = [one for one in others if one.metadata.deletionTimestamp is None and not displaced(one)]
         return f"it is displaced without {stay[0].metadata.name} of its group" if stay else None
+
+
+def _goes_whole(pod: Pod, ledger: Ledger) -> bool:
+    """Whether a pod is displaced with all others of its group."""
+    namespace, _, name = group_of(pod).partition("/")
+    group = ledger.get(PodGroup, name, namespace)
+    mode = group.spec.disruptionMode if group is not None else None
+    return mode is not None and mode.all is not None
 
 
 class ScheduledForGood:
