@@ -227,6 +227,7 @@ class Scenario:
         ledger = self.store.ledger
         left = lambda: [*converge.leftovers(ledger, world.runtimes, world.disks), *self._clouded()]  # noqa: E731
         await self._settled(left, "after deleting everything")
+        await self._abandon(world)
         world.verify_caches()
 
     async def _storm(self, user: User, trouble: Trouble, seconds: float) -> None:
@@ -271,6 +272,16 @@ class Scenario:
     def _clouded(self) -> list[str]:
         """What is not yet right in the cloud; nothing where there is none."""
         return list(clouds.problems(self.store.ledger, self._cloud)) if self._cloud is not None else []
+
+    async def _abandon(self, world: World) -> None:
+        """Take all machines out of the cloud: nodes and routes go with them."""
+        cloud = self._cloud
+        if cloud is None:
+            return
+        for name in world.runtimes:
+            cloud.lose(name)
+            await world.components[name].crash()
+        await self._settled(lambda: list(clouds.remains(self.store.ledger, cloud)), "without machines")
 
     async def _settled(self, problems: Callable[[], list[str]], when: str) -> None:
         """Wait until there are no problems, twice in a row, ten seconds apart."""

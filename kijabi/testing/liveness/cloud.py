@@ -32,6 +32,13 @@ def problems(ledger: Ledger, cloud: WatchedCloud) -> Iterator[str]:
         yield f"the routes are {routes}, the nodes have {wanted}"
 
 
+def remains(ledger: Ledger, cloud: WatchedCloud) -> Iterator[str]:
+    """What is left, though no machine and no Service is."""
+    yield from (f"node {node.metadata.name} is left" for node in ledger.of(Node))
+    yield from (f"the route to {destination} is left" for destination in cloud.routed)
+    yield from (f"a balancer is left of Service {uid}" for uid in cloud.balancers)
+
+
 def _service(service: Service, found: Balancer | None, behind: frozenset[str]) -> Iterator[str]:
     shown = [one.ip for one in service.status.loadBalancer.ingress]
     if not wants(service):
