@@ -88,7 +88,9 @@ GROUPS = {
     "PodDisruptionBudget": "policy",
     "StorageClass": "storage.k8s.io",
     "HorizontalPodAutoscaler": "autoscaling",
+    "PodGroup": "scheduling.k8s.io",
 }
+VERSIONS = {"PodGroup": "v1beta1"}  # others are v1
 
 
 async def write(store: WatchedStore, step: Step) -> None:
@@ -98,7 +100,7 @@ async def write(store: WatchedStore, step: Step) -> None:
         await asyncio.sleep(2 * STALE)
         return
     kind, name = what.split()
-    resource = catalog.by_kind(GROUPS.get(kind, ""), "v1", kind)
+    resource = catalog.by_kind(GROUPS.get(kind, ""), VERSIONS.get(kind, "v1"), kind)
     assert resource is not None
     place = f"ns/{name}" if resource.namespaced else name
     key = f"/registry/{resource.group or 'core'}/{resource.plural}/{place}"

@@ -231,7 +231,7 @@ class GangsGoWhole:
     def _keeps(self, uid: str, key: str, now: float) -> str | None:
         """What is wrong when the mark is taken off a pod; a clock that jumps lets that be too early."""
         since = self._marked.get(uid, now)
-        went = now - since > STALE and self._begun.get(key, since) > since
+        went = now - since > STALE and self._begun.get(key, float("-inf")) >= since
         return "it stays, and others of its group went" if went else None
 
     def _goes(self, pod: Pod, now: float, ledger: Ledger) -> str | None:
