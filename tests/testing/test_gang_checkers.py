@@ -147,14 +147,7 @@ RIGHT: list[list[Step]] = [
     [node(), group(least=1), group(least=3), *WAITING, bound("a")],
     [node(), group(), *WAITING, pod("v", LONE), bound("v", LONE), bound("a")],  # they were under way together
     [node(), group(), *WAITING, bound("a"), gone("a"), LATER, pod("c"), bound("b")],  # the place of another
-    [
-        node(),
-        group(),
-        *WAITING,
-        bound("a"),
-        *running("v", of=LONE, cpu="1"),
-        bound("b"),
-    ],  # half bound, and then completed
+    [node(), group(), *WAITING, bound("a"), *running("v", of=LONE, cpu="400m"), bound("b")],  # half bound
     [node("n2"), node(cpu=None), node(), group(least=4), *WAITING, pod("c"), pod("d"), node("n2", None), bound("a")],
     [node(), pod("v", LONE), bound("v", LONE)],
     [*WHOLE, *BOTH, marked("v", "w", deleted=True), marked("w", "w", deleted=True)],
