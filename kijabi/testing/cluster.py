@@ -12,6 +12,7 @@ cluster:
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -114,6 +115,7 @@ class World:
         self.dial: Dial = dial  # how the API server reaches kubelets; another makes them say that they listen
         self.disks: dict[str, NullDisk] = {}  # for local-path volumes, of the nodes that make any
         self.cloud: FakeCloud | None = None  # where the nodes' machines stand
+        self.config = Config(root_ca="test")  # the controllers'
         self.informers: dict[str, Informers] = {}
         self.up = asyncio.Event()
         self._calls = Waits()
@@ -195,10 +197,10 @@ class World:
         """Controllers and scheduler with one cache, as one process."""
         manager = self.client("controllers", MANAGER)
         informers = self.informers["control"] = Informers(manager)
-        config = Config(root_ca="test")
+        config = self.config
         if self.cloud is not None:
             clouds.HERE.set(self.cloud)  # In the context of this task and of all that it starts.
-            config = Config(root_ca="test", cloud_provider=clouds.NAME)
+            config = dataclasses.replace(config, cloud_provider=clouds.NAME)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(controllers.run(config, manager, informers), name="controllers")
             tasks.create_task(scheduler.run(self.client("scheduler", SCHEDULER), informers), name="scheduler")
@@ -272,18 +274,21 @@ async def cluster(
     detect_mutations: bool = False,
     settings: Settings | None = None,
     cloud: FakeCloud | None = None,
+    config: Config | None = None,
 ) -> AsyncIterator[World]:
     """A cluster with so many nodes, gone when the context ends.
 
     controllers_too: with controllers and scheduler. volumes: nodes make volumes for claims (local-path), on plain disks
     or on what makes one for each. settings: the API server's, if they are not the usual ones. detect_mutations: fail
     when anybody writes to an object that caches share, at its next change; `verify_caches` looks at all. cloud: where
-    the nodes' machines are to stand.
+    the nodes' machines are to stand. config: the controllers', if it is not the usual one.
     """
     before, cache.DETECT_MUTATIONS = cache.DETECT_MUTATIONS, detect_mutations or cache.DETECT_MUTATIONS
     try:
         disk = volumes if callable(volumes) else (lambda name: NullDisk()) if volumes else None
-        async with _cluster(nodes, faults, store or MemoryStore(), controllers_too, disk, settings, cloud) as world:
+        async with _cluster(
+            nodes, faults, store or MemoryStore(), controllers_too, disk, settings, cloud, config
+        ) as world:
             yield world
     finally:
         cache.DETECT_MUTATIONS = before
@@ -298,10 +303,12 @@ async def _cluster(
     disk: Callable[[str], NullDisk] | None,
     settings: Settings | None,
     cloud: FakeCloud | None,
+    config: Config | None,
 ) -> AsyncIterator[World]:
     async with asyncio.TaskGroup() as group:
         world = World(store, faults, group, settings)
         world.cloud = cloud
+        world.config = config or world.config
         world.add("apiserver", world.apiserver)
         await world.up.wait()
         if controllers_too:

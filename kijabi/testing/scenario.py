@@ -19,6 +19,7 @@ from typing import NamedTuple
 from kijabi.api.apps.deployment import Deployment
 from kijabi.api.core.pod import Pod
 from kijabi.base import rand
+from kijabi.controllers.config import Config
 from kijabi.kubelet.runtime.fake import FakeRuntime, Script
 from kijabi.store.memory import MemoryStore
 from kijabi.testing import converge
@@ -27,10 +28,12 @@ from kijabi.testing.cluster import World, cluster
 from kijabi.testing.faults import Faults
 from kijabi.testing.history import Violation, WatchedStore
 from kijabi.testing.liveness import cloud as clouds
+from kijabi.testing.liveness import pools
 from kijabi.testing.meter import Meter
 from kijabi.testing.safety.cloud import WatchedCloud
 from kijabi.testing.safety.cloud import rules as in_cloud
 from kijabi.testing.safety.facts import pods_of
+from kijabi.testing.safety.pools import AnnouncersReady, BalancersUnique, ShownAreClaimed
 from kijabi.testing.safety.volumes import WatchedDisk
 from kijabi.testing.simloop import SimLoop
 from kijabi.testing.trouble import Trouble
@@ -38,7 +41,7 @@ from kijabi.testing.user import THEMES, User
 from kijabi.testing.wishes.autoscalers import Autoscalers
 from kijabi.testing.wishes.budgets import Budgets
 from kijabi.testing.wishes.claims import Claims
-from kijabi.testing.wishes.clouds import Clouds
+from kijabi.testing.wishes.clouds import Clouds, Pools
 from kijabi.testing.wishes.gangs import SERVED, Gangs
 from kijabi.testing.wishes.hand import Hand, Theme
 from kijabi.testing.wishes.templates import MISSING
@@ -65,6 +68,9 @@ WEATHER = (
     Faults(stale=0.05, lost_request=0.02, lost_reply=0.02),
     MILD,
 )
+
+# Load balancers where there is no cloud.
+BARE = Config(root_ca="test", cloud_provider="bare", load_balancer_pool=pools.POOL)
 
 
 class Stuck(AssertionError):
@@ -152,6 +158,7 @@ class Scenario:
         self._defects = _Defects()
         self._runtimes: Mapping[str, FakeRuntime] = {}
         self._cloud: WatchedCloud | None = None
+        self._pooled = False
 
     def _running(self, node: str, uid: str) -> bool:
         return bool(node) and bool(self._runtimes[node].alive(uid))
@@ -166,6 +173,7 @@ class Scenario:
         loop = asyncio.get_running_loop()
         if isinstance(loop, SimLoop):
             loop.slowness = setting.slowness
+        self._pooled = Pools in setting.themes
         if Clouds in setting.themes:
             self._cloud = WatchedCloud(self.store.ledger, self.store.broken)
             self._cloud.faults = setting.faults
@@ -179,6 +187,7 @@ class Scenario:
                 volumes=self._disk if Claims in setting.themes else False,
                 detect_mutations=True,
                 cloud=self._cloud,
+                config=BARE if self._pooled else None,
                 settings=SERVED if Gangs in setting.themes else None,
             ) as world:
                 self._runtimes = world.runtimes
@@ -187,6 +196,8 @@ class Scenario:
                 self.store.checkers = standard(self._running, lambda: world.components["control"].started)
                 if self._cloud is not None:
                     self.store.checkers += in_cloud(self._cloud)
+                if self._pooled:
+                    self.store.checkers += (BalancersUnique(), ShownAreClaimed(), AnnouncersReady())
                 for runtime in world.runtimes.values():
                     runtime.missing.add(MISSING)
                     runtime.scripts[EMPTIES] = Script(run_for=EMPTYING)
@@ -270,8 +281,12 @@ class Scenario:
         return [*converge.problems(self.store.ledger, world.runtimes, world.disks), *self._clouded()]
 
     def _clouded(self) -> list[str]:
-        """What is not yet right in the cloud; nothing where there is none."""
-        return list(clouds.problems(self.store.ledger, self._cloud)) if self._cloud is not None else []
+        """What is not yet right in the cloud or of the pool; nothing where there is none."""
+        ledger, cloud = self.store.ledger, self._cloud
+        return [
+            *(clouds.problems(ledger, cloud) if cloud is not None else ()),
+            *(pools.problems(ledger) if self._pooled else ()),
+        ]
 
     async def _abandon(self, world: World) -> None:
         """Take all machines out of the cloud: nodes and routes go with them."""

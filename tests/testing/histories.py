@@ -88,6 +88,7 @@ GROUPS = {
     "PodDisruptionBudget": "policy",
     "StorageClass": "storage.k8s.io",
     "HorizontalPodAutoscaler": "autoscaling",
+    "IPAddress": "networking.k8s.io",
     "PodGroup": "scheduling.k8s.io",
 }
 VERSIONS = {"PodGroup": "v1beta1"}  # others are v1

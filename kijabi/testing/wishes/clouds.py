@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from kijabi.api.apps.deployment import Deployment
+from kijabi.api.core.balancing import WANTED
 from kijabi.api.core.node import Node
 from kijabi.api.core.service import Service
 from kijabi.base import rand
 from kijabi.testing.liveness.cloud import EXCLUDED
+from kijabi.testing.liveness.pools import addresses
 from kijabi.testing.wishes.hand import Hand, Wish, app_of
 
 OTHERS = "example.com/other"
@@ -126,3 +128,17 @@ class Clouds:
         """Other ports."""
         for service in await self._balanced():
             await self._replace_ports(service)
+
+
+class Pools(Clouds):
+    """Services with load balancers without a cloud: their addresses are of a pool, and they may ask for one of it."""
+
+    def wishes(self) -> Sequence[tuple[int, Wish]]:
+        return (*super().wishes(), (3, self.ask))
+
+    async def ask(self) -> None:
+        """Want a certain address, or any again."""
+        service = await self._one()
+        if service is not None:
+            wanted = None if WANTED in service.metadata.annotations else rand.rng().choice(sorted(addresses()))
+            await self.hand.change(service, {"metadata": {"annotations": {WANTED: wanted}}})
