@@ -61,7 +61,7 @@ class Claims(StatefulSets):
             (2, self.delete_volume),
             (2, self.give_back),
             (5, self.grow),
-            (6, self.pass_on),
+            (8, self.pass_on),
         )
 
     def storage(self) -> dict[str, Any]:
@@ -75,9 +75,10 @@ class Claims(StatefulSets):
         return {"volumeClaimTemplates": templates, "persistentVolumeClaimRetentionPolicy": _retention()}
 
     async def create(self) -> None:
-        """A StatefulSet; the classes are there."""
+        """A StatefulSet; the classes are there, and a volume that is passed on."""
         await self._classes()
         await super().create()
+        await self.pass_on()
 
     async def _classes(self) -> None:
         for name, fields in CLASSES.items():
@@ -170,7 +171,8 @@ class Claims(StatefulSets):
         has = {one.spec.volumeName: one for one in await self._own_claims() if one.metadata.deletionTimestamp is None}
         mine = [has[one.metadata.name] for one in found if one.metadata.name in has]
         if not found:
-            await self._volume("", policy="Recycle")
+            node = await self.hand.one(Node) if rand.rng().random() < 0.7 else None
+            await self._volume("", node=node, policy="Recycle")
         if mine and rand.rng().random() < 0.6:
             await self.hand.delete(rand.rng().choice(mine), "Background")
         elif len(has) <= self.hand.most:
