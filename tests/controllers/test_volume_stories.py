@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.api.storage.storageclass import StorageClass
 from kijabi.base.errors import NotFound
-from kijabi.controllers.persistentvolume.recycling import recycler
+from kijabi.client.informer import Informers
+from kijabi.controllers.persistentvolume.recycling import Recycling, recycler
 from kijabi.testing.faults import Faults
 from tests.controllers.world import World, play
 
@@ -166,6 +168,37 @@ def test_a_recycled_volume_is_emptied_by_a_pod_and_given_away_again() -> None:
         await world.gone(Pod, "recycler-for-v", "default")
         await world.client.create(claim("next"))
         assert await bound(world, "next") == "v"
+
+    play(story)
+
+
+def test_what_the_next_claim_leaves_is_emptied_too() -> None:
+    """Also where nobody looked at the volume between the end of the first claim's data and that of the next claim."""
+
+    async def story(world: World) -> None:
+        informers = Informers(world.client)
+        recycling = Recycling(world.client, informers.of(Pod))
+        name = {"name": "recycler-for-v", "namespace": "default"}
+
+        async def emptied(left: PersistentVolume) -> str:
+            """The uid of the pod that emptied it."""
+            uid = ""
+            while await recycling.step(left) is None:
+                await asyncio.sleep(1)
+                with contextlib.suppress(NotFound):
+                    uid = (await world.client.get(Pod, **name)).metadata.uid
+                    done = {"status": {"phase": "Succeeded"}}
+                    await world.client.patch(Pod, name["name"], done, namespace="default", subresource="status")
+            return uid
+
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(informers.run())
+            pods = [
+                await emptied(volume("v", claimRef={"name": "c", "namespace": "ns", "uid": uid})) for uid in ("a", "b")
+            ]
+            assert all(pods)
+            assert pods[0] != pods[1]
+            running.cancel()
 
     play(story)
 

@@ -67,9 +67,10 @@ def volume_of(pod: Pod) -> str:
 
 
 class _Run(NamedTuple):
-    """A pod of ours over a volume; version: of the pod's creation."""
+    """A pod of ours over a volume. left: uids of the volume and of the claim whose data is on it, for the next one's is
+    not gone with that; version: of the pod's creation."""
 
-    volume: str
+    left: tuple[str, str]
     pod: str
     version: int
     done: bool = False
@@ -85,10 +86,10 @@ class Recycling:
 
     async def step(self, volume: PersistentVolume) -> str | None:
         """Go on with a volume: empty text when it is emptied, what went wrong, or None to wait for the pod."""
-        name, uid = volume.metadata.name, volume.metadata.uid
+        name = volume.metadata.name
         run = self._runs.get(name)
         pod = self._pods.get(f"{NAMESPACE}/{PREFIX}{name}")
-        if run is None or run.volume != uid:
+        if run is None or run.left != _left(volume):
             if pod is None:
                 await self._start(volume)
             elif pod.metadata.deletionTimestamp is None:
@@ -121,13 +122,18 @@ class Recycling:
             made = await self._client.create(recycler(volume))
         except AlreadyExists:
             return  # The informer will show it; it is not one that we know.
-        self._runs[own.name] = _Run(own.uid, made.metadata.uid, int(made.metadata.resourceVersion))
+        self._runs[own.name] = _Run(_left(volume), made.metadata.uid, int(made.metadata.resourceVersion))
 
     async def _delete(self, name: str, uid: str) -> None:
         try:
             await self._client.delete(Pod, PREFIX + name, NAMESPACE, uid=uid)
         except (NotFound, Conflict):
             return
+
+
+def _left(volume: PersistentVolume) -> tuple[str, str]:
+    ref = volume.spec.claimRef
+    return volume.metadata.uid, ref.uid if ref is not None else ""
 
 
 def _verdict(pod: Pod | None, run: _Run) -> str | None:
