@@ -2,9 +2,9 @@
 
 One decision at a time over the node state; a placed pod is counted on its node at once (assumed), what it needs beyond
 that is reserved (`volumes.py`), and it is bound by a task of its own, so that decisions do not wait for the API server.
-If the binding fails the pod is taken off again and backs off. A pod that fits nowhere may take the place of others
-(`eviction.py`). Pods, nodes and disruption budgets come from the informers that the controllers share, and so does what
-`sources.py` follows.
+If the binding fails the pod is taken off again and backs off; where only the answer was lost, the scheduler asks first
+what became of it. A pod that fits nowhere may take the place of others (`eviction.py`). Pods, nodes and disruption
+budgets come from the informers that the controllers share, and so does what `sources.py` follows.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from kijabi.api.core.reference import ObjectReference
 from kijabi.api.meta import ObjectMeta, time_now
 from kijabi.api.policy.poddisruptionbudget import PodDisruptionBudget
 from kijabi.base import rand
+from kijabi.base.backoff import Backoff
 from kijabi.base.errors import ApiError, ConnectionLost, KijabiError, NotFound
 from kijabi.client.client import Client
 from kijabi.client.events import Recorder
@@ -367,14 +368,32 @@ class Scheduler:
             asked = True
             await self._bind.bind(info, node)
         except KijabiError as error:
-            message = self._undo(info, node, doing, error)
-            if message and not asked and not _says(info.pod, message):  # else it may be bound, and no longer waits
-                await self._report(info, message, SCHEDULER_ERROR)
-            return
+            if not (asked and isinstance(error, ConnectionLost) and await self._bound(info, node)):
+                message = self._undo(info, node, doing, error)
+                if message and not asked and not _says(info.pod, message):  # else it may be bound, and no longer waits
+                    await self._report(info, message, SCHEDULER_ERROR)
+                return
         finally:
             self._slots.release()
         self.queue.remove(info.uid)
         self._recorder.event(info.pod, "Normal", "Scheduled", f"Successfully assigned {info.key} to {node}")
+
+    async def _bound(self, info: PodInfo, node: str) -> bool:
+        """Whether a binding of which nothing was heard happened. Nobody gets the room until that is known, or until the
+        informer has seen what became of the pod.
+        """
+        meta, backoff = info.pod.metadata, Backoff(first=0.1, most=5.0)
+        while info.uid in self._assumed:
+            try:
+                pod = await self._client.get(Pod, meta.name, meta.namespace)
+                return pod.metadata.uid == meta.uid and pod.spec.nodeName == node
+            except NotFound:
+                return False
+            except (ApiError, ConnectionLost) as error:
+                wait = backoff.next()
+                log.info("bound or not?", extra={"pod": info.key, "error": str(error), "retry_in": round(wait, 3)})
+                await asyncio.sleep(wait)
+        return False
 
     def _undo(self, info: PodInfo, node: str, doing: str, error: KijabiError) -> str:
         """The binding did not happen, as far as is known. If it did after all, the informer will say so. Gives what the
