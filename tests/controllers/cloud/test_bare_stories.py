@@ -13,8 +13,12 @@ from kijabi.api.meta import ObjectMeta
 from kijabi.api.networking.ipaddress import IPAddress
 from kijabi.base import rand
 from kijabi.client.informer import Informers
+from kijabi.controllers.cloud.bare.claims import Claims, Reclaimer
+from kijabi.controllers.cloud.bare.pool import Pool
 from kijabi.controllers.cloud.service import FINALIZER
 from kijabi.controllers.config import Config
+from kijabi.controllers.runtime import Context
+from kijabi.testing.cluster import cluster
 from kijabi.testing.faults import Faults
 from tests.controllers.world import World, play
 
@@ -215,3 +219,26 @@ def test_no_address_is_shown_twice_whatever_is_lost_and_whenever_it_restarts() -
 
     for seed in range(1, 6):
         play(story, config=THREE, faults=Faults(lost_request=0.1, lost_reply=0.1), seed=seed)
+
+
+async def test_a_claim_that_was_given_back_is_not_had_any_more_before_the_cache_knows() -> None:
+    async with cluster(nodes=0, controllers_too=False) as world:
+        informers = Informers(world.admin)
+        context = Context(Config(load_balancer_pool=("10.0.0.1",)), world.admin, informers)
+        claims = Claims(context, Pool(context.config.load_balancer_pool))
+        following = asyncio.create_task(informers.run())
+        await informers.wait_synced()
+        wanted = balanced("a")
+        wanted.metadata.namespace = "default"
+        service = await world.admin.create(wanted)
+        assert await claims.claim(service, "10.0.0.1")
+        await world.admin.delete(Service, "a", "default")
+
+        async def known() -> bool:
+            return claims.addresses.get("10.0.0.1") is not None
+
+        await world.until(known)
+        following.cancel()  # From here on the cache is behind.
+        assert claims.of(service) == ["10.0.0.1"]
+        await Reclaimer(context, claims).reconcile("10.0.0.1")
+        assert claims.of(service) == []

@@ -72,7 +72,7 @@ class Claims:
             IPAddress, labels=CLAIM, indexes={SERVICE: lambda claim: (owner_of(claim),)}
         )
         self.giving: dict[str, str] = {}  # uid → the address that its Service shows, or is about to show
-        self.leaving: set[str] = set()  # addresses whose claims are about to be deleted
+        self.leaving: set[str] = set()  # addresses whose claims are deleted, as far as the cache does not show it yet
         self.waiting: dict[str, str] = {}  # key → address that was asked for, "" for any; oldest first
         self.nodes = nodes(context.informers)
         self.nodes.add_index(ADDRESS, _addresses)
@@ -80,6 +80,8 @@ class Claims:
         self.addresses.add_handler(self._follow)
 
     def _follow(self, old: IPAddress | None, new: IPAddress | None) -> None:
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            self.leaving.discard(old.metadata.name)
         if new is not None:
             self._made.pop(new.metadata.name, None)
             self.pool.take(new.metadata.name)
@@ -156,22 +158,30 @@ class Reclaimer:
         return [claim.metadata.name for claim in self.claims.addresses.index(SERVICE, old.metadata.uid)]
 
     async def reconcile(self, key: str) -> float | None:
-        claim = self.claims.addresses.get(key)
-        if claim is None or needed(claim, self.services.get(parent_key(claim))):
+        claims, claim = self.claims, self.claims.addresses.get(key)
+        doubtful = key in claims.leaving
+        if claim is None or (not doubtful and needed(claim, self.services.get(parent_key(claim)))):
             return None
-        self.claims.leaving.add(key)
+        claims.leaving.add(key)
+        service = await self._live(claim)
+        if not needed(claim, service, claims.giving.get(owner_of(claim), "")):
+            try:
+                await self.client.delete(IPAddress, key, uid=claim.metadata.uid)
+            except (NotFound, Conflict):  # Gone already, or another's by now: the cache will say so.
+                pass
+            return None
+        if doubtful and not await self._there(claim):
+            return None  # It went, and no answer said so: the cache will.
+        claims.leaving.discard(key)
+        # Either the cache was behind, and what changes it comes as an event; or its Service is about to show it.
+        return None if needed(claim, service) else UNDECIDED
+
+    async def _there(self, claim: IPAddress) -> bool:
+        """Whether a claim is still there, for the server."""
         try:
-            service = await self._live(claim)
-            if needed(claim, service):
-                return None  # The cache was behind; what changes it comes as an event.
-            if needed(claim, service, self.claims.giving.get(owner_of(claim), "")):
-                return UNDECIDED
-            await self.client.delete(IPAddress, key, uid=claim.metadata.uid)
-        except (NotFound, Conflict):
-            return None  # Gone already, or another's by now.
-        finally:
-            self.claims.leaving.discard(key)
-        return None
+            return (await self.client.get(IPAddress, claim.metadata.name)).metadata.uid == claim.metadata.uid
+        except NotFound:
+            return False
 
     async def _live(self, claim: IPAddress) -> Service | None:
         """The claim's Service as the server has it now."""
