@@ -39,11 +39,12 @@ class Todo(Enum):
 
 
 class Done(NamedTuple):
-    """What was done last for a Service: as it was then, what it asked for, and before which nodes."""
+    """What was done last for a Service: what it was then, asked for and was shown, and before which nodes."""
 
     service: Service
     asked: tuple[Any, ...]
     nodes: frozenset[tuple[str, str]]
+    status: LoadBalancerStatus | None = None
 
 
 def wants(service: Service) -> bool:
@@ -85,6 +86,8 @@ def plan(service: Service, done: Done | None, now: frozenset[tuple[str, str]]) -
         return Todo.NOTHING
     if done is None or done.asked != asked(service):
         return Todo.ENSURE
+    if done.status is not None and done.status != service.status.loadBalancer:  # Such as by another type meanwhile.
+        return Todo.ENSURE
     return Todo.UPDATE if done.nodes != now else Todo.NOTHING
 
 
@@ -122,7 +125,8 @@ class ServiceBalancers:
         return (key_of(service),)
 
     def _same(self, old: Service, new: Service) -> bool:
-        return wants(old) == wants(new) and asked(old) == asked(new)
+        shown = old.status.loadBalancer == new.status.loadBalancer
+        return shown and wants(old) == wants(new) and asked(old) == asked(new)
 
     def _keys_of_node(self, old: Node | None, new: Node | None) -> Iterable[str]:
         """All that have a load balancer, if the node begins or ceases to take part, or became another machine."""
@@ -159,6 +163,8 @@ class ServiceBalancers:
         ready = [node for node in self.nodes.items() if balanced(node)] if wants(service) else []
         match plan(service, done, shown(ready)):
             case Todo.DELETE:
+                if done is not None:  # Whatever becomes of this: what was made is not there any more.
+                    self._done[key] = done._replace(asked=())
                 await self._told(service, "SyncLoadBalancerFailed", "Error syncing load balancer", self._delete)
                 self._done.pop(key, None)
             case Todo.ENSURE:
@@ -228,7 +234,7 @@ class ServiceBalancers:
             raise CloudError(f"failed to ensure load balancer: {error}") from error
         self.recorder.event(service, "Normal", "EnsuredLoadBalancer", "Ensured load balancer")
         service = await self._write_status(service, status)
-        self._done[key] = Done(service, question, shown(ready))
+        self._done[key] = Done(service, question, shown(ready), service.status.loadBalancer)
 
     def _tell_if_none(self, service: Service, ready: list[Node]) -> None:
         if not ready:
@@ -255,7 +261,7 @@ class ServiceBalancers:
             self._tell_if_none(service, ready)
             if ready:
                 self.recorder.event(service, "Normal", "UpdatedLoadBalancer", "Updated load balancer with new hosts")
-        self._done[key] = Done(service, asked(service), now)
+        self._done[key] = Done(service, asked(service), now, service.status.loadBalancer)
 
     async def _write_status(self, service: Service, status: LoadBalancerStatus) -> Service:
         if service.status.loadBalancer == status:

@@ -15,7 +15,7 @@ from kijabi.controllers.cloud.interface import CloudError, InstanceMetadata, Pro
 from kijabi.controllers.cloud.service import FINALIZER
 from kijabi.controllers.config import Config
 from kijabi.testing.cloud import FakeCloud
-from kijabi.testing.faults import Faults
+from kijabi.testing.faults import NONE, Faults
 from tests.controllers.cloud.test_bare_stories import address, balanced, reasons
 from tests.controllers.world import World, play
 
@@ -92,6 +92,23 @@ def test_what_the_cloud_refuses_is_told_and_tried_again() -> None:
         assert not cloud.balancers
 
     tell(story)
+
+
+def test_a_service_that_wants_none_for_a_moment_has_one_again() -> None:
+    async def story(world: World, cloud: FakeCloud) -> None:
+        await world.client.create(balanced("a"))
+        await world.until(lambda: address(world, "a"))
+        (uid,) = cloud.balancers
+        for pause in (0.0, 0.01, 0.02, 0.05):  # Seen in full, half seen, or not seen at all.
+            for kind in ("NodePort", "LoadBalancer"):
+                await world.client.patch(Service, "a", {"spec": {"type": kind}}, namespace="ns")
+                await asyncio.sleep(pause)
+            await asyncio.sleep(30)
+            assert uid in cloud.balancers
+            assert await address(world, "a") == cloud.balancers[uid].address
+
+    for slow in (NONE, Faults(latency=(0.01, 0.05), lost_request=0, lost_reply=0)):
+        tell(story, faults=slow)
 
 
 def test_a_cloud_may_say_when_to_come_again() -> None:
