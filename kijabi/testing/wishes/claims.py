@@ -137,6 +137,8 @@ class Claims(StatefulSets):
         claims = await self.hand.all(PersistentVolumeClaim)
         claim = chance.choice(claims) if claims and chance.random() < 0.3 else None
         nodes = await self.hand.all(Node) if chance.random() < 0.5 else []
+        if claim is not None and not _alone(claim):  # Its pod's other claim may be on another node.
+            nodes = []
         if len(await self.hand.all(PersistentVolume)) < ENOUGH:
             await self._volume(chance.choice(BY_HAND), claim, chance.choice(nodes) if nodes else None)
 
@@ -199,7 +201,7 @@ class Claims(StatefulSets):
         await self.hand.change(claim, {"spec": {"resources": {"requests": {"storage": f"{size}Gi"}}}})
 
     async def _own_claims(self) -> list[PersistentVolumeClaim]:
-        return [one for one in await self.hand.all(PersistentVolumeClaim) if one.metadata.name.startswith("disk-")]
+        return [one for one in await self.hand.all(PersistentVolumeClaim) if _alone(one)]
 
     async def repair(self) -> None:
         """No claim is on its way out with a pod on it, none has lost its volume, and each has a volume to be had."""
@@ -285,6 +287,11 @@ def _doomed(claim: PersistentVolumeClaim, volume: PersistentVolume | None) -> bo
     if claim.metadata.deletionTimestamp is not None or claim.status.phase == "Lost":
         return True
     return claim.status.phase == "Bound" and (volume is None or volume.metadata.deletionTimestamp is not None)
+
+
+def _alone(claim: PersistentVolumeClaim) -> bool:
+    """It is none of a set's, so that no pod has others beside it."""
+    return claim.metadata.name.startswith("disk-")
 
 
 def _size(claim: PersistentVolumeClaim) -> int:
