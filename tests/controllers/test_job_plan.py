@@ -149,6 +149,10 @@ def test_failures_make_it_wait() -> None:
     assert look(one, record=Record(3, (NOW.timestamp() - 39))).again == 1.0
 
 
+def test_a_clock_that_is_ahead_makes_it_wait_no_longer() -> None:
+    assert look(job(), record=Record(1, NOW.timestamp() + 10_000)).again == 10.0
+
+
 def test_replacements_wait_for_the_end_where_asked() -> None:
     one = job(parallelism=1, podReplacementPolicy="Failed")
     todo = look(one, pod(one, "a", going=True))
