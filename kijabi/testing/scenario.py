@@ -42,6 +42,7 @@ from kijabi.testing.wishes.autoscalers import Autoscalers
 from kijabi.testing.wishes.budgets import Budgets
 from kijabi.testing.wishes.claims import Claims
 from kijabi.testing.wishes.clouds import Clouds, Pools
+from kijabi.testing.wishes.deployments import Deployments
 from kijabi.testing.wishes.gangs import SERVED, Gangs
 from kijabi.testing.wishes.hand import Hand, Theme
 from kijabi.testing.wishes.templates import MISSING
@@ -123,16 +124,18 @@ def _draw(chance: random.Random) -> Setting:
     """A world. What is left out is as telling as what is there: fewer things meet more often."""
     size = chance.choices([name for _, name in SIZES], [weight for weight, _ in SIZES])[0]
     faults = chance.choice(WEATHER)
-    some = chance.sample(THEMES, 1 if size == "small" else 3)
+    other = chance.choice((Clouds, Pools))  # a cloud gives load balancers their addresses, or the cluster itself does
+    themes = tuple(theme for theme in THEMES if theme is not other)
+    some = chance.sample(themes, 1 if size == "small" else 3)
     if some[0] in (Budgets, Autoscalers, Zones):  # which are about the pods of others
-        some.append(THEMES[0])
+        some.append(Deployments)
     if size != "large" and Zones in some:  # which are lost for minutes
         return Setting(size, 4, tuple(some), 2, 4.0, chance.uniform(80, 130), faults)
     if size == "small":
         return Setting(size, chance.choice((1, 2, 2, 3)), tuple(some), 2, 1.5, chance.uniform(15, 50), faults)
     if size == "medium":
         return Setting(size, chance.choice((2, 3, 3)), tuple(some), 3, 2.0, chance.uniform(25, 70), faults)
-    return Setting(size, chance.choice((3, 4)), THEMES, 4, 2.0, chance.uniform(50, 100), faults)
+    return Setting(size, chance.choice((3, 4)), themes, 4, 2.0, chance.uniform(50, 100), faults)
 
 
 class _Defects(logging.Handler):

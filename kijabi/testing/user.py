@@ -20,9 +20,11 @@ from kijabi.testing.wishes.autoscalers import Autoscalers
 from kijabi.testing.wishes.basics import Basics
 from kijabi.testing.wishes.budgets import Budgets
 from kijabi.testing.wishes.claims import Claims
+from kijabi.testing.wishes.clouds import Clouds, Pools
 from kijabi.testing.wishes.controllers import ReplicationControllers
 from kijabi.testing.wishes.daemonsets import DaemonSets
 from kijabi.testing.wishes.deployments import Deployments
+from kijabi.testing.wishes.gangs import Gangs
 from kijabi.testing.wishes.hand import Hand, Theme, Wish
 from kijabi.testing.wishes.jobs import CronJobs, Jobs
 from kijabi.testing.wishes.statefulsets import StatefulSets
@@ -39,6 +41,9 @@ THEMES: tuple[Callable[[Hand], Theme], ...] = (
     Claims,
     Autoscalers,
     Zones,
+    Gangs,
+    Clouds,
+    Pools,
 )
 
 
