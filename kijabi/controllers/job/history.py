@@ -39,8 +39,8 @@ class Record(NamedTuple):
 def wait(failures: int, last: float, now: float) -> float:
     """Seconds to wait still after so many failures, the last of them at `last`.
 
-    A failure in the future, by a clock that is ahead or was set back since, counts as one of this moment. (Upstream waits
-    until that future has come, and goes on waiting when the clock is right again.)
+    A failure in the future, by a clock that is ahead or was set back since, counts as one of this moment. (Upstream
+    waits until that future has come, and goes on waiting when the clock is right again.)
     """
     if not failures:
         return 0.0
