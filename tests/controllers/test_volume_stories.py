@@ -14,7 +14,7 @@ from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
 from kijabi.api.storage.storageclass import StorageClass
-from kijabi.base.errors import NotFound
+from kijabi.base.errors import AlreadyExists, NotFound
 from kijabi.client.informer import Informers
 from kijabi.controllers.persistentvolume.recycling import Recycling, recycler
 from kijabi.testing.faults import Faults
@@ -198,6 +198,30 @@ def test_what_the_next_claim_leaves_is_emptied_too() -> None:
             ]
             assert all(pods)
             assert pods[0] != pods[1]
+            running.cancel()
+
+    play(story)
+
+
+def test_a_pod_that_the_informer_will_never_see_is_not_waited_for() -> None:
+    """Neither one that is in the way nor our own: it may be gone when the informer has come so far."""
+
+    async def story(world: World) -> None:
+        left = volume("v", claimRef={"name": "c", "namespace": "ns", "uid": "a"})
+        informers = Informers(world.client)
+        recycling = Recycling(world.client, informers.of(Pod))
+        await world.client.create(recycler(left))
+        with pytest.raises(AlreadyExists):
+            await recycling.step(left)
+        await world.client.delete(Pod, "recycler-for-v", "default")
+        assert await recycling.step(left) is None
+        assert recycling.lags("v")
+        await world.client.delete(Pod, "recycler-for-v", "default")
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(informers.run())
+            await informers.wait_synced()
+            assert not recycling.lags("v")
+            assert await recycling.step(left) == "failed to recycle volume: recycler pod was deleted"
             running.cancel()
 
     play(story)

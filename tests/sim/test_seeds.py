@@ -29,9 +29,11 @@ FOUND = {
     103: "a Deployment that recreates and has two live sets waited for ever when it was resized",
     185: "a clock that was set back let a container that had ended pass for the newest: it was replaced without end",
     198: "a kubelet waited with its next try for the date at which it had wanted to make it, on a clock set back since",
+    190: "a Job waited three hours for a new pod, for its last one had failed in the future of a clock set back since",
     195: "a pod whose news came between a look at the cache and the decision was made twice",
     139: "too few pods for their use, said the rule: pods that nobody owned any more were measured with the others",
     174: "a foreground deletion that was changed into an orphaning one was not noticed by the garbage collector",
+    300: "the pod that empties a volume was gone before the binder's informer, which had to list again, could show it",
     393: "evicted by taints that the node has not, said the rule: the eviction had begun in time, and gone no further",
     459: "a kubelet that could not renew a token looked at its pod a thousand times a second, and a clock hours behind "
     "made it ask for one each second",

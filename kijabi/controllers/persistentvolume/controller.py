@@ -20,6 +20,7 @@ from kijabi.api.storage.matching import BIND_COMPLETED, claim_key, claimant, del
 from kijabi.api.storage.storageclass import StorageClass
 from kijabi.base.errors import Conflict, NotFound
 from kijabi.client.cache import key_of
+from kijabi.controllers import ownwrites
 from kijabi.controllers.persistentvolume.known import CLAIMANT, VOLUME, WAITING, Known, is_free
 from kijabi.controllers.persistentvolume.plan import Note, Plan, failed, freed, plan_claim, plan_volume
 from kijabi.controllers.persistentvolume.reclaim import reclaim
@@ -215,7 +216,7 @@ class VolumeBinder:
             return Plan(volume=volume), None  # That it is Released is written first, and wakes us again.
         done = await self.recycling.step(volume)
         if done is None:
-            return Plan(volume=volume), None
+            return Plan(volume=volume), ownwrites.AGAIN if self.recycling.lags(volume.metadata.name) else None
         if done:
             message = f"Recycle failed: {done}"
             notes = () if volume.status.phase == "Failed" else (_warn(volume, "VolumeFailedRecycle", message),)

@@ -16,7 +16,7 @@ from kijabi.api.core.pod import Pod, PodSpec
 from kijabi.api.core.volume import HostPathVolumeSource, NFSVolumeSource, Volume
 from kijabi.api.meta import ObjectMeta
 from kijabi.api.storage.matching import capacity
-from kijabi.base.errors import AlreadyExists, Conflict, NotFound
+from kijabi.base.errors import Conflict, NotFound
 from kijabi.client.client import Client
 from kijabi.client.informer import Informer
 
@@ -85,7 +85,11 @@ class Recycling:
         self._runs: dict[str, _Run] = {}
 
     async def step(self, volume: PersistentVolume) -> str | None:
-        """Go on with a volume: empty text when it is emptied, what went wrong, or None to wait for the pod."""
+        """Go on with a volume: empty text when it is emptied, what went wrong, or None to wait for the pod.
+
+        Raises AlreadyExists where a pod is in the way that the informer does not show yet, and may never: it can be
+        gone before.
+        """
         name = volume.metadata.name
         run = self._runs.get(name)
         pod = self._pods.get(f"{NAMESPACE}/{PREFIX}{name}")
@@ -96,7 +100,7 @@ class Recycling:
                 await self._delete(name, pod.metadata.uid)
             return None
         if not run.done:
-            if pod is None and int(self._pods.version or 0) < run.version:
+            if pod is None and self.lags(name):
                 return None
             verdict = _verdict(pod, run)
             if verdict is None:
@@ -109,6 +113,12 @@ class Recycling:
         await self._delete(name, run.pod)
         return ""
 
+    def lags(self, name: str) -> bool:
+        """Whether the informer is from before the volume's pod. It may be gone when the informer comes so far, and then
+        nothing tells of it."""
+        run = self._runs.get(name)
+        return run is not None and int(self._pods.version or 0) < run.version
+
     async def forget(self, name: str) -> None:
         """The volume has gone, or is not to be emptied any more; so has its pod."""
         run = self._runs.get(name)
@@ -118,10 +128,7 @@ class Recycling:
 
     async def _start(self, volume: PersistentVolume) -> None:
         own = volume.metadata
-        try:
-            made = await self._client.create(recycler(volume))
-        except AlreadyExists:
-            return  # The informer will show it; it is not one that we know.
+        made = await self._client.create(recycler(volume))
         self._runs[own.name] = _Run(_left(volume), made.metadata.uid, int(made.metadata.resourceVersion))
 
     async def _delete(self, name: str, uid: str) -> None:
