@@ -5,6 +5,8 @@ NODES ?= 1
 SEEDS ?= 1-1000
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
+# A run of the tests is one history: the order of sets of strings is the same each time.
+PYTEST := PYTHONHASHSEED=0 $(PYTHON) -m pytest
 KIJABI := $(VENV)/bin/kijabi
 SYSTEM := $(VENV)/.system
 READY := $(VENV)/.ready
@@ -32,28 +34,28 @@ images: $(READY) $(SYSTEM) ## Build busybox, nginx, redis and python images from
 
 test: $(DEV) $(SYSTEM) ## Set up and run the whole test suite, end-to-end tests on real containers included
 	@$(PYTHON) -m kijabi.testing.images build
-	$(PYTHON) -m pytest tests -m "not built"
+	$(PYTEST) tests -m "not built"
 
 unit: $(DEV) ## Run the tests that need neither root nor containers
-	$(PYTHON) -m pytest tests -m "not e2e and not node and not clients and not built"
+	$(PYTEST) tests -m "not e2e and not node and not clients and not built"
 
 e2e: $(DEV) $(SYSTEM) ## Run only the tests that drive real containers
 	@$(PYTHON) -m kijabi.testing.images build
-	$(PYTHON) -m pytest tests -m "e2e or node"
+	$(PYTEST) tests -m "e2e or node"
 
 clients: $(DEV) $(SYSTEM) ## Run kubectl, Helm, Go, Python and JavaScript clients against a cluster (BUILT=1: those that are built)
 	@$(PYTHON) -m kijabi.testing.images build
-	$(PYTHON) -m pytest tests/clients $(if $(BUILT),-m built)
+	$(PYTEST) tests/clients $(if $(BUILT),-m built)
 
 upstream: $(DEV) $(SYSTEM) ## Run Kubernetes' own scheduler, controllers, proxy and kubelet against our API server
 	@$(PYTHON) -m kijabi.testing.images build
-	$(PYTHON) -m pytest tests/upstream
+	$(PYTEST) tests/upstream
 
 check: $(DEV) ## ruff, mypy --strict, import-linter, and the tests of style and docs
 	$(VENV)/bin/ruff check kijabi tests benchmarks
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(PYTHON) -m pytest tests/test_tidy.py tests/test_docs.py
+	$(PYTEST) tests/test_tidy.py tests/test_docs.py
 
 sim: $(DEV) ## Run the deterministic simulation: SEEDS=A-B, or some with commas
 	$(PYTHON) -m kijabi.testing.simulate --seeds $(SEEDS)
