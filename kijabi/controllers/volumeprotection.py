@@ -38,11 +38,10 @@ GOING = "going"
 """The index of claims that wait to be deleted, by namespace."""
 
 
-def refers(pod: Pod, claim: PersistentVolumeClaim, *, ephemeral: bool = True) -> bool:
-    """Whether a volume of the pod is of the claim. ephemeral: count generic ephemeral volumes too."""
-    own = pod.metadata
+def refers(pod: Pod, claim: PersistentVolumeClaim) -> bool:
+    """Whether a volume of the pod is of the claim."""
     owner = controller_of(claim.metadata)
-    mine = ephemeral and owner is not None and owner.uid == own.uid
+    mine = owner is not None and owner.uid == pod.metadata.uid
     for volume in pod.spec.volumes:
         if volume.persistentVolumeClaim is not None:
             if volume.persistentVolumeClaim.claimName == claim.metadata.name:
@@ -58,8 +57,14 @@ def down(pod: Pod) -> bool:
 
 
 def uses(pod: Pod, claim: PersistentVolumeClaim) -> bool:
-    """Whether a claim must stay for a pod's sake. A pod that is down may itself wait for its ephemeral claims to go."""
-    return bool(pod.spec.nodeName) and refers(pod, claim, ephemeral=not down(pod))
+    """Whether a claim must stay for a pod's sake.
+
+    A pod that is down may itself wait for the claims that it owns to go: its ephemeral ones, and those that a
+    StatefulSet which is scaled down does not retain. (Of the latter upstream says that it uses them: where such a pod
+    is deleted in the foreground, both stay for ever.)
+    """
+    owned = any(ref.uid == pod.metadata.uid for ref in claim.metadata.ownerReferences)
+    return bool(pod.spec.nodeName) and refers(pod, claim) and not (owned and down(pod))
 
 
 def unused_condition(claim: PersistentVolumeClaim, used: bool, now: Time) -> PersistentVolumeClaimCondition | None:
