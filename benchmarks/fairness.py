@@ -193,10 +193,10 @@ async def _abuse(directory: Path, kind: str, begun: Any, stop: Any) -> tuple[flo
     loop, made = asyncio.get_running_loop(), []
     for number in range(CONNECTIONS):
         transport, _ = await loop.create_connection(
-            lambda number=number: Hammer(kind, counts, number),
+            lambda number=number: Hammer(kind, counts, number),  # type: ignore[misc]
             "127.0.0.1",
             PORT,
-            ssl=context,  # type: ignore[misc]
+            ssl=context,
         )
         made.append(transport)
     await asyncio.sleep(WARM_SECONDS)

@@ -24,6 +24,9 @@ from kijabi.controllers.config import Config
 log = logging.getLogger(__name__)
 
 WORKERS = 5
+LONGEST = 600.0
+"""Seconds after which a key that waits for a moment is looked at, be that further off: the clock by which the wait was
+measured may have been wrong, and set right since."""
 NAMESPACE_TERMINATING = "NamespaceTerminating"
 
 
@@ -174,7 +177,7 @@ async def _reconcile(controller: Controller, queue: WorkQueue, key: str) -> None
     else:
         queue.forget(key)
         if again is not None:
-            queue.add_after(key, again)
+            queue.add_after(key, min(again, LONGEST))
         return
     queue.add_backoff(key)
 

@@ -150,7 +150,9 @@ def test_failures_make_it_wait() -> None:
 
 
 def test_a_clock_that_is_ahead_makes_it_wait_no_longer() -> None:
-    assert look(job(), record=Record(1, NOW.timestamp() + 10_000)).again == 10.0
+    failed = pod(one := job(), "a", "Failed", ended=-10_000)
+    assert look(one, failed).again == 10.0
+    assert look(one, failed).record == Record(1, NOW.timestamp())
 
 
 def test_replacements_wait_for_the_end_where_asked() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 
 from kijabi.api.core.configmap import ConfigMap
 from kijabi.api.meta import ObjectMeta
@@ -59,6 +60,23 @@ def test_failures_come_back_later_and_do_not_stop_the_others() -> None:
         assert len(when["bad"]) == 5, "four failures and a success"
         assert len(when["good"]) == 1
         assert 29.9 < when["later"][1] - when["later"][0] < 30.2
+        for task in tasks:
+            task.cancel()
+
+    play(story)
+
+
+def test_what_waits_for_long_is_looked_at_meanwhile() -> None:
+    """The clock may have been set right, and the moment have come."""
+
+    async def story(world: World) -> None:
+        informers = Informers(world.client)
+        controller = Scripted(informers, {"far": [10_000.0, 9_400.0]})
+        tasks = [world.tasks.create_task(runtime.run(controller)), world.tasks.create_task(informers.run())]
+        await world.client.create(ConfigMap(metadata=ObjectMeta(name="far", namespace="ns")))
+        await asyncio.sleep(3_000)
+        when = [at for key, at in controller.done if key == "far"]
+        assert [round(after - before) for before, after in pairwise(when)] == [600, 600]
         for task in tasks:
             task.cancel()
 

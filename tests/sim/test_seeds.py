@@ -38,7 +38,10 @@ FOUND = {
     459: "a kubelet that could not renew a token looked at its pod a thousand times a second, and a clock hours behind "
     "made it ask for one each second",
     473: "pods before those of another set had ended, said the rule: the Deployment was paused, and kept at its size",
+    588: "a Job waited for a new pod until the clock of a server that was hours ahead had been reached",
+    595: "too few daemon pods, said the rule: a node had come late to those counted",
     669: "two pods with one address, said the rule: one had ended before the API heard that it began",
+    767: "a Job outlived its time: the clock had been hours behind when the wait was measured, and was set right",
     891: "the same as 669",
 }
 

@@ -103,7 +103,7 @@ async def write(store: WatchedStore, step: Step) -> None:
     kind, name = what.split()
     resource = catalog.by_kind(GROUPS.get(kind, ""), VERSIONS.get(kind, "v1"), kind)
     assert resource is not None
-    place = f"ns/{name}" if resource.namespaced else name
+    place = f"ns/{name}" if resource.namespaced and "/" not in name else name
     key = f"/registry/{resource.group or 'core'}/{resource.plural}/{place}"
     value = codec.encode(codec.from_builtins(resource.type, obj)) if obj is not None else None
     ACTOR.set(actor)

@@ -46,9 +46,9 @@ def member(number: int, uid: str = "", **more: Any) -> dict[str, Any]:
     return of("StatefulSet", "db", f"db-{number}", uid, **more)
 
 
-def daemon(*, surge: int = 0, complete: bool = False) -> Step:
-    numbers = ("desiredNumberScheduled", "currentNumberScheduled", "updatedNumberScheduled")
-    counts = dict.fromkeys((*numbers, "numberReady", "numberAvailable"), 2) | {"observedGeneration": 1}
+def daemon(*, surge: int = 0, complete: bool = False, wanted: int = 2) -> Step:
+    numbers = ("currentNumberScheduled", "updatedNumberScheduled", "numberReady", "numberAvailable")
+    counts = dict.fromkeys(numbers, 2) | {"desiredNumberScheduled": wanted, "observedGeneration": 1}
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": 0 if surge else 1}}
     meta, spec = {"generation": 1}, {"updateStrategy": strategy}
     return ("a", "DaemonSet ds", thing("", "ds", metadata=meta, spec=spec, status=counts if complete else {}))
@@ -204,6 +204,15 @@ RIGHT: dict[str, list[Step]] = {
         stateful(2, complete=True),
         (NODE, "Pod db-1", member(1, ready=False)),
         (CONTROLLERS, "Pod db-0", member(0, deleted=True)),
+    ],
+    "a node that is counted late": [
+        *AGENTS[:1],
+        daemon(surge=1),
+        *AGENTS[2:],
+        daemon(surge=1, complete=True),
+        daemon(surge=1, complete=True, wanted=3),
+        (CONTROLLERS, "Pod b1", agent("b1")),
+        (CONTROLLERS, "Pod a1", agent("a1", deleted=True)),
     ],
     "two on a node that surges": [daemon(surge=1), *[(CONTROLLERS, f"Pod a{n}", agent(f"a{n}")) for n in (1, 2)]],
     "a success that is written down, then counted": [

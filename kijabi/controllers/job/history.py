@@ -22,14 +22,18 @@ class Record(NamedTuple):
     failures: int = 0
     last: float = 0.0
 
-    def after(self, succeeded: Iterable[Pod], failed: Iterable[Pod]) -> Record:
-        """The record with more pods that ended; failures before the last success do not count."""
-        times = sorted(map(ended_at, failed))
-        successes = [ended_at(pod) for pod in succeeded]
+    def after(self, succeeded: Iterable[Pod], failed: Iterable[Pod], now: float) -> Record:
+        """The record with more pods that ended; failures before the last success do not count.
+
+        What failed in the future, by a clock that is ahead, failed now. (Upstream waits until that future has come.)
+        """
+        times, successes = sorted(map(ended_at, failed)), [ended_at(pod) for pod in succeeded]
         if successes:
             times = [time for time in times if time > max(successes)]
-            return Record(len(times), times[-1]) if times else Record()
-        return Record(self.failures + len(times), times[-1]) if times else self
+        elif not times:
+            return self
+        failures = len(times) if successes else self.failures + len(times)
+        return Record(failures, min(times[-1], now)) if times else Record()
 
     def wait(self, now: float) -> float:
         """Seconds until the next pod may be made."""
@@ -37,15 +41,11 @@ class Record(NamedTuple):
 
 
 def wait(failures: int, last: float, now: float) -> float:
-    """Seconds to wait still after so many failures, the last of them at `last`.
-
-    A failure in the future, by a clock that is ahead or was set back since, counts as one of this moment. (Upstream
-    waits until that future has come, and goes on waiting when the clock is right again.)
-    """
+    """Seconds to wait still after so many failures, the last of them at `last`."""
     if not failures:
         return 0.0
     delay = min(MOST, FIRST * float(2 ** min(failures - 1, 10)))
-    return min(delay, max(0.0, last + delay - now))
+    return max(0.0, last + delay - now)
 
 
 def ended_at(pod: Pod) -> float:

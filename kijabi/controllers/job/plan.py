@@ -264,7 +264,7 @@ class _Step:
         if verdict is not None:
             self._finish(verdict, bool(release) or bool(active))
         again = min(self.again, default=None)
-        record = self.view.record.after(self.won, self.lost)
+        record = self._record()
         return todo._replace(release=release, events=tuple(self.events), record=record, again=again)
 
     def _start(self) -> None:
@@ -307,7 +307,7 @@ class _Step:
         """For which indexes (or None) pods are made now, those that failed lately later."""
         per_index = self.job.spec.backoffLimitPerIndex is not None
         if not per_index:
-            delay = self.view.record.after(self.won, self.lost).wait(self.now.timestamp())
+            delay = self._record().wait(self.now.timestamp())
             if delay:
                 self.again.append(delay)
                 return ()
@@ -330,6 +330,9 @@ class _Step:
         """Seconds until an index may be tried again."""
         pod = self.waiting.get(index)
         return wait(failures_of(pod) + 1, ended_at(pod), self.now.timestamp()) if pod is not None else 0.0
+
+    def _record(self) -> Record:
+        return self.view.record.after(self.won, self.lost, self.now.timestamp())
 
     # Counting
 

@@ -58,7 +58,6 @@ class AvailabilityKept:
         uid = new.metadata.uid
         if old is None or _terms(old) != _terms(new):
             self._promised.discard(uid)
-            return
         want = _complete(new)
         said = new.status.observedGeneration == new.metadata.generation
         if said and want is not None and sum(map(ready, _pods(new, ledger))) == want:
@@ -91,7 +90,8 @@ def _terms(one: Any) -> Any:
         return one.spec.replicas, one.spec.strategy
     if isinstance(one, StatefulSet):
         return one.spec.replicas, one.spec.updateStrategy
-    return one.spec.updateStrategy, one.spec.template.spec.nodeSelector, one.spec.template.spec.tolerations
+    asked = one.spec.updateStrategy, one.spec.template.spec.nodeSelector, one.spec.template.spec.tolerations
+    return (*asked, one.status.desiredNumberScheduled)  # which may be counted late after a change of the nodes
 
 
 def _complete(one: Any) -> int | None:
