@@ -129,8 +129,8 @@ def _draw(chance: random.Random) -> Setting:
     some = chance.sample(themes, 1 if size == "small" else 3)
     if some[0] in (Budgets, Autoscalers, Zones):  # which are about the pods of others
         some.append(Deployments)
-    if size != "large" and Zones in some:  # which are lost for minutes
-        return Setting(size, 4, tuple(some), 2, 4.0, chance.uniform(80, 130), faults)
+    if size != "large" and (Zones in some or Clouds in some):  # zones and machines are lost for minutes
+        return Setting(size, 4 if Zones in some else 3, tuple(some), 2, 4.0, chance.uniform(80, 130), faults)
     if size == "small":
         return Setting(size, chance.choice((1, 2, 2, 3)), tuple(some), 2, 1.5, chance.uniform(15, 50), faults)
     if size == "medium":
