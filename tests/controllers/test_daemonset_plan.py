@@ -87,6 +87,13 @@ def test_ended_pods_are_replaced_unless_held_back() -> None:
     assert held.again == 7.0
 
 
+def test_a_surge_gives_no_other_pod_to_a_node_that_is_held() -> None:
+    ds, failed = daemon_set(surge=1, down=0), on("a", phase="Failed")
+    held = plan(*view(ds, [a_node("a")], failed, held=7.0))
+    assert (names(held), held.again) == (([], []), 7.0)
+    assert names(plan(*view(ds, [a_node("a")], failed))) == (["a"], ["agent-a-newhash"])
+
+
 def test_pods_waiting_for_a_node_that_is_gone_go() -> None:
     pods = (on("a"), on("gone", bound=False), on("lost"))
     assert names(plan(*view(daemon_set(), [a_node("a")], *pods))) == ([], ["agent-gone-newhash"])

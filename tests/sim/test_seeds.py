@@ -43,6 +43,8 @@ FOUND = {
     669: "two pods with one address, said the rule: one had ended before the API heard that it began",
     767: "a Job outlived its time: the clock had been hours behind when the wait was measured, and was set right",
     891: "the same as 669",
+    1154: "a DaemonSet that surges made one pod after the other on a node whose kubelet refused them",
+    1357: "a late request unsaid a node's routes, and nobody said again that they were there",
 }
 
 

@@ -116,7 +116,8 @@ class CloudRoutes:
         return (Source(self.nodes, self._keys),)
 
     def _keys(self, old: Node | None, new: Node | None) -> Iterable[str]:
-        return () if old is not None and new is not None and _matters(old) == _matters(new) else (ALL,)
+        same = old is not None and new is not None and _matters(old) == _matters(new)
+        return () if same and _told(new) >= _told(old) else (ALL,)
 
     async def reconcile(self, key: str) -> float | None:
         return await self.patience.tried(key, self._reconcile())
@@ -181,6 +182,12 @@ class CloudRoutes:
             await self.client.patch(Node, node.metadata.name, change, type="strategic", subresource="status")
         except NotFound:
             return
+
+
+def _told(node: Node | None) -> bool:
+    """It says that its routes are there. A request that comes late can unsay it."""
+    conditions = node.status.conditions if node is not None else ()
+    return any((one.type, one.status) == ("NetworkUnavailable", "False") for one in conditions)
 
 
 def _matters(node: Node) -> tuple[object, ...]:

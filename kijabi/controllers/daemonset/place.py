@@ -188,7 +188,8 @@ def tidy(view: View, name: str, node: Node | None, pods: Sequence[Pod], should: 
     if wait:
         failed = ()
     surplus = _beyond_two(view, running) if surges(view.ds) else oldest_first(running)[1:]
-    create = (name,) if should and surges(view.ds) and not running else ()
+    # Not while the node is held. (Upstream makes one pod after the other where the kubelet refuses them.)
+    create = (name,) if should and surges(view.ds) and not running and not wait else ()
     return Plan(create, (*failed, *succeeded, *surplus), failed, succeeded, wait or None)
 
 

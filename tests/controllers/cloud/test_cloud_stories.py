@@ -177,6 +177,23 @@ def test_machines_that_are_off_or_gone() -> None:
     tell(story, nodes=3)
 
 
+def test_what_unsays_a_nodes_routes_is_put_right() -> None:
+    """A request of a controller that is no more can arrive after the one that was right."""
+
+    async def story(world: World, cloud: FakeCloud) -> None:
+        async def said(name: str) -> bool:
+            conditions = (await world.client.get(Node, name)).status.conditions
+            return any((one.type, one.status) == ("NetworkUnavailable", "False") for one in conditions)
+
+        await world.until(lambda: said("n1"))
+        late = {"type": "NetworkUnavailable", "status": "True", "reason": "NoRouteCreated"}
+        await world.client.patch(Node, "n1", {"status": {"conditions": [late]}}, type="strategic", subresource="status")
+        assert not await said("n1")
+        await world.until(lambda: said("n1"))
+
+    tell(story)
+
+
 def test_every_node_has_a_route() -> None:
     async def story(world: World, cloud: FakeCloud) -> None:
         cloud.fails["create"] = CloudError("no")
