@@ -14,8 +14,7 @@ from typing import NamedTuple
 from kijabi.api import codec
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
-from kijabi.api.quantity import Quantity
-from kijabi.api.storage.matching import requested
+from kijabi.api.storage.matching import held, requested
 from kijabi.api.storage.migration import DRIVERS, plugin_of
 from kijabi.base.errors import Conflict
 from kijabi.client.cache import key_of
@@ -35,17 +34,12 @@ class Expansion(NamedTuple):
     resizer: str = ""
 
 
-def capacity(claim: PersistentVolumeClaim) -> Quantity:
-    """How much the claim has."""
-    return claim.status.capacity.get("storage", Quantity("0"))
-
-
 def plan(claim: PersistentVolumeClaim, volume: PersistentVolume | None) -> Expansion | None:
     """What there is to do for a bound claim, None for nothing. Raises Conflict if the volume is not yet the claim's."""
     ref = volume.spec.claimRef if volume is not None else None
     if volume is None or ref is None or (ref.namespace, ref.uid) != (claim.metadata.namespace, claim.metadata.uid):
         raise Conflict(f"persistent Volume is not bound to PVC being updated : {key_of(claim)}")
-    if requested(claim).cmp(capacity(claim)) <= 0 and PRE_RESIZE not in volume.metadata.annotations:
+    if requested(claim).cmp(held(claim)) <= 0 and PRE_RESIZE not in volume.metadata.annotations:
         return None
     plugin = plugin_of(volume.spec)
     if not plugin:
@@ -73,7 +67,7 @@ class VolumeExpander:
         """A bound claim that is new here, asks for more than before, or has got more."""
         if new is None or new.status.phase != "Bound":
             return ()
-        if old is None or requested(new).cmp(requested(old)) > 0 or capacity(new).cmp(capacity(old)) > 0:
+        if old is None or requested(new).cmp(requested(old)) > 0 or held(new).cmp(held(old)) > 0:
             return (key_of(new),)
         return ()
 

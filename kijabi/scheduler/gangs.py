@@ -336,11 +336,11 @@ class Gangs:
     ) -> tuple[list[PodInfo], Outcome]:
         """Take all waiting pods of a pod's group out of the queue, and decide. No pods: the group is not complete."""
         key = self._group[info.uid]
-        waiting = self._waiting(key)
         group = self._groups.get(key) if self._groups is not None else None
         if group is None or not self._ready(key):
             self._withhold(key)  # it was complete when they came in
             return [], Outcome([], {})
+        waiting = self._waiting(key)
         for each in waiting:
             if each.uid not in self._queue:
                 self._queue.add(each)

@@ -99,6 +99,11 @@ def requested(claim: PersistentVolumeClaim) -> Quantity:
     return claim.spec.resources.requests.get("storage", _NOTHING)
 
 
+def held(claim: PersistentVolumeClaim) -> Quantity:
+    """How much storage the claim has."""
+    return claim.status.capacity.get("storage", _NOTHING)
+
+
 def capacity(volume: PersistentVolume) -> Quantity:
     """How much the volume holds."""
     return volume.spec.capacity.get("storage", _NOTHING)

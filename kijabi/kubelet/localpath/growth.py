@@ -13,7 +13,7 @@ from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim, PersistentVolumeClaimCondition
 from kijabi.api.meta import time_now
 from kijabi.api.quantity import Quantity
-from kijabi.api.storage.matching import capacity, requested
+from kijabi.api.storage.matching import capacity, held, requested
 
 STORAGE = "storage"
 RESIZING, REFUSED = "Resizing", "ControllerResizeError"
@@ -21,13 +21,6 @@ RESIZING, REFUSED = "Resizing", "ControllerResizeError"
 CONDITIONS = (RESIZING, REFUSED)
 IN_PROGRESS, INFEASIBLE = "ControllerResizeInProgress", "ControllerResizeInfeasible"
 """What a claim's status says of the size that is allocated."""
-
-_NOTHING = Quantity("0")
-
-
-def held(claim: PersistentVolumeClaim) -> Quantity:
-    """How much the claim has."""
-    return claim.status.capacity.get(STORAGE, _NOTHING)
 
 
 def grows(claim: PersistentVolumeClaim) -> bool:

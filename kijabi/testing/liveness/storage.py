@@ -8,13 +8,12 @@ from kijabi.api.core.event import Event
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.core.pod import Pod
-from kijabi.api.storage.matching import PROVISIONED_BY, claim_key, claimant, class_of, delays, requested
+from kijabi.api.storage.matching import PROVISIONED_BY, claim_key, claimant, class_of, delays, held, requested
 from kijabi.api.storage.storageclass import StorageClass
 from kijabi.kubelet.localpath.disk import NullDisk
 from kijabi.kubelet.localpath.plan import NODE_LABEL, PROVISIONER
 from kijabi.testing.history import Ledger
 from kijabi.testing.safety.facts import claims_of, lives
-from kijabi.testing.safety.growth import held
 
 GROWING = ("Resizing", "FileSystemResizePending", "ControllerResizeError", "NodeResizeError")
 """What a claim says while it grows, or cannot."""

@@ -5,17 +5,12 @@ from __future__ import annotations
 from kijabi.api.core.persistentvolume import PersistentVolume
 from kijabi.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from kijabi.api.quantity import Quantity
-from kijabi.api.storage.matching import capacity, claimant, class_of, requested
+from kijabi.api.storage.matching import capacity, claimant, class_of, held, requested
 from kijabi.api.storage.storageclass import StorageClass
 from kijabi.testing.history import Change, Ledger
 from kijabi.testing.safety.facts import ADMIN
 
 NOTHING = Quantity("0")
-
-
-def held(claim: PersistentVolumeClaim) -> Quantity:
-    """How much a claim has."""
-    return claim.status.capacity.get("storage", NOTHING)
 
 
 def allocated(claim: PersistentVolumeClaim) -> Quantity:
